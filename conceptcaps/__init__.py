@@ -1,0 +1,1 @@
+"""Music concepts from tag to caption to audio to probe, every step verifiable."""
