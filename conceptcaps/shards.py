@@ -1,0 +1,174 @@
+"""Resumable maps over rows: Parquet shards written whole or not at all, the manifest last.
+
+A folder of shards holds ``plan.json`` (what is being made, written first), ``part-00000.parquet`` and so on, and
+``manifest.json`` (every shard with its sha256, written last). A folder without a manifest is unfinished: running the
+same map again keeps the shards that are there and makes the others, so that a killed run and a run in one go end with
+the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+from tqdm import tqdm
+
+MANIFEST = "manifest.json"
+PLAN = "plan.json"
+
+
+def digest(value: object) -> str:
+    """Sha256 (hex) of a value's canonical JSON: keys sorted, no white space."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def map_shards(
+    function: Callable[[pd.DataFrame], pd.DataFrame],
+    rows: pd.DataFrame,
+    *,
+    out: str,
+    schema: pa.Schema,
+    shard_size: int,
+    settings: Mapping[str, object],
+    description: str,
+) -> dict[str, object]:
+    """Apply ``function`` to ``rows`` shard by shard and keep every finished shard in ``out``.
+
+    Args:
+        function: Takes the rows of one shard and returns as many rows, in the same order, with the columns of
+            ``schema``. Its result must not depend on which rows share a shard.
+        rows: The input; its column ``id`` must be unique.
+        out: Folder or fsspec URL that outlives a crash.
+        schema: Arrow schema of the result, the same for all shards.
+        shard_size: Rows in a shard, at least 1. A kill loses at most one shard of work.
+        settings: Everything besides ``rows`` that the result depends on, as JSON values. Written into the manifest;
+            a folder that was begun with other settings or other rows is refused.
+        description: Label of the progress bar.
+
+    Returns:
+        The manifest: ``rows``, ``settings``, ``fingerprint`` and ``shards`` (``file``, ``rows``, ``sha256``).
+
+    Raises:
+        ValueError: If there are no rows, ids repeat, ``shard_size`` is below 1, ``out`` holds another map, or
+            ``function`` returns another number of rows.
+    """
+    if shard_size < 1:
+        raise ValueError(f"expected shard_size of at least 1, got {shard_size}")
+    if rows.empty:
+        raise ValueError("expected at least one row to map, got none")
+    repeated = rows["id"][rows["id"].duplicated()].unique()
+    if len(repeated):
+        raise ValueError(f"expected unique ids, got {len(repeated)} repeated ones, {repeated[0]!r} among them")
+
+    fs, root = fsspec.core.url_to_fs(out)
+    fingerprint = digest({"settings": dict(settings), "ids": rows["id"].tolist(), "shard_size": shard_size})
+    plan = {"fingerprint": fingerprint, "rows": len(rows), "settings": dict(settings)}
+    fs.makedirs(root, exist_ok=True)
+    if fs.exists(f"{root}/{PLAN}"):
+        found = json.loads(fs.cat_file(f"{root}/{PLAN}"))
+        if found["fingerprint"] != fingerprint:
+            raise ValueError(
+                f"expected {out} to be empty or begun with the same rows and settings, "
+                f"got a folder begun with {found['rows']} rows and {found['settings']}; name another folder"
+            )
+    else:
+        _write(fs, f"{root}/{PLAN}", _json(plan))
+
+    shards = []
+    starts = range(0, len(rows), shard_size)
+    with tqdm(total=len(rows), desc=description, unit="row") as progress:
+        for number, start in enumerate(starts):
+            part = rows.iloc[start : start + shard_size]
+            path = f"{root}/part-{number:05d}.parquet"
+            if not _is_whole(fs, path, rows=len(part), schema=schema):
+                result = function(part.reset_index(drop=True))
+                if len(result) != len(part):
+                    raise ValueError(f"expected {len(part)} rows back for {path}, got {len(result)}")
+                table = pa.Table.from_pylist(result.to_dict("records"), schema=schema)
+                sink = pa.BufferOutputStream()
+                pq.write_table(table, sink, compression="zstd")
+                _write(fs, path, sink.getvalue().to_pybytes())
+            sha256 = hashlib.sha256(fs.cat_file(path)).hexdigest()
+            shards.append({"file": PurePosixPath(path).name, "rows": len(part), "sha256": sha256})
+            progress.update(len(part))
+    manifest = {**plan, "shards": shards}
+    _write(fs, f"{root}/{MANIFEST}", _json(manifest))
+    return manifest
+
+
+def read_manifest(folder: str) -> dict[str, object]:
+    """The manifest of a finished folder of shards.
+
+    Raises:
+        ValueError: If there is none: the map that makes the folder has not finished.
+    """
+    fs, root = fsspec.core.url_to_fs(folder)
+    if not fs.exists(f"{root}/{MANIFEST}"):
+        raise ValueError(
+            f"expected a finished folder of shards with {MANIFEST}, got {folder} without one; "
+            "run the stage that writes it again with the same parameters and it will resume there"
+        )
+    return json.loads(fs.cat_file(f"{root}/{MANIFEST}"))
+
+
+def read(folder: str, *, columns: list[str] | None = None) -> pd.DataFrame:
+    """All rows of a finished folder of shards, checked against the manifest's hashes.
+
+    Args:
+        folder: Folder or fsspec URL.
+        columns: Columns to read; all if None.
+
+    Returns:
+        One row per item, in order; list and struct columns as Python lists and dicts.
+
+    Raises:
+        ValueError: If the folder is unfinished, or a shard is missing or differs from its hash.
+    """
+    fs, root = fsspec.core.url_to_fs(folder)
+    tables = []
+    for shard in read_manifest(folder)["shards"]:
+        path = f"{root}/{shard['file']}"
+        if not fs.exists(path):
+            raise ValueError(f"expected shard {path} named in {MANIFEST}, got no such file")
+        data = fs.cat_file(path)
+        found = hashlib.sha256(data).hexdigest()
+        if found != shard["sha256"]:
+            raise ValueError(
+                f"expected shard {path} with sha256 {shard['sha256'][:12]}…, got {len(data)} bytes with {found[:12]}…; "
+                "it is truncated or changed: delete it with manifest.json and run its stage again"
+            )
+        tables.append(pq.read_table(pa.BufferReader(data), columns=columns))
+    return pd.DataFrame(pa.concat_tables(tables).to_pydict())
+
+
+def _is_whole(fs: AbstractFileSystem, path: str, *, rows: int, schema: pa.Schema) -> bool:
+    """Whether a readable shard with these rows and columns is there already."""
+    if not fs.exists(path):
+        return False
+    try:
+        with fs.open(path, "rb") as file:
+            metadata = pq.ParquetFile(file)
+            return metadata.metadata.num_rows == rows and metadata.schema_arrow.equals(schema)
+    except pa.ArrowInvalid:
+        return False
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _write(fs: AbstractFileSystem, path: str, data: bytes) -> None:
+    """Write under a temporary name in the same folder, then rename; nothing is left of a failed write."""
+    temporary = f"{path}.tmp"
+    try:
+        with fs.open(temporary, "wb") as file:
+            file.write(data)
+        fs.mv(temporary, path)
+    finally:
+        if fs.exists(temporary):
+            fs.rm_file(temporary)
