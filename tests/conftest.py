@@ -1,0 +1,31 @@
+"""Fixtures shared by all tests: a real tracking store, the real corpus, a working folder of its own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh sqlite store and an empty working folder; stages run as if started by hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+    yield tmp_path
+    while mlflow.active_run():
+        mlflow.end_run("KILLED")
+
+
+@pytest.fixture(scope="session")
+def musiccaps_csv() -> Path:
+    """The MusicCaps rows that measurements use; they are not part of this repository."""
+    path = DATA / "musiccaps.csv"
+    if not path.exists():
+        pytest.skip("needs ../shared/data/musiccaps.csv beside the checkout")
+    return path
