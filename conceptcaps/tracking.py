@@ -6,6 +6,7 @@ No other module imports mlflow. The store is MLflow's own choice: ``MLFLOW_TRACK
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -182,8 +183,12 @@ def log_dataset(frame: pd.DataFrame, *, name: str, source: str, context: str) ->
         context: ``training``, ``validation`` or ``evaluation``.
     """
     text = frame.map(lambda value: json.dumps(value) if isinstance(value, list) else value)
-    dataset = mlflow.data.from_pandas(text, source=resolve(source), name=name)
-    mlflow.log_input(dataset, context=context)
+    location = resolve(source)
+    if location.startswith("runs:/"):  # MLflow has no dataset source of this scheme: name the place behind it
+        run_id, artifact = location.removeprefix("runs:/").split("/", 1)
+        location = f"{_client().get_run(run_id).info.artifact_uri}/{artifact}"
+    dataset = mlflow.data.from_pandas(text, source=location, name=name)
+    mlflow.log_input(dataset, context=context, tags={"source": source})
 
 
 def fetch(uri: str) -> Path:
@@ -197,7 +202,7 @@ def fetch(uri: str) -> Path:
     """
     resolved = resolve(uri)
     if mlflow.active_run() is not None and resolved != uri:
-        mlflow.set_tag(f"resolved.{uri.removeprefix('models:/')}", resolved)
+        mlflow.set_tag(f"resolved.{uri.removeprefix('models:/').split('@')[0]}", resolved)
     if "://" not in resolved and not resolved.startswith(("runs:/", "models:/")):
         path = Path(resolved)
         if not path.exists():
@@ -232,8 +237,7 @@ def register(
     answer = library.predict(library.load(weights), example)
     signature: ModelSignature = infer_signature(example, answer)
     with tempfile.TemporaryDirectory() as folder:
-        staged = Path(folder, WEIGHTS)
-        staged.symlink_to(weights.resolve(), target_is_directory=True)
+        staged = shutil.copytree(weights, Path(folder, WEIGHTS))
         info = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(Path(__file__).with_name("served.py")),
@@ -295,7 +299,10 @@ class LibraryModel(PythonModel):
         self._library = importlib.import_module(context.model_config["module"])
         self._model = self._library.load(Path(context.artifacts[WEIGHTS]))
 
-    def predict(self, context: PythonModelContext, model_input: Any, params: dict[str, Any] | None = None) -> Any:  # noqa: D102
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """One row of the library module's answer for each row of the input."""
         return self._library.predict(self._model, model_input)
 
 
