@@ -1,0 +1,61 @@
+# make demo    the whole pipeline on this machine, with the models that the package index carries
+# make test    the whole test suite      make check   format, lint, types, tests, doctests
+# Both build what they need: git, make, Python 3.11 and pip are enough to begin with.
+
+PYTHON ?= python3.11
+LAUNCHER := .launcher
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+UV := $(LAUNCHER)/bin/uv
+
+export PATH := $(CURDIR)/$(LAUNCHER)/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export GIT_PYTHON_REFRESH ?= quiet
+
+.PHONY: demo ui test check format lint types doctest fast bench lock clean
+
+demo: $(LAUNCHER)/.done
+	MLFLOW_LOGGING_LEVEL=WARNING mlflow run . --env-manager uv
+
+ui: $(LAUNCHER)/.done
+	mlflow ui
+
+test: $(VENV)/.done
+	$(RUN) pytest -n 2 --dist loadfile
+
+fast: $(VENV)/.done
+	$(RUN) pytest -n 2 --dist loadfile -m "not slow"
+
+check: format lint types doctest test
+
+format: $(VENV)/.done
+	$(RUN) ruff format --check
+
+lint: $(VENV)/.done
+	$(RUN) ruff check
+
+types: $(VENV)/.done
+	$(RUN) mypy
+
+doctest: $(VENV)/.done
+	$(RUN) pytest --doctest-modules conceptcaps
+
+bench: $(VENV)/.done
+	for file in benchmarks/[a-z]*.py; do $(RUN) benchmarks.$$(basename $$file .py) || exit 1; done
+
+lock: $(LAUNCHER)/.done
+	$(UV) pip compile --quiet requirements.in -o requirements.txt --no-emit-index-url --no-header --python-version 3.11
+	$(UV) pip compile --quiet requirements-dev.in -o requirements-dev.txt --no-emit-index-url --no-header --python-version 3.11
+
+$(LAUNCHER)/.done: requirements.txt
+	$(PYTHON) -m venv $(LAUNCHER)
+	$(LAUNCHER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt mlflow uv
+	touch $@
+
+$(VENV)/.done: requirements.txt requirements-dev.txt $(LAUNCHER)/.done
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(VENV)/bin/python -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(LAUNCHER) $(VENV) outputs mlruns mlartifacts mlflow.db
