@@ -2,7 +2,7 @@
 # make test    the whole test suite      make check   format, lint, types, tests, doctests
 # Both build what they need: git, make, Python 3.11 and pip are enough to begin with.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LAUNCHER := .launcher
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -15,10 +15,10 @@ export GIT_PYTHON_REFRESH ?= quiet
 .PHONY: demo ui test check format lint types doctest fast bench lock clean
 
 demo: $(LAUNCHER)/.done
-	MLFLOW_LOGGING_LEVEL=WARNING mlflow run . --env-manager uv
+	MLFLOW_LOGGING_LEVEL=WARNING $(LAUNCHER)/bin/mlflow run . --env-manager uv
 
 ui: $(LAUNCHER)/.done
-	mlflow ui
+	$(LAUNCHER)/bin/mlflow ui
 
 test: $(VENV)/.done
 	$(RUN) pytest -n 2 --dist loadfile

@@ -1,0 +1,74 @@
+"""The layers of the project, read from the syntax trees."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = sorted((ROOT / "conceptcaps").rglob("*.py"))
+STAGES = sorted((ROOT / "entrypoints").glob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, at any depth of its code, with the names taken from packages."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *STAGES], ids=ids)
+def test_only_tracking_imports_mlflow(path):
+    mlflow = {name for name in imports(path) if name.split(".")[0] == "mlflow"}
+    assert not mlflow or path.name == "tracking.py"
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=ids)
+def test_library_knows_neither_stages_nor_tracking_nor_command_lines(path):
+    found = imports(path)
+    assert not {name for name in found if name.startswith("entrypoints")}
+    assert "argparse" not in found
+    if path.name != "served.py":
+        assert "conceptcaps.tracking" not in found
+
+
+@pytest.mark.parametrize("path", STAGES, ids=ids)
+def test_stages_are_short_and_import_no_other_stage(path):
+    assert len(path.read_text().splitlines()) <= 80
+    others = {name for name in imports(path) if name.startswith("entrypoints")}
+    assert others <= ({"entrypoints", "entrypoints.main"} if path.name == "paper.py" else set())
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *STAGES], ids=ids)
+def test_no_swallowed_errors_no_pickles_no_remote_code(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else "everything"
+            raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+            assert raises or caught not in {"everything", "Exception", "BaseException"}
+        if isinstance(node, ast.keyword):
+            value = ast.unparse(node.value)
+            assert (node.arg, value) not in {
+                ("trust_remote_code", "True"),
+                ("weights_only", "False"),
+                ("allow_pickle", "True"),
+                ("shell", "True"),
+            }
+    assert not imports(path) & {"pickle", "cloudpickle", "dill", "joblib"}
+
+
+@pytest.mark.parametrize("path", [path for path in LIBRARY if path.name != "tracking.py"], ids=ids)
+def test_library_reads_no_environment_and_prints_nothing(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            assert ast.unparse(node) not in {"os.environ", "os.getenv"}
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) != "print"
