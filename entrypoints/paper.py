@@ -1,4 +1,4 @@
-"""Run the pipeline at the scale of arXiv 2601.14157: the driver of ``main`` under MLproject's defaults for ``paper``."""
+"""Run the pipeline at the scale of arXiv 2601.14157: the driver of ``main``, with defaults of its own in MLproject."""
 
 from conceptcaps import tracking
 from entrypoints import main as pipeline
