@@ -406,7 +406,9 @@ def submit(entry_point: str, parameters: Mapping[str, object]) -> str:
             env_manager="local",
         )
     except mlflow.exceptions.ExecutionException as error:
-        raise RuntimeError(f"stage {entry_point} failed: {_one_line(error)}") from None
+        _, failed, _ = children(_active())[-1]
+        reason = tags(failed).get("error", _one_line(error))
+        raise RuntimeError(f"stage {entry_point} failed: {reason}") from None
     if key is not None:
         _client().set_tag(submitted.run_id, "step_key", key)
     return str(submitted.run_id)
