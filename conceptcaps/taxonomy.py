@@ -126,10 +126,20 @@ class Taxonomy:
         entry = self._entry(tag)
         return list(dict.fromkeys([tag, *entry.get("aliases", [])]))
 
+    def closure(self, tags: Iterable[str]) -> set[str]:
+        """The tags and all their ancestors: what a set asserts, said or implied.
+
+        A caption misses ``set(tags) - closure(find(caption))`` and invents ``set(find(caption)) - closure(tags)``.
+        """
+        present = set(tags)
+        return present | {above for tag in present for above in self.ancestors(tag)}
+
     # --- text to tags ---
 
     def match(self, aspect: str) -> list[str]:
         """Tags that a free-form aspect asserts, sorted; empty if it maps to none.
+
+        Of a tag and its ancestor the tag alone is given.
 
         >>> taxonomy = Taxonomy.load()
         >>> taxonomy.match("sustained strings melody"), taxonomy.match("no guitar"), taxonomy.match("drum and bass")
@@ -168,7 +178,8 @@ class Taxonomy:
         alphabetical = np.argsort(self.tags)
         rows, columns = np.nonzero(array[:, alphabetical])
         names = np.asarray(self.tags, dtype=object)[alphabetical][columns]
-        return [part.tolist() for part in np.split(names, np.searchsorted(rows, np.arange(1, len(array))))][: len(array)]
+        starts = np.searchsorted(rows, np.arange(len(array) + 1))
+        return [names[start:end].tolist() for start, end in zip(starts[:-1], starts[1:], strict=True)]
 
     def contradictions(self, tags: Iterable[str]) -> list[tuple[str, ...]]:
         """Exclusion groups of which more than one tag is in the set, each cut to those tags."""
@@ -202,16 +213,17 @@ class Taxonomy:
         nouns = [self._tokens(noun)[0] for noun in self._content.get("music_nouns") or []]
         phrases: dict[tuple[str, ...], tuple[str, ...]] = {}
         whole: dict[tuple[str, ...], tuple[str, ...]] = {}
+        qualified: dict[tuple[str, ...], tuple[str, ...]] = {}
         for tag, entry in self._entries.items():
             bare = {tuple(self._tokens(word)) for word in entry.get("bare", [])}
             anywhere = {tuple(self._tokens(form)) for form in self.surface_forms(tag)} - bare
-            anywhere |= {(*word, noun) for word in bare for noun in nouns}
-            for table, keys in ((phrases, anywhere), (whole, bare)):
+            before_noun = {(*word, noun) for word in bare for noun in nouns}
+            for table, keys in ((phrases, anywhere), (whole, bare), (qualified, before_noun)):
                 for key in keys:
                     table[key] = (*table.get(key, ()), tag)
         for form in self._content.get("ignored") or []:
             phrases[tuple(self._tokens(form))] = ()
-        return phrases, whole
+        return {**qualified, **phrases}, whole
 
     # --- matching ---
 
@@ -227,7 +239,8 @@ class Taxonomy:
     def _match_uncached(self, aspect: str) -> tuple[str, ...]:
         tokens = self._tokens(aspect)
         whole = self._whole.get(tuple(tokens))
-        return tuple(sorted(whole if whole is not None else self._asserted(tokens)))
+        found = self._asserted(tokens) if whole is None else set(whole)
+        return tuple(sorted(found - {above for tag in found for above in self.ancestors(tag)}))
 
     def _asserted(self, tokens: list[str]) -> set[str]:
         found: set[str] = set()
