@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,19 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from conceptcaps.phrases import PhraseFinder, Phrases, tokenise
+
 CATEGORIES = ("genre", "mood", "instrument", "tempo")
 BUILTIN = Path(__file__).with_name("taxonomy.yaml")
-
-_TOKEN = re.compile(r"\d+/\d+|[a-z0-9]+|[,.;:!?()\[\]\"]")
-_KEPT_PLURALS = frozenset({"blues", "vibes", "keys", "strings", "lyrics", "always", "less", "this", "its"})
-_NEGATORS = frozenset("no not without lack lacking never nor neither non minus devoid isnt arent doesnt dont".split())
-_NOT_NEGATING = frozenset({"only", "just", "merely", "stop", "too", "quite", "long", "longer"})
-_BREAKERS = frozenset(
-    "but only just with while although though instead yet except however which that is are play feature featuring "
-    "accompanied over so because making leaving apart".split()
-)
-_ARTICLES = frozenset({"a", "an", "the", "there", "it", "this", "some", "then", "has", "have"})
-_STOPS = frozenset('.;:!?()[]"')
 
 
 def tag_set_id(tags: Iterable[str], *, seed: int | None = None, caption: str | None = None) -> str:
@@ -63,11 +52,8 @@ class Taxonomy:
         self.categories = CATEGORIES
         self._index = {tag: column for column, tag in enumerate(self.tags)}
         self.exclusions: list[tuple[str, ...]] = self._all_exclusions()
-        self._spelling = {key: value.split() for key, value in (content.get("spelling") or {}).items()}
-        self._phrases, self._whole = self._compile()
-        self._longest: dict[str, int] = {}
-        for phrase in self._phrases:
-            self._longest[phrase[0]] = max(len(phrase), self._longest.get(phrase[0], 0))
+        self._spelling = {key: tuple(value.split()) for key, value in (content.get("spelling") or {}).items()}
+        self._finder, self._whole = self._compile()
         self._match = lru_cache(maxsize=1 << 16)(self._match_uncached)
 
     @classmethod
@@ -153,7 +139,7 @@ class Taxonomy:
         >>> Taxonomy.load().find("A waltz for solo piano, without drums or vocals. No guitar.")
         ['instrumental', 'no percussion', 'piano', 'waltz time']
         """
-        return sorted(self._asserted(self._tokens(text)))
+        return sorted(self._finder.find(self._tokens(text)))
 
     # --- tags to arrays ---
 
@@ -208,12 +194,12 @@ class Taxonomy:
                 self._column(tag)
         return list(dict.fromkeys(groups))
 
-    def _compile(self) -> tuple[dict[tuple[str, ...], tuple[str, ...]], dict[tuple[str, ...], tuple[str, ...]]]:
-        """Phrases that count anywhere, and those that count as a whole aspect, both as token tuples."""
+    def _compile(self) -> tuple[PhraseFinder, Phrases]:
+        """A finder of the phrases that count anywhere, and a table of those that count as a whole aspect."""
         nouns = [self._tokens(noun)[0] for noun in self._content.get("music_nouns") or []]
-        phrases: dict[tuple[str, ...], tuple[str, ...]] = {}
-        whole: dict[tuple[str, ...], tuple[str, ...]] = {}
-        qualified: dict[tuple[str, ...], tuple[str, ...]] = {}
+        phrases: Phrases = {}
+        whole: Phrases = {}
+        qualified: Phrases = {}
         for tag, entry in self._entries.items():
             bare = {tuple(self._tokens(word)) for word in entry.get("bare", [])}
             anywhere = {tuple(self._tokens(form)) for form in self.surface_forms(tag)} - bare
@@ -223,63 +209,17 @@ class Taxonomy:
                     table[key] = (*table.get(key, ()), tag)
         for form in self._content.get("ignored") or []:
             phrases[tuple(self._tokens(form))] = ()
-        return {**qualified, **phrases}, whole
-
-    # --- matching ---
+        sounds = frozenset(tag for tag in self.tags if self.category(tag) == "instrument")
+        return PhraseFinder({**qualified, **phrases}, comparable=sounds), whole
 
     def _tokens(self, text: str) -> list[str]:
-        plain = unicodedata.normalize("NFKD", text.lower().replace("’", "'").replace("&", " and "))
-        plain = re.sub(r"n't\b", "nt", plain).replace("'n'", " n ").replace("'s ", " ").replace("'", "")
-        tokens: list[str] = []
-        for word in _TOKEN.findall(plain.encode("ascii", "ignore").decode()):
-            corrected = self._spelling.get(word) or self._spelling.get(_singular(word)) or [word]
-            tokens += [_singular(part) for part in corrected]
-        return tokens
+        return tokenise(text, self._spelling)
 
     def _match_uncached(self, aspect: str) -> tuple[str, ...]:
         tokens = self._tokens(aspect)
         whole = self._whole.get(tuple(tokens))
-        found = self._asserted(tokens) if whole is None else set(whole)
+        found = self._finder.find(tokens) if whole is None else set(whole)
         return tuple(sorted(found - {above for tag in found for above in self.ancestors(tag)}))
-
-    def _asserted(self, tokens: list[str]) -> set[str]:
-        found: set[str] = set()
-        negated, place = False, 0
-        while place < len(tokens):
-            token = tokens[place]
-            negated = negated and not self._ends_negation(tokens, place)
-            size, tags = self._longest_phrase(tokens, place)
-            if size:
-                after = tokens[place + size : place + size + 2]
-                if negated or _denied_behind(after):
-                    tags = self._phrases.get(("no", *tokens[place : place + size]), ())
-                elif after[:1] == ["like"]:
-                    tags = tuple(tag for tag in tags if self.category(tag) != "instrument")
-                found.update(tags)
-            if token in _NEGATORS and not (place + 1 < len(tokens) and tokens[place + 1] in _NOT_NEGATING):
-                negated = True
-            place += max(size, 1)
-        return found
-
-    def _longest_phrase(self, tokens: list[str], place: int) -> tuple[int, tuple[str, ...]]:
-        for size in range(min(self._longest.get(tokens[place], 0), len(tokens) - place), 0, -1):
-            tags = self._phrases.get(tuple(tokens[place : place + size]))
-            if tags is not None:
-                return size, tags
-        return 0, ()
-
-    def _ends_negation(self, tokens: list[str], place: int) -> bool:
-        token = tokens[place]
-        if token == "and":
-            return place + 1 < len(tokens) and tokens[place + 1] in _ARTICLES
-        if token != ",":
-            return token in _STOPS or token in _BREAKERS
-        for later in tokens[place + 1 :]:  # a comma goes on with a list that ends in "or"
-            if later in ("or", "nor"):
-                return False
-            if later in _STOPS or later in _BREAKERS or later in _ARTICLES or later in _NEGATORS:
-                return True
-        return True
 
 
 def _entries(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -297,20 +237,3 @@ def _entries(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
             if other not in entries:
                 raise ValueError(f"expected a tag of the taxonomy as parent or negated by {name!r}, got {other!r}")
     return entries
-
-
-@lru_cache(maxsize=1 << 14)
-def _singular(word: str) -> str:
-    """A word without its plural ending, with -ize for -ise; the same on both sides of a comparison."""
-    word = re.sub(r"is(ation|ing|er|ed)(s?)$", r"iz\1\2", word) if len(word) > 6 else word
-    if len(word) < 4 or word in _KEPT_PLURALS or word.endswith(("ss", "us", "is")) or not word.endswith("s"):
-        return word
-    if word.endswith("ies"):
-        return word[:-3] + "y"
-    return word[:-2] if word.endswith(("sses", "shes", "ches", "xes", "zes")) else word[:-1]
-
-
-def _denied_behind(after: list[str]) -> bool:
-    """Whether the words behind a phrase take it back: "vocals are absent", "drum free"."""
-    absent = ("absent", "missing")
-    return after[:1] == ["free"] or after[:1] == ["absent"] or (len(after) == 2 and after[1] in absent)

@@ -1,0 +1,114 @@
+"""Phrases in text: tokens that ignore plural and spelling, longest phrases first, and negation."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+Phrases = dict[tuple[str, ...], tuple[str, ...]]
+"""Token tuple to the tags that it asserts; no tags for a phrase that only stands in the way of shorter ones."""
+
+_TOKEN = re.compile(r"\d+/\d+|[a-z0-9]+|[,.;:!?()\[\]\"]")
+_KEPT_PLURALS = frozenset({"blues", "vibes", "keys", "strings", "lyrics", "always", "less", "this", "its"})
+_NEGATORS = frozenset("no not without lack lacking never nor neither non minus devoid isnt arent doesnt dont".split())
+_NOT_NEGATING = frozenset({"only", "just", "merely", "stop", "too", "quite", "long", "longer"})
+_BREAKERS = frozenset(
+    "but only just with while although though instead yet except however which that is are play feature featuring "
+    "accompanied over so because making leaving apart".split()
+)
+_ARTICLES = frozenset({"a", "an", "the", "there", "it", "this", "some", "then", "has", "have"})
+_STOPS = frozenset('.;:!?()[]"')
+
+
+def tokenise(text: str, spelling: Mapping[str, Sequence[str]]) -> list[str]:
+    """Lower-case words in the singular, metres such as ``3/4``, and the marks that end a clause.
+
+    Args:
+        text: Any text; accents, apostrophes and hyphens do not count, ``&`` is "and".
+        spelling: Words to put in place of a word.
+
+    >>> tokenise("Hi-Hats & synthesisers in 3/4, don't they?", {})
+    ['hi', 'hat', 'and', 'synthesizer', 'in', '3/4', ',', 'dont', 'they', '?']
+    """
+    plain = unicodedata.normalize("NFKD", text.lower().replace("’", "'").replace("&", " and "))
+    plain = re.sub(r"n't\b", "nt", plain).replace("'n'", " n ")
+    plain = re.sub(r"'s\b", "", plain).replace("'", "")
+    tokens: list[str] = []
+    for word in _TOKEN.findall(plain.encode("ascii", "ignore").decode()):
+        corrected = spelling.get(word) or spelling.get(_singular(word)) or (word,)
+        tokens += [_singular(part) for part in corrected]
+    return tokens
+
+
+class PhraseFinder:
+    """Finds the tags that tokens assert: leftmost longest phrases, none that is negated."""
+
+    def __init__(self, phrases: Phrases, *, comparable: frozenset[str]) -> None:
+        """Index the phrases.
+
+        Args:
+            phrases: Token tuples and their tags.
+            comparable: Tags that "-like" takes back: "flute like" is no flute, "trance like" is still hypnotic.
+        """
+        self._phrases = phrases
+        self._comparable = comparable
+        self._longest: dict[str, int] = {}
+        for phrase in phrases:
+            self._longest[phrase[0]] = max(len(phrase), self._longest.get(phrase[0], 0))
+
+    def find(self, tokens: Sequence[str]) -> set[str]:
+        """Tags asserted by tokens of ``tokenise``; "no <phrase>", where it is a phrase itself, also behind "or"."""
+        found: set[str] = set()
+        negated, place = False, 0
+        while place < len(tokens):
+            negated = negated and not _ends_negation(tokens, place)
+            size, tags = self._longest_phrase(tokens, place)
+            if size:
+                after = tokens[place + size : place + size + 2]
+                if negated or _denied_behind(after):
+                    tags = self._phrases.get(("no", *tokens[place : place + size]), ())
+                elif after[:1] == ["like"]:
+                    tags = tuple(tag for tag in tags if tag not in self._comparable)
+                found.update(tags)
+            following = tokens[place + 1] if place + 1 < len(tokens) else ""
+            negated = negated or (tokens[place] in _NEGATORS and following not in _NOT_NEGATING)
+            place += max(size, 1)
+        return found
+
+    def _longest_phrase(self, tokens: Sequence[str], place: int) -> tuple[int, tuple[str, ...]]:
+        for size in range(min(self._longest.get(tokens[place], 0), len(tokens) - place), 0, -1):
+            tags = self._phrases.get(tuple(tokens[place : place + size]))
+            if tags is not None:
+                return size, tags
+        return 0, ()
+
+
+def _ends_negation(tokens: Sequence[str], place: int) -> bool:
+    token = tokens[place]
+    if token == "and":
+        return place + 1 < len(tokens) and tokens[place + 1] in _ARTICLES
+    if token != ",":
+        return token in _STOPS or token in _BREAKERS
+    for later in tokens[place + 1 :]:  # a comma goes on with a list that ends in "or"
+        if later in ("or", "nor"):
+            return False
+        if later in _STOPS | _BREAKERS | _ARTICLES | _NEGATORS:
+            return True
+    return True
+
+
+@lru_cache(maxsize=1 << 14)
+def _singular(word: str) -> str:
+    """A word without its plural ending, with -ize for -ise; the same on both sides of a comparison."""
+    word = re.sub(r"is(ation|ing|er|ed)(s?)$", r"iz\1\2", word) if len(word) > 6 else word
+    if len(word) < 4 or word in _KEPT_PLURALS or word.endswith(("ss", "us", "is")) or not word.endswith("s"):
+        return word
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    return word[:-2] if word.endswith(("sses", "shes", "ches", "xes", "zes")) else word[:-1]
+
+
+def _denied_behind(after: Sequence[str]) -> bool:
+    """Whether the words behind a phrase take it back: "vocals are absent", "drum free"."""
+    absent = ("absent", "missing")
+    return after[:1] == ["free"] or after[:1] == ["absent"] or (len(after) == 2 and after[1] in absent)
