@@ -20,6 +20,7 @@ import mlflow
 import pandas as pd
 import requests
 from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, infer_signature, set_model
@@ -183,12 +184,9 @@ def log_dataset(frame: pd.DataFrame, *, name: str, source: str, context: str) ->
         context: ``training``, ``validation`` or ``evaluation``.
     """
     text = frame.map(lambda value: json.dumps(value) if isinstance(value, list) else value)
-    location = resolve(source)
-    if location.startswith("runs:/"):  # MLflow has no dataset source of this scheme: name the place behind it
-        run_id, artifact = location.removeprefix("runs:/").split("/", 1)
-        location = f"{_client().get_run(run_id).info.artifact_uri}/{artifact}"
-    dataset = mlflow.data.from_pandas(text, source=location, name=name)
-    mlflow.log_input(dataset, context=context, tags={"source": source})
+    origin = CodeDatasetSource({"mlflow.source.name": resolve(source)})  # MLflow has no source for runs:/ and models:/
+    dataset = mlflow.data.from_pandas(text, source=origin, name=name)
+    mlflow.log_input(dataset, context=context)
 
 
 def fetch(uri: str) -> Path:
