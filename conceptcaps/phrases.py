@@ -61,7 +61,7 @@ class PhraseFinder:
         found: set[str] = set()
         negated, place = False, 0
         while place < len(tokens):
-            negated = negated and not _ends_negation(tokens, place)
+            negated = negated and tokens[place] not in _NEGATORS and not _ends_negation(tokens, place)
             size, tags = self._longest_phrase(tokens, place)
             if size:
                 after = tokens[place + size : place + size + 2]
