@@ -1,6 +1,7 @@
 """Splits that no tag set and no near-duplicate caption straddles, with the same share of every tag, and their proof."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -179,3 +180,9 @@ def certificate(
         "overlaps": overlaps,
         "tags": {tag: {name: int(counted[name][at]) for name in parts} for at, tag in enumerate(taxonomy.tags)},
     }
+
+
+def write_certificate(folder: Path, facts: Mapping[str, object]) -> None:
+    """Write ``split_certificate.json`` beside the parts that it speaks of."""
+    text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
+    (folder / "split_certificate.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,58 @@
+"""Figures that more than one stage, notebook or report draws; each returns a figure and keeps no state."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+COLOURS = {"genre": "#4477aa", "mood": "#ee6677", "instrument": "#228833", "tempo": "#ccbb44"}
+
+
+def tag_frequency(tag_sets: Sequence[Sequence[str]], *, categories: Mapping[str, str], top: int = 12) -> Figure:
+    """Horizontal bars of the most frequent tags of every category, as shares of the rows (%)."""
+    counts = pd.Series([tag for tags in tag_sets for tag in tags]).value_counts()
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    for axes, (category, colour) in zip(figure.subplots(1, len(COLOURS)), COLOURS.items(), strict=True):
+        chosen = counts[[tag for tag in counts.index if categories[tag] == category]].head(top)[::-1]
+        axes.barh(chosen.index, 100 * chosen / len(tag_sets), color=colour)
+        axes.set(title=category, xlabel="rows with the tag (%)")
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def tags_per_row(tag_sets: Sequence[Sequence[str]], *, categories: Mapping[str, str]) -> Figure:
+    """Histogram of tags in a row, and of tags in a row by category."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    whole, parts = figure.subplots(1, 2)
+    sizes = np.array([len(tags) for tags in tag_sets])
+    whole.hist(sizes, bins=np.arange(sizes.max() + 2) - 0.5, color="#666666")
+    whole.set(title=f"tags in a row (mean {sizes.mean():.1f})", xlabel="tags", ylabel="rows")
+    by_category = {name: [sum(categories[tag] == name for tag in tags) for tags in tag_sets] for name in COLOURS}
+    edges = np.arange(max(map(max, by_category.values())) + 2) - 0.5
+    parts.hist(list(by_category.values()), bins=edges.tolist(), color=list(COLOURS.values()), label=list(COLOURS))
+    parts.set(title="tags in a row, by category", xlabel="tags", ylabel="rows")
+    parts.legend(frameon=False)
+    return figure
+
+
+def histogram(values: Sequence[float], *, title: str, label: str, ylabel: str = "rows") -> Figure:
+    """Histogram of one quantity with its median marked."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(values, bins=40, color="#4477aa")
+    axes.axvline(float(np.median(values)), color="#aa3377", label=f"median {np.median(values):.3g}")
+    axes.set(title=title, xlabel=label, ylabel=ylabel)
+    axes.legend(frameon=False)
+    return figure
+
+
+def curves(histories: Mapping[str, pd.DataFrame], *, title: str, xlabel: str, ylabel: str) -> Figure:
+    """One line for each history (columns ``step`` and ``value``), such as training and validation loss."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, history in histories.items():
+        axes.plot(history["step"], history["value"], label=name, marker="o" if len(history) < 15 else None)
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.legend(frameon=False)
+    return figure

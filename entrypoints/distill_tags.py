@@ -1,0 +1,51 @@
+"""Distil a captioned corpus to rows of canonical tags, and split them once and for all."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from conceptcaps import corpus, figures, splits, tracking
+from conceptcaps.taxonomy import Taxonomy
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", required=True, help="demo, a MusicCaps CSV, or a Hub id with @revision")
+    parser.add_argument("--taxonomy", required=True, help="builtin, or a taxonomy file (YAML, or the reference's JSON)")
+    parser.add_argument("--min_categories", type=int, required=True, help="categories that a row's tags must touch")
+    parser.add_argument("--split", choices=["grouped", "official"], required=True, help="how the test rows are chosen")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the split")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("distill_tags", vars(args)), tempfile.TemporaryDirectory() as folder:
+        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
+        rows = corpus.load_corpus(args.corpus)
+        tracking.log_dataset(rows, name="corpus", source=args.corpus, context="source")
+        distilled = corpus.distil(rows, taxonomy=taxonomy, min_categories=args.min_categories)
+        parts = splits.split_rows(distilled.rows, taxonomy=taxonomy, split=args.split, seed=args.seed)
+
+        out = Path(folder)
+        taxonomy.save(out / "taxonomy.yaml")
+        for name, part in parts.items():
+            part.to_parquet(out / f"{name}.parquet", index=False)
+        facts = {**vars(args), "counts": distilled.counts}
+        certificate = splits.certificate(out, parts, taxonomy=taxonomy, facts=facts)
+        splits.write_certificate(out, certificate)
+        tracking.log_folder(out, "tag_sets")
+        tracking.log_frame(distilled.uncovered, "uncovered.parquet")
+
+        sizes = {f"rows/{name}": len(part) for name, part in parts.items()}
+        tracking.log_metrics({**{f"corpus/{name}": value for name, value in distilled.metrics.items()}, **sizes})
+        tag_sets = list(distilled.rows["tags"])
+        categories = {tag: taxonomy.category(tag) for tag in taxonomy.tags}
+        words = [len(caption.split()) for caption in distilled.rows["caption"]]
+        tracking.log_figure(figures.tag_frequency(tag_sets, categories=categories), "tag_frequency")
+        tracking.log_figure(figures.tags_per_row(tag_sets, categories=categories), "tags_per_row")
+        tracking.log_figure(figures.histogram(words, title="caption length", label="words"), "caption_length")
+
+
+if __name__ == "__main__":
+    tracking.execute(main)
