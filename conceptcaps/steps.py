@@ -83,3 +83,8 @@ def _git(project: Path, *arguments: str) -> str | None:
 def _content(path: Path) -> str:
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     return digest([[str(file.relative_to(path)), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files])
+
+
+def row_seed(row_id: str, seed: int) -> int:
+    """Seed of one row of a run, in [0, 2**32): the same whatever rows are worked on beside it."""
+    return int(digest([row_id, seed])[:8], 16)

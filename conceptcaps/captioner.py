@@ -1,0 +1,187 @@
+"""Tag sets to captions: the prompt, a LoRA adapter fine-tuned on it, and writing with the tags checked.
+
+References:
+    Hu et al., LoRA: Low-rank adaptation of large language models (2021), arXiv 2106.09685.
+    Dettmers et al., QLoRA (2023), arXiv 2305.14314.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from conceptcaps import base_model, decoding
+from conceptcaps.faithfulness import Faithfulness, check
+from conceptcaps.taxonomy import Taxonomy
+
+SYSTEM = "You write one short caption of a piece of music. It names every tag and nothing else."
+REQUEST = "Tags: {tags}"
+VARIANTS = ("tuned", "base", "zero_shot")
+ZERO_SHOT = "Describe a piece of music that has: {tags}"
+
+
+@dataclass
+class Captioner:
+    """A language model with its prompt; ``model`` holds the adapter merged into it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    taxonomy: Taxonomy
+    prompt: dict[str, str]
+
+
+@dataclass
+class Written:
+    """A caption, what the matcher says of it, and how many attempts it took."""
+
+    caption: str
+    faithfulness: Faithfulness
+    attempts: int
+
+
+def messages(tags: Iterable[str], *, prompt: dict[str, str], taxonomy: Taxonomy) -> list[dict[str, str]]:
+    """The chat that asks for a caption: tags by category (genre, mood, instrument, tempo), then by name."""
+    order = sorted(set(tags), key=lambda tag: (taxonomy.categories.index(taxonomy.category(tag)), tag))
+    chat = [{"role": "user", "content": prompt["request"].format(tags=", ".join(order))}]
+    return [{"role": "system", "content": prompt["system"]}, *chat] if prompt["system"] else chat
+
+
+def save(
+    folder: Path, *, adapter: PeftModel, tokenizer: PreTrainedTokenizerBase, taxonomy: Taxonomy, base: str
+) -> None:
+    """Write a captioner: adapter, tokenizer, taxonomy, prompt and the reference of its base, never the base's weights.
+
+    Raises:
+        ValueError: If the adapter would change no output: all its up-projections are zero, as before training.
+    """
+    adapter.peft_config["default"].base_model_name_or_path = base
+    adapter.save_pretrained(folder / "adapter")
+    require_trained(folder / "adapter")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    taxonomy.save(folder / "taxonomy.yaml")
+    facts = {"base": base, "prompt": {"system": SYSTEM, "request": REQUEST}}
+    (folder / "captioner.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def require_trained(adapter: Path) -> None:
+    """Refuse an adapter that changes nothing.
+
+    LoRA starts with up-projections ``B`` of zeros, so that an untrained adapter is the base model under another name.
+
+    Raises:
+        ValueError: If every up-projection in ``adapter_model.safetensors`` is zero.
+    """
+    weights = load_file(adapter / "adapter_model.safetensors")
+    if not any(bool(tensor.any()) for name, tensor in weights.items() if "lora_B" in name):
+        raise ValueError(f"expected a trained adapter in {adapter}, got one that changes no logit of its base")
+
+
+def load(folder: Path, *, variant: str = "tuned", quantization: str = "none", cache: Path | None = None) -> Captioner:
+    """Open a captioner.
+
+    Args:
+        folder: Written by ``save``.
+        variant: ``tuned``; ``base``, the same prompt without the adapter; ``zero_shot``, a plain request to the base.
+        quantization: As ``base_model.load``; a quantised base keeps its adapter unmerged.
+        cache: Folder of the assets.
+
+    Raises:
+        ValueError: If the variant is unknown or the adapter changes nothing.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"expected variant {', '.join(VARIANTS)}, got {variant!r}")
+    facts = json.loads((folder / "captioner.json").read_text(encoding="utf-8"))
+    model, tokenizer = base_model.load(facts["base"], quantization=quantization, cache=cache)
+    if variant == "tuned":
+        require_trained(folder / "adapter")
+        adapted = PeftModel.from_pretrained(model, folder / "adapter")
+        model = adapted.merge_and_unload() if quantization == "none" else adapted
+    prompt = {"system": "", "request": ZERO_SHOT} if variant == "zero_shot" else facts["prompt"]
+    return Captioner(model.eval(), tokenizer, Taxonomy.load(folder / "taxonomy.yaml"), prompt)
+
+
+def write(
+    captioner: Captioner,
+    tag_sets: Sequence[Sequence[str]],
+    *,
+    seeds: Sequence[int],
+    sampling: decoding.Sampling,
+    batch_size: int,
+    attempts: int,
+) -> list[Written]:
+    """Write a caption for every tag set, again where one has faults, and keep the best.
+
+    Attempt ``k`` of a row draws from the stream ``(its seed, k)``, so that a caption does not depend on which rows
+    share a batch.
+
+    Args:
+        captioner: Model and prompt.
+        tag_sets: n sets of canonical tags.
+        seeds: n seeds.
+        sampling: Decoding dials.
+        batch_size: Rows decoded at once.
+        attempts: Most attempts for one row, at least 1.
+
+    Returns:
+        n captions: the first of those with the fewest missed and hallucinated tags.
+
+    Raises:
+        ValueError: If ``attempts`` is below 1 or lengths differ.
+    """
+    if attempts < 1:
+        raise ValueError(f"expected attempts of at least 1, got {attempts}")
+    if len(seeds) != len(tag_sets):
+        raise ValueError(f"expected a seed for each tag set, got {len(seeds)} for {len(tag_sets)}")
+    chats = [messages(tags, prompt=captioner.prompt, taxonomy=captioner.taxonomy) for tags in tag_sets]
+    best: dict[int, Written] = {}
+    for attempt in range(attempts):
+        open_rows = [row for row in range(len(tag_sets)) if row not in best or best[row].faithfulness.faults]
+        if not open_rows:
+            break
+        texts = decoding.generate(
+            captioner.model,
+            captioner.tokenizer,
+            [chats[row] for row in open_rows],
+            streams=[(seeds[row], attempt) for row in open_rows],
+            sampling=sampling,
+            batch_size=batch_size,
+        )
+        for row, text in zip(open_rows, texts, strict=True):
+            found = check(text, tag_sets[row], taxonomy=captioner.taxonomy)
+            if row not in best or found.faults < best[row].faithfulness.faults:
+                best[row] = Written(text, found, attempt + 1)
+            else:
+                best[row].attempts = attempt + 1
+    return [best[row] for row in range(len(tag_sets))]
+
+
+def predict(captioner: Captioner, frame: pd.DataFrame) -> pd.DataFrame:
+    """Captions for served requests.
+
+    Args:
+        captioner: An open captioner.
+        frame: Column ``tags``: tags separated by commas; optional column ``seed``, 0 where it is missing.
+
+    Returns:
+        Columns ``caption``, ``tag_recall``, ``missed`` and ``hallucinated`` (tags separated by commas).
+    """
+    tag_sets = [[tag.strip() for tag in str(text).split(",") if tag.strip()] for text in frame["tags"]]
+    seeds = [int(seed) for seed in frame["seed"]] if "seed" in frame.columns else [0] * len(frame)
+    with torch.inference_mode():
+        written = write(
+            captioner, tag_sets, seeds=seeds, sampling=decoding.Sampling(), batch_size=max(len(frame), 1), attempts=3
+        )
+    return pd.DataFrame(
+        {
+            "caption": [row.caption for row in written],
+            "tag_recall": [row.faithfulness.tag_recall for row in written],
+            "missed": [", ".join(row.faithfulness.missed) for row in written],
+            "hallucinated": [", ".join(row.faithfulness.hallucinated) for row in written],
+        }
+    )

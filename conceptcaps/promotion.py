@@ -1,0 +1,75 @@
+"""The gate before the alias ``champion``: an interval of a paired difference, not a point."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from conceptcaps.intervals import paired_difference
+
+_LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")
+
+
+class Decision(NamedTuple):
+    """Whether to promote, why, and the numbers behind it: ``promote/difference``, ``_low``, ``_high``, ``n``."""
+
+    promoted: bool
+    reason: str
+    metrics: dict[str, float]
+
+
+def require_validation(metric: str) -> None:
+    """Refuse to choose by anything but validation rows.
+
+    Raises:
+        ValueError: If the metric's name does not begin with ``val/``.
+
+    >>> require_validation("test/loss")
+    Traceback (most recent call last):
+    ValueError: expected a metric that begins with val/, got 'test/loss': test rows choose nothing
+    """
+    if not metric.startswith("val/"):
+        raise ValueError(f"expected a metric that begins with val/, got {metric!r}: test rows choose nothing")
+
+
+def first(metric: str, candidate: pd.DataFrame) -> Decision:
+    """The decision where there is no other champion: yes, if the candidate was measured at all."""
+    values = _column(candidate, metric)
+    return Decision(True, f"no other champion; {metric} is {values.mean():.4g}", {"promote/n": len(values)})
+
+
+def decide(metric: str, candidate: pd.DataFrame, champion: pd.DataFrame, *, margin: float, seed: int) -> Decision:
+    """Compare two versions on the same validation rows.
+
+    The gain is the mean paired difference, turned so that more is better. The candidate is promoted if the lower end
+    of its 95 % bootstrap interval is above ``margin``; a margin below zero lets an equal candidate pass.
+
+    Args:
+        metric: Column of both tables; names with loss, nll, perplexity or error are better when lower.
+        candidate: Columns ``id`` and ``metric``.
+        champion: The same of the present champion.
+        margin: Least gain, in the metric's unit.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The decision. Versions measured on different rows cannot be compared, and the champion stays.
+
+    Raises:
+        ValueError: If a table lacks the metric.
+    """
+    ours, theirs = _column(candidate, metric), _column(champion, metric)
+    if set(ours.index) != set(theirs.index):
+        shared = len(set(ours.index) & set(theirs.index))
+        reason = f"not comparable: candidate has {len(ours)} validation rows, champion {len(theirs)}, {shared} shared"
+        return Decision(False, reason, {"promote/n": shared})
+    sign = -1.0 if any(word in metric for word in _LOWER_IS_BETTER) else 1.0
+    gain = paired_difference(sign * ours, sign * theirs.loc[ours.index], seed=seed)
+    verdict = "above" if gain.low > margin else "not above"
+    reason = f"gain in {metric} {gain.mean:.4g} [{gain.low:.4g}, {gain.high:.4g}] is {verdict} {margin:g}"
+    numbers = {"promote/difference": gain.mean, "promote/low": gain.low, "promote/high": gain.high}
+    return Decision(gain.low > margin, reason, {**numbers, "promote/n": gain.n})
+
+
+def _column(items: pd.DataFrame, metric: str) -> pd.Series:
+    if metric not in items.columns:
+        raise ValueError(f"expected column {metric} in per_item.parquet, got {', '.join(items.columns)}")
+    return items.set_index("id")[metric].astype(float)

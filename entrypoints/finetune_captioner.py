@@ -1,0 +1,81 @@
+"""Fine-tune a language model with LoRA to caption tag sets and register it as ``conceptcaps-captioner``."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from conceptcaps import base_model, captioner, figures, finetuning, steps, tracking
+from conceptcaps.taxonomy import Taxonomy
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
+    parser.add_argument("--base_model", required=True, help="smollm2, a folder, or a Hub id with @revision")
+    parser.add_argument("--rank", type=int, required=True, help="rank of the LoRA update")
+    parser.add_argument("--alpha", type=float, required=True, help="LoRA scale; the update is weighted by alpha / rank")
+    parser.add_argument("--dropout", type=float, required=True, help="dropout on the adapter's input, 0 to 1")
+    parser.add_argument("--quantization", choices=base_model.QUANTIZATIONS, required=True, help="of the base weights")
+    parser.add_argument("--epochs", type=float, required=True, help="passes over the training rows")
+    parser.add_argument("--learning_rate", type=float, required=True, help="peak learning rate of AdamW")
+    parser.add_argument("--batch_size", type=int, required=True, help="examples in a step")
+    parser.add_argument("--max_examples", type=int, required=True, help="captions to learn from; 0 takes all")
+    parser.add_argument("--max_tokens", type=int, required=True, help="longest prompt and caption (tokens)")
+    parser.add_argument("--seed", type=int, required=True, help="seed of rows, adapter, order and dropout")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("finetune_captioner", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
+        folder = tracking.fetch(args.tag_sets)
+        taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+        sizes = {"train": args.max_examples, "validation": args.max_examples // 4}
+        rows = {
+            name: finetuning.examples(
+                pd.read_parquet(folder / f"{name}.parquet"), taxonomy=taxonomy, most=most, seed=args.seed
+            )
+            for name, most in sizes.items()
+        }
+        tracking.log_dataset(rows["train"], name="captions/train", source=args.tag_sets, context="training")
+        tracking.log_dataset(rows["validation"], name="captions/validation", source=args.tag_sets, context="validation")
+
+        model, tokenizer = base_model.load(args.base_model, quantization=args.quantization)
+        before = finetuning.caption_losses(model, tokenizer, rows["validation"], batch_size=args.batch_size)
+        checkpoints = Path(steps.default_folder("finetune_captioner", vars(args)))
+        tuned = finetuning.fit(
+            model,
+            tokenizer,
+            **rows,
+            folder=checkpoints,
+            rank=args.rank,
+            alpha=args.alpha,
+            dropout=args.dropout,
+            epochs=args.epochs,
+            learning_rate=args.learning_rate,
+            batch_size=args.batch_size,
+            max_tokens=args.max_tokens,
+            seed=args.seed,
+            report=lambda step, metrics: tracking.log_metrics(metrics, step),
+        )
+        after = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=args.batch_size)
+        losses = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": after, "val/base_loss": before})
+        tracking.log_frame(losses, "per_item.parquet")
+        found = {name: losses[name].mean() for name in ("val/loss", "val/base_loss")}
+        tracking.log_metrics(found)
+
+        weights = Path(scratch, "captioner")
+        captioner.save(weights, adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
+        tracking.log_folder(checkpoints, "checkpoints")
+        curves = {name: tracking.history(run_id, name) for name in ("train/loss", "val/loss")}
+        tracking.log_figure(figures.curves(curves, title="captioner", xlabel="step", ylabel="loss (nats)"), "loss")
+        example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
+        tracking.register(
+            "conceptcaps-captioner", weights, module="conceptcaps.captioner", example=example, metrics=found
+        )
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

@@ -1,0 +1,63 @@
+"""Write a caption for every tag set with a registered captioner, and check what each caption says."""
+
+import argparse
+
+import pandas as pd
+import pyarrow as pa
+
+from conceptcaps import captioner, captions, figures, shards, steps, tracking
+from conceptcaps.decoding import Sampling
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--captioner", required=True, help="models:/conceptcaps-captioner@<alias>, or a folder")
+    parser.add_argument("--samples", required=True, help="folder or runs:/<id>/samples of sample_tags")
+    parser.add_argument("--variant", choices=captioner.VARIANTS, required=True, help="with adapter, without, or asked")
+    parser.add_argument("--batch_size", type=int, required=True, help="captions decoded at once")
+    parser.add_argument("--temperature", type=float, required=True, help="divides the logits; 0 decodes greedily")
+    parser.add_argument("--top_k", type=int, required=True, help="most likely tokens that are kept")
+    parser.add_argument("--top_p", type=float, required=True, help="probability that the kept tokens hold, 0 to 1")
+    parser.add_argument("--repetition_penalty", type=float, required=True, help="over 1 discourages repetition")
+    parser.add_argument("--max_new_tokens", type=int, required=True, help="longest caption (tokens)")
+    parser.add_argument("--attempts", type=int, required=True, help="most attempts at one caption")
+    parser.add_argument("--shard_size", type=int, required=True, help="captions in a shard")
+    parser.add_argument("--executor", choices=["local"], required=True, help="where shards are made")
+    parser.add_argument("--out", required=True, help="folder or URL of the shards that survives a crash, or auto")
+    parser.add_argument("--seed", type=int, required=True, help="seed of every draw")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("write_captions", vars(args)):
+        version = tracking.resolve(args.captioner)
+        rows = pd.read_parquet(tracking.fetch(args.samples) / "samples.parquet")
+        tracking.log_dataset(rows, name="samples", source=args.samples, context="generation")
+        writer = captioner.load(tracking.fetch(args.captioner), variant=args.variant)
+        dials = ("temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens")
+        sampling = Sampling(**{name: getattr(args, name) for name in dials})
+        settings = {**vars(args), "captioner": version}
+        out = steps.default_folder("write_captions", settings) if args.out == "auto" else args.out
+        shards.map_shards(
+            lambda part: captions.write_rows(
+                part, writer, sampling=sampling, batch_size=args.batch_size, attempts=args.attempts, seed=args.seed
+            ),
+            rows,
+            out=out,
+            schema=pa.schema(captions.FIELDS),
+            shard_size=args.shard_size,
+            settings={name: settings[name] for name in settings if name not in {"out", "executor", "batch_size"}},
+            description="write_captions",
+        )
+        tracking.log_folder(tracking.fetch(out), "captions")
+        written = shards.read(out)
+        tracking.log_metrics(captions.summary(written, seed=args.seed))
+        recall = figures.histogram(written["tag_recall"], title="tags said", label="tag recall", ylabel="captions")
+        tracking.log_figure(recall, "tag_recall")
+        lengths = figures.histogram(written["words"], title="caption length", label="words", ylabel="captions")
+        tracking.log_figure(lengths, "caption_length")
+
+
+if __name__ == "__main__":
+    tracking.execute(main)
