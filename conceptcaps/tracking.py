@@ -346,6 +346,30 @@ def info(run_id: str) -> dict[str, Any]:
     return {"name": found.run_name, "status": found.status, "start": found.start_time / 1000, "duration": duration}
 
 
+def run_of(uri: str) -> str | None:
+    """Run id inside ``runs:/<id>/<artifact>``, or None for any other URI."""
+    return uri.removeprefix("runs:/").split("/")[0] if uri.startswith("runs:/") else None
+
+
+def figures(run_id: str) -> list[Path]:
+    """Local copies of the figures that a run logged, by name; empty if there are none."""
+    if not _client().list_artifacts(run_id, "figures"):
+        return []
+    return sorted(fetch(f"runs:/{run_id}/figures").glob("*.png"))
+
+
+def local_path(uri: str) -> str:
+    """Where ``runs:/<id>/<artifact>`` lies: a local path if the store is local, its own URI otherwise."""
+    run_id, _, artifact = uri.removeprefix("runs:/").partition("/")
+    return f"{str(mlflow.get_run(run_id).info.artifact_uri).removeprefix('file://')}/{artifact}"
+
+
+def ui_command() -> str:
+    """The command that opens the tracking UI on the store in use, or the address of its server."""
+    uri = mlflow.get_tracking_uri()
+    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+
+
 def history(run_id: str, metric: str) -> pd.DataFrame:
     """Every value of a metric: columns ``step`` and ``value``."""
     points = _client().get_metric_history(run_id, metric)

@@ -1,4 +1,4 @@
-"""Make a model version the champion if it is no worse, beyond doubt, than the present one on the same validation rows."""
+"""Make a version the champion if it is better, beyond doubt, than the present one on the same validation rows."""
 
 import argparse
 

@@ -1,0 +1,139 @@
+"""The report: one HTML file with key figures, every stage's numbers and figures, and clips to listen to."""
+
+import base64
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+class Key(NamedTuple):
+    """A figure that matters: its label, the stage and metric it comes from, and its format."""
+
+    label: str
+    stage: str
+    metric: str
+    form: str = "{:.3f}"
+
+
+KEYS = (
+    Key("aspects that map to a tag", "distill_tags", "corpus/coverage", "{:.1%}"),
+    Key("rows with enough categories", "distill_tags", "corpus/kept", "{:.1%}"),
+    Key("VAE bound on validation rows (nats)", "train_vae", "val/iwae", "{:.2f}"),
+    Key("co-occurrence of sampled tags, of its ceiling", "sample_tags", "samples/cooccurrence_of_ceiling"),
+    Key("samples against held-out rows, AUC (.5 is best)", "sample_tags", "samples/two_sample_auc"),
+    Key("contradictory tag sets", "sample_tags", "samples/contradictions", "{:.1%}"),
+    Key("captioner's loss on validation captions (nats)", "finetune_captioner", "val/loss"),
+    Key("the same without its adapter (nats)", "finetune_captioner", "val/base_loss"),
+    Key("tags that captions say", "write_captions", "captions/tag_recall", "{:.1%}"),
+    Key("captions that say every tag", "write_captions", "captions/all_tags", "{:.1%}"),
+    Key("captions that say something else", "write_captions", "captions/hallucinating", "{:.1%}"),
+    Key("BERTScore F1 with the nearest real captions", "evaluate_captions", "captions/bertscore_f1"),
+    Key("MAUVE against real captions", "evaluate_captions", "captions/mauve"),
+    Key("hours of audio", "generate_audio", "audio/hours", "{:.2f}"),
+    Key("Fréchet distance between halves (musicnn)", "evaluate_audio", "audio/fad_split_half_musicnn_mtt", "{:.4f}"),
+    Key("detectors tell asked from not asked, mean AUC", "verify_concepts", "verify/auc_mean"),
+    Key("genre classifier, test accuracy", "train_classifier", "test/accuracy", "{:.1%}"),
+    Key("the same by guessing the commonest genre", "train_classifier", "test/majority_accuracy", "{:.1%}"),
+    Key("significant TCAV scores", "run_tcav", "tcav/significant_share", "{:.1%}"),
+)
+
+
+def key_figures(metrics: Mapping[str, Mapping[str, float]], *, runs: Mapping[str, str]) -> list[dict[str, object]]:
+    """Those of ``KEYS`` that were measured.
+
+    Args:
+        metrics: Metrics by stage.
+        runs: Run id by stage.
+
+    Returns:
+        For each: ``label``, ``value`` (text, with its interval in brackets where ``_low`` and ``_high`` were logged)
+        and ``run``.
+    """
+    found: list[dict[str, object]] = []
+    for key in KEYS:
+        numbers = metrics.get(key.stage, {})
+        if key.metric in numbers:
+            ends = [numbers.get(f"{key.metric}_{end}") for end in ("low", "high")]
+            text = key.form.format(numbers[key.metric])
+            if ends[0] is not None and ends[1] is not None:
+                text += f" [{key.form.format(ends[0])}, {key.form.format(ends[1])}]"
+            found.append({"label": key.label, "value": text, "run": runs[key.stage]})
+    return found
+
+
+def text_table(figures: Sequence[Mapping[str, object]]) -> str:
+    """Key figures as lines of text, values in one column."""
+    width = max((len(str(figure["label"])) for figure in figures), default=0)
+    return "\n".join(f"  {figure['label']!s:<{width}}  {figure['value']}" for figure in figures)
+
+
+class Stage(NamedTuple):
+    """What the report shows of a run."""
+
+    name: str
+    run: str
+    seconds: float
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    figures: Sequence[Path]
+
+
+def clips(dataset: pd.DataFrame, *, most: int) -> list[dict[str, object]]:
+    """Clips to listen to, spread evenly over a table with the columns of the dataset's config ``audio``."""
+    step = max(1, len(dataset) // most)
+    return [
+        {
+            "id": row["id"],
+            "caption": row["caption"],
+            "tags": [(tag, _state(tag, row)) for tag in row["tags"]],
+            "hallucinated": list(row["hallucinated"]),
+            "player": base64.b64encode(row["audio"]["bytes"]).decode(),
+        }
+        for row in dataset.iloc[::step].head(most).to_dict("records")
+    ]
+
+
+def render(
+    *, title: str, figures: list[dict[str, object]], stages: list[Stage], examples: list[dict[str, object]]
+) -> str:
+    """The page as HTML that needs no other file: pictures and sound are in it.
+
+    Args:
+        title: Heading.
+        figures: Of ``key_figures``.
+        stages: In the pipeline's order.
+        examples: Of ``clips``.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True, trim_blocks=True
+    )
+    shown = [
+        {
+            **stage._asdict(),
+            "metrics": {name: _short(value) for name, value in sorted(stage.metrics.items())},
+            "figures": [(path.stem.replace("_", " "), _encoded(path)) for path in stage.figures],
+        }
+        for stage in stages
+    ]
+    template = environment.get_template("report.html.j2")
+    return template.render(title=title, figures=figures, stages=shown, examples=examples)
+
+
+def _state(tag: str, row: Mapping[Hashable, Any]) -> str:
+    """How a tag fared: not played, or what its detector says."""
+    if tag in list(row["unrealised"]):
+        return "unrealised"
+    states = ("present", "absent", "uncertain")
+    return next((state for state in states if tag in list(row[f"verified_{state}"])), "uncertain")
+
+
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _short(value: float) -> str:
+    return "not a number" if math.isnan(value) else f"{value:.4g}"
