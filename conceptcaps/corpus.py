@@ -155,7 +155,8 @@ def faithful_caption(caption: str, tags: Iterable[str], *, taxonomy: Taxonomy) -
     """Make a caption and its tags say the same, so that a captioner learns neither to invent nor to omit.
 
     A sentence that names a concept outside the set is dropped, unless it is the only one that says some tag of the
-    set and its concepts contradict none: then those join. Tags that the kept sentences do not say leave the set.
+    set and its concepts contradict none: then those join. Tags that the kept sentences do not say leave the set, for
+    their ancestor where the sentences say that.
 
     Args:
         caption: The caption.
@@ -181,6 +182,7 @@ def faithful_caption(caption: str, tags: Iterable[str], *, taxonomy: Taxonomy) -
             joined |= new
     spoken = {tag for there, stays in zip(said, kept, strict=True) if stays for tag in there}
     faithful = (asked | joined) & taxonomy.closure(spoken)
+    faithful |= spoken - taxonomy.closure(faithful)  # "guitar" was said where electric guitar was asked for
     text = " ".join(sentence for sentence, stays in zip(sentences, kept, strict=True) if stays) if faithful else ""
     changes = {"dropped": kept.count(False), "joined": len(joined), "unsaid": len(asked - faithful)}
     return text, sorted(faithful), changes

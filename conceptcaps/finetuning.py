@@ -118,7 +118,7 @@ def fit(
         train_sampling_strategy="group_by_length",
         completion_only_loss=True,
         max_length=max_tokens,
-        gradient_checkpointing=on_gpu,
+        activation_checkpointing=on_gpu,
         bf16=on_gpu,
         use_cpu=not on_gpu,
         seed=seed,

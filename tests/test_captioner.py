@@ -1,0 +1,222 @@
+"""Fine-tuning, saving and writing with a tiny model: it learns, it is refused untrained, batches change nothing."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from conceptcaps import base_model, captioner, captions, decoding, finetuning
+from conceptcaps.decoding import Sampling
+from conceptcaps.taxonomy import Taxonomy
+from tests import tiny_model
+
+TAXONOMY = Taxonomy.load()
+TAGS = [["jazz", "piano"], ["rock", "drums"], ["folk", "banjo"], ["metal", "fast tempo"]]
+CAPTIONS = ["A jazz piece for piano.", "A rock song with drums.", "A folk tune on the banjo.", "Fast tempo metal."]
+ROWS = pd.DataFrame({"id": [str(row) for row in range(8)], "faithful_tags": TAGS * 2, "faithful_caption": CAPTIONS * 2})
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> str:
+    texts = [*CAPTIONS, *TAXONOMY.tags, captioner.SYSTEM, captioner.REQUEST]
+    return str(tiny_model.save(tmp_path_factory.mktemp("base"), texts=texts))
+
+
+def fit(base: str, folder, *, epochs: float = 1, **changes) -> tuple[PeftModel, list[dict[str, float]]]:
+    model, tokenizer = base_model.load(base, device="cpu")
+    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    log: list[dict[str, float]] = []
+    dials = {"rank": 32, "alpha": 64, "dropout": 0.0, "learning_rate": 5e-3, "batch_size": 4, "max_tokens": 256}
+    tuned = finetuning.fit(
+        model,
+        tokenizer,
+        train=rows,
+        validation=rows,
+        folder=folder,
+        epochs=epochs,
+        seed=0,
+        report=lambda step, metrics: log.append({"step": step, **metrics}),
+        **{**dials, **changes},
+    )
+    return tuned, log
+
+
+@pytest.fixture(scope="module")
+def trained(base, tmp_path_factory):
+    """A captioner that has learnt its eight rows by heart, and its folder."""
+    folder = tmp_path_factory.mktemp("trained")
+    tuned, log = fit(base, folder / "checkpoints", epochs=20)
+    tokenizer = base_model.load(base, device="cpu")[1]
+    captioner.save(folder / "captioner", adapter=tuned, tokenizer=tokenizer, taxonomy=TAXONOMY, base=base)
+    return tuned, tokenizer, folder / "captioner", log
+
+
+def test_learns_its_rows_by_heart_and_reports_losses(base, trained):
+    tuned, tokenizer, _, log = trained
+    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    before = finetuning.caption_losses(base_model.load(base, device="cpu")[0], tokenizer, rows, batch_size=4)
+    after = finetuning.caption_losses(tuned, tokenizer, rows, batch_size=4)
+    assert before.min() > 4 and after.max() < 0.5
+    assert {"train/loss", "val/loss"} <= {name for entry in log for name in entry}
+
+
+def test_loss_is_the_completion_s_alone_and_its_end_is_learnt(trained):
+    tuned, tokenizer, _, _ = trained
+    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    tokens, begin = finetuning._encode(tokenizer, rows["prompt"][0], rows["completion"][0])
+    assert tokenizer.decode(tokens[begin:]).startswith(CAPTIONS[0])
+    assert tokens[-1] == tokenizer.eos_token_id
+    assert tokens.count(tokenizer.bos_token_id) == 3, "one begin mark for each message, none doubled"
+    with torch.inference_mode():
+        logits = tuned(torch.tensor([tokens])).logits[0]
+    nll = torch.nn.functional.cross_entropy(logits[begin - 1 : -1], torch.tensor(tokens[begin:]))
+    assert finetuning.caption_losses(tuned, tokenizer, rows[:1], batch_size=1)[0] == pytest.approx(float(nll), abs=1e-5)
+
+
+def test_losses_do_not_depend_on_the_batch(trained):
+    tuned, tokenizer, _, _ = trained
+    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    by_batch = [finetuning.caption_losses(tuned, tokenizer, rows, batch_size=size) for size in (1, 3, 8)]
+    np.testing.assert_allclose(by_batch[0], by_batch[1], atol=1e-5)
+    np.testing.assert_allclose(by_batch[0], by_batch[2], atol=1e-5)
+
+
+def test_writes_what_it_learnt_and_merged_equals_unmerged(trained):
+    tuned, tokenizer, folder, _ = trained
+    merged = captioner.load(folder)
+    unmerged = dataclasses.replace(merged, model=tuned)
+    sampling = Sampling(temperature=0, max_new_tokens=30, repetition_penalty=1.0)
+    texts = [
+        [row.caption for row in captioner.write(one, TAGS, seeds=[0] * 4, sampling=sampling, batch_size=4, attempts=1)]
+        for one in (merged, unmerged)
+    ]
+    assert texts[0] == texts[1] == CAPTIONS
+
+
+def test_an_untrained_adapter_is_refused(base, tmp_path):
+    model, tokenizer = base_model.load(base, device="cpu")
+    untrained = get_peft_model(model, LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
+    with pytest.raises(ValueError, match="changes no logit"):
+        captioner.save(tmp_path, adapter=untrained, tokenizer=tokenizer, taxonomy=TAXONOMY, base=base)
+
+
+def test_variants_differ_and_an_unknown_one_is_refused(trained):
+    _, _, folder, _ = trained
+    sampling = Sampling(temperature=0, max_new_tokens=30)
+    texts = {
+        variant: captioner.write(
+            captioner.load(folder, variant=variant), TAGS, seeds=[0] * 4, sampling=sampling, batch_size=4, attempts=1
+        )[0].caption
+        for variant in captioner.VARIANTS
+    }
+    assert texts["tuned"] != texts["base"]
+    with pytest.raises(ValueError, match="expected variant tuned, base, zero_shot, got 'none'"):
+        captioner.load(folder, variant="none")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_captions_do_not_depend_on_the_batch(trained, temperature):
+    _, _, folder, _ = trained
+    writer = captioner.load(folder, variant="base")
+    sampling = Sampling(temperature=temperature, max_new_tokens=12)
+    rows = pd.DataFrame({"id": ["a", "b", "c", "d"], "tags": TAGS})
+
+    def write(part: pd.DataFrame, batch_size: int) -> pd.DataFrame:
+        return captions.write_rows(part, writer, sampling=sampling, batch_size=batch_size, attempts=2, seed=0)
+
+    whole = write(rows, 4)
+    pd.testing.assert_frame_equal(whole, write(rows, 1))
+    pd.testing.assert_frame_equal(whole.iloc[2:].reset_index(drop=True), write(rows.iloc[2:], 2))
+    assert whole["id"].is_unique
+
+
+def test_a_better_attempt_is_kept(trained):
+    _, _, folder, _ = trained
+    writer = captioner.load(folder)
+    sampling = Sampling(temperature=3.0, max_new_tokens=16)
+    dials = {"seeds": list(range(4)), "sampling": sampling, "batch_size": 4}
+    once = captioner.write(writer, TAGS, attempts=1, **dials)
+    often = captioner.write(writer, TAGS, attempts=6, **dials)
+    assert sum(row.faithfulness.faults for row in often) < sum(row.faithfulness.faults for row in once)
+    assert all(row.attempts == 1 for row in once) and max(row.attempts for row in often) > 1
+
+
+def test_served_answers_have_the_signature_s_columns(trained):
+    frame = captioner.predict(captioner.load(trained[2]), pd.DataFrame({"tags": ["jazz, piano", "rock, drums"]}))
+    assert list(frame.columns) == ["caption", "tag_recall", "missed", "hallucinated"]
+    with pytest.raises(ValueError, match="200 tags, got 'polka metal'"):
+        captioner.predict(captioner.load(trained[2]), pd.DataFrame({"tags": ["polka metal"]}))
+
+
+def test_training_resumes_where_it_was_and_ends_the_same(base, tmp_path):
+    whole, _ = fit(base, tmp_path / "whole", epochs=3)
+    fit(base, tmp_path / "parts", epochs=3)
+    last = sorted((tmp_path / "parts").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))[-1]
+    for file in last.iterdir():
+        file.unlink()
+    last.rmdir()
+    resumed, log = fit(base, tmp_path / "parts", epochs=3)
+    assert min(entry["step"] for entry in log if "train/loss" in entry) > 2, "the first epochs were not trained again"
+    for name, value in whole.state_dict().items():
+        if "lora" in name:
+            torch.testing.assert_close(resumed.state_dict()[name], value)
+
+
+def test_same_seed_same_adapter(base, tmp_path):
+    one, _ = fit(base, tmp_path / "one", dropout=0.1)
+    other, _ = fit(base, tmp_path / "other", dropout=0.1)
+    for name, value in one.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)
+
+
+def test_nf4_needs_a_gpu(base):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="expected a CUDA device and the package bitsandbytes"):
+        base_model.load(base, quantization="nf4")
+
+
+def test_a_model_without_chat_template_is_refused(base, tmp_path):
+    model, tokenizer = base_model.load(base, device="cpu")
+    tokenizer.chat_template = None
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="expected a model with a chat template"):
+        base_model.load(str(tmp_path))
+
+
+def test_rows_without_a_faithful_caption_teach_nothing():
+    rows = ROWS.assign(faithful_caption="")
+    with pytest.raises(ValueError, match="expected rows with a faithful caption"):
+        finetuning.examples(rows, taxonomy=TAXONOMY, most=0, seed=0)
+    assert len(finetuning.examples(ROWS, taxonomy=TAXONOMY, most=3, seed=0)) == 3
+
+
+def test_draws_follow_the_probabilities():
+    """Inverse transform: 4,000 rows with the same logits draw tokens in proportion to their softmax."""
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).repeat(4000, 1)
+    draw = decoding.SeededDraw(
+        [(row, 0) for row in range(4000)], sampling=Sampling(temperature=1, top_k=3, top_p=1, max_new_tokens=1)
+    )
+    chosen = draw(torch.zeros(4000, 1), logits).argmax(1)
+    shares = torch.bincount(chosen, minlength=3) / 4000
+    np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.03)
+
+
+def test_dials_cut_off_what_is_unlikely():
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(500, 1)
+    streams = [(row, 0) for row in range(500)]
+
+    def drawn(**dials) -> set[int]:
+        sampling = Sampling(**{"temperature": 1, "top_k": 4, "top_p": 1, "max_new_tokens": 1, **dials})
+        return set(decoding.SeededDraw(streams, sampling=sampling)(torch.zeros(500, 1), logits).argmax(1).tolist())
+
+    assert drawn() == {0, 1, 2, 3}
+    assert drawn(top_k=2) == {0, 1}
+    assert drawn(top_p=0.6) == {0, 1}
+    assert drawn(temperature=0) == {0}
+    with pytest.raises(ValueError, match="expected temperature >= 0"):
+        decoding.generate(None, None, [], streams=[], sampling=Sampling(temperature=-1), batch_size=1)

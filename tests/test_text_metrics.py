@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+
+from conceptcaps import assets, base_model, text_metrics
+from tests import tiny_model
+
+REAL = [f"A {mood} {genre} tune for {voice}." for mood in ("calm", "sad", "loud") for genre in ("jazz", "folk", "rock")
+        for voice in ("piano", "harp", "violin")]  # fmt: skip
+OTHER = [f"Quarterly revenue rose {number} percent on strong demand." for number in range(27)]
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return assets.fetch("minilm")
+
+
+def test_nearest_reference_is_itself_where_it_is_there():
+    tags = np.random.default_rng(0).random((30, 20)) < 0.3
+    rows, jaccard = text_metrics.nearest_references(tags, tags)
+    assert np.array_equal(tags[rows], tags) and np.all(jaccard == 1)
+    with pytest.raises(ValueError, match="expected tag sets and references, got 30 and 0"):
+        text_metrics.nearest_references(tags, tags[:0])
+
+
+def test_bert_score_of_equal_texts_is_one_and_falls_with_distance(minilm):
+    scores = text_metrics.bert_score(["A calm tune for harp."] * 3, [REAL[1], "A calm tune for harp.", OTHER[0]],
+                                     model=minilm, layer=5)  # fmt: skip
+    assert scores[1] == pytest.approx(1, abs=1e-5) and scores[1] > scores[0] > scores[2]
+
+
+def test_overlap_scores_have_their_ends():
+    same = text_metrics.overlap(REAL, REAL)
+    none = text_metrics.overlap(["xyz"], ["qqq"])
+    for name in ("bleu", "chrf", "rouge_l"):
+        np.testing.assert_allclose(same[name], 1, atol=1e-9)
+        assert none[name][0] == pytest.approx(0, abs=1e-9)
+    assert np.all(same["meteor"] > 0.98) and none["meteor"][0] == 0
+    with pytest.raises(ValueError, match="expected as many references as captions, got 1 and 2"):
+        text_metrics.overlap(["a"], ["a", "b"])
+
+
+def test_embeddings_do_not_depend_on_the_batch(minilm):
+    whole = text_metrics.embed(REAL, model=minilm)
+    np.testing.assert_allclose(whole, text_metrics.embed(REAL, model=minilm, batch_size=4), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6)
+
+
+def test_mauve_tells_like_from_unlike(minilm):
+    real, other = (text_metrics.embed(texts, model=minilm) for texts in (REAL, OTHER))
+    like = text_metrics.mauve_score(real, real, seeds=[0, 1])
+    unlike = text_metrics.mauve_score(other, real, seeds=[0, 1])
+    assert like.mean > 0.9 > 0.3 > unlike.mean and like.n == 27
+    with pytest.raises(ValueError, match="expected 20 texts a side or more, got 5 and 27"):
+        text_metrics.mauve_score(real[:5], real, seeds=[0])
+
+
+def test_perplexity_of_a_uniform_model_is_its_vocabulary(tmp_path):
+    model, tokenizer = base_model.load(str(tiny_model.save(tmp_path, texts=REAL)), device="cpu")
+    with torch.no_grad():
+        model.lm_head.weight.zero_()
+    values = text_metrics.perplexities(REAL[:3], model=model, tokenizer=tokenizer)
+    np.testing.assert_allclose(values, model.config.vocab_size, rtol=1e-4)
+
+
+def test_distinct_counts_n_grams_over_all_texts():
+    assert text_metrics.distinct(["a b c", "a b d"], n=2) == pytest.approx(3 / 4)
+    with pytest.raises(ValueError, match="texts of at least 2 words"):
+        text_metrics.distinct(["a"], n=2)
