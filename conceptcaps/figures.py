@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from sklearn.manifold import TSNE
 
 COLOURS = {"genre": "#4477aa", "mood": "#ee6677", "instrument": "#228833", "tempo": "#ccbb44"}
 
@@ -54,5 +55,49 @@ def curves(histories: Mapping[str, pd.DataFrame], *, title: str, xlabel: str, yl
     for name, history in histories.items():
         axes.plot(history["step"], history["value"], label=name, marker="o" if len(history) < 15 else None)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.legend(frameon=False)
+    return figure
+
+
+def latent_map(means: np.ndarray, genres: Sequence[Sequence[str]], *, seed: int, most: int = 10) -> Figure:
+    """Posterior means in two dimensions (t-SNE), coloured by a row's first genre where that is a frequent one."""
+    first = pd.Series([names[0] if names else "none" for names in genres])
+    frequent = [genre for genre in first.value_counts().index if genre != "none"][:most]
+    perplexity = min(30.0, (len(means) - 1) / 3)
+    places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(means)
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    axes = figure.subplots()
+    others = ~first.isin(frequent)
+    axes.scatter(places[others, 0], places[others, 1], s=8, color="#dddddd", label="others")
+    for number, genre in enumerate(frequent):
+        axes.scatter(places[first == genre, 0], places[first == genre, 1], s=16, color=f"C{number}", label=genre)
+    axes.set(title="latent space of the tag VAE", xlabel="t-SNE 1", ylabel="t-SNE 2")
+    figure.legend(loc="outside right upper", frameon=False)
+    return figure
+
+
+def frequencies(samples: np.ndarray, real: np.ndarray, tags: Sequence[str], *, named: int = 8) -> Figure:
+    """Frequency of each tag in samples against held-out rows, the largest differences named."""
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(100 * real, 100 * samples, "o", color="#4477aa", markersize=4, alpha=0.7)
+    end = 105 * max(real.max(), samples.max())
+    axes.plot([0, end], [0, end], color="#bbbbbb", zorder=0)
+    for place in np.argsort(-np.abs(samples - real))[:named]:
+        axes.annotate(tags[place], (100 * real[place], 100 * samples[place]), fontsize=8, xytext=(4, 4),
+                      textcoords="offset points")  # fmt: skip
+    axes.set(title="tag frequencies", xlabel="held-out rows (%)", ylabel="samples (%)")
+    return figure
+
+
+def sizes(groups: Mapping[str, np.ndarray]) -> Figure:
+    """Share of rows by their number of tags, for each group of rows."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    most = max(int(values.max()) for values in groups.values())
+    for name, values in groups.items():
+        counts = np.bincount(values, minlength=most + 1) / len(values)
+        axes.plot(np.arange(most + 1), 100 * counts, marker="o", markersize=3, label=f"{name} (n = {len(values)})")
+    axes.set(title="tags in a row", xlabel="tags", ylabel="rows (%)")
     axes.legend(frameon=False)
     return figure

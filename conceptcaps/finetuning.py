@@ -58,6 +58,15 @@ def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int) ->
     )
 
 
+def read_examples(folder: Path, *, taxonomy: Taxonomy, most: int, seed: int) -> dict[str, pd.DataFrame]:
+    """``train`` and ``validation`` rows of a tag_sets folder; a quarter as many to validate on as to learn from."""
+    sizes = {"train": most, "validation": -(-most // 4)}
+    return {
+        name: examples(pd.read_parquet(folder / f"{name}.parquet"), taxonomy=taxonomy, most=size, seed=seed)
+        for name, size in sizes.items()
+    }
+
+
 def fit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -88,3 +88,11 @@ def _content(path: Path) -> str:
 def row_seed(row_id: str, seed: int) -> int:
     """Seed of one row of a run, in [0, 2**32): the same whatever rows are worked on beside it."""
     return int(digest([row_id, seed])[:8], 16)
+
+
+def study_name(subject: str, study: str, parameters: Mapping[str, object]) -> str:
+    """A sweep's study: the name that was given, or for ``auto`` one that its parameters, but not its trials, make."""
+    if study != "auto":
+        return study
+    text = {name: str(value) for name, value in parameters.items() if name not in {"trials", "storage", "study"}}
+    return f"{subject}-{digest([text, source_hash()])[:12]}"

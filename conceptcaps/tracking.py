@@ -174,6 +174,14 @@ def log_frame(frame: pd.DataFrame, name: str) -> None:
         log_file(path, str(Path(name).parent) if Path(name).parent != Path(".") else "")
 
 
+def log_sweep(trials: pd.DataFrame, *, best: Mapping[str, object], value: float, objective: str) -> None:
+    """Log a sweep's trials, and its best one's parameters as tags ``best.<name>`` and value as metric."""
+    log_frame(trials, "trials.parquet")
+    set_tags({f"best.{name}": setting for name, setting in best.items()})
+    states = {f"trials/{str(state).lower()}": float(number) for state, number in trials["state"].value_counts().items()}
+    log_metrics({objective: value, **states})
+
+
 def log_dataset(frame: pd.DataFrame, *, name: str, source: str, context: str) -> None:
     """Record which data a run used, so that the UI shows it.
 

@@ -32,13 +32,7 @@ def main(argv=None):
     with tracking.run("finetune_captioner", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
         folder = tracking.fetch(args.tag_sets)
         taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-        sizes = {"train": args.max_examples, "validation": args.max_examples // 4}
-        rows = {
-            name: finetuning.examples(
-                pd.read_parquet(folder / f"{name}.parquet"), taxonomy=taxonomy, most=most, seed=args.seed
-            )
-            for name, most in sizes.items()
-        }
+        rows = finetuning.read_examples(folder, taxonomy=taxonomy, most=args.max_examples, seed=args.seed)
         tracking.log_dataset(rows["train"], name="captions/train", source=args.tag_sets, context="training")
         tracking.log_dataset(rows["validation"], name="captions/validation", source=args.tag_sets, context="validation")
 

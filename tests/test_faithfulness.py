@@ -9,7 +9,7 @@ TAXONOMY = Taxonomy.load()
 @pytest.mark.parametrize(
     ("caption", "tags", "recall", "missed", "hallucinated"),
     [
-        ("A slow jazz tune for piano.", ["jazz", "piano", "slow tempo"], 1.0, [], []),
+        ("A jazz tune for piano in a slow tempo.", ["jazz", "piano", "slow tempo"], 1.0, [], []),
         ("A jazz tune.", ["jazz", "piano"], 0.5, ["piano"], []),
         ("A jazz tune with a violin.", ["jazz"], 1.0, [], ["violin"]),
         ("An alternative rock song.", ["rock"], 1.0, [], ["alternative rock"]),

@@ -1,0 +1,198 @@
+"""New tag sets: latents from a prior, tags drawn from the decoder, exclusions kept by construction."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from conceptcaps import vae
+from conceptcaps.taxonomy import Taxonomy
+from conceptcaps.vae import BetaVAE
+
+PRIORS = ("aggregate", "gmm", "standard", "independent", "random")
+_CHUNK = 8192
+_PATIENCE = 50  # chunks without a new set before sampling gives up
+_COMPONENTS = (5, 10, 20, 40)
+
+
+def sample(
+    model: BetaVAE,
+    *,
+    count: int,
+    prior: str,
+    temperature: float,
+    condition: Sequence[str],
+    min_categories: int,
+    seed: int,
+) -> NDArray[np.bool_]:
+    """Draw distinct tag sets.
+
+    Priors: ``aggregate`` draws a training row's posterior and a latent from it; ``gmm`` draws from a Gaussian mixture
+    fitted to such latents; ``standard`` from a standard normal; ``independent`` draws each tag with its own frequency;
+    ``random`` takes a training row's number of tags, all tags alike. The last two are baselines without the model.
+
+    Args:
+        model: Trained VAE; of each exclusion group of its taxonomy a set holds at most one tag.
+        count: Sets to draw.
+        prior: One of ``PRIORS``.
+        temperature: Divides the decoder's logits before the Bernoulli draws; 1 samples the model.
+        condition: Tags that every set contains; latents come from the posterior of this partial set.
+        min_categories: Categories that a set touches.
+        seed: Seed of all draws.
+
+    Returns:
+        ``(count, tags)``, distinct rows in the order in which they were drawn.
+
+    Raises:
+        ValueError: If a dial is out of its range, a tag unknown, the condition contradicts itself, or no further set
+            can be found.
+    """
+    if count < 1:
+        raise ValueError(f"expected count of at least 1, got {count}")
+    if temperature <= 0:
+        raise ValueError(f"expected temperature above 0, got {temperature}")
+    taxonomy = model.taxonomy
+    wanted = torch.as_tensor(taxonomy.encode([condition])[0])
+    clashes = taxonomy.contradictions(condition)
+    if clashes:
+        raise ValueError(f"expected a condition without contradictions, got {' with '.join(clashes[0])}")
+    generator = torch.Generator().manual_seed(seed)
+    groups = exclusion_groups(taxonomy)
+    category = torch.as_tensor([taxonomy.categories.index(taxonomy.category(tag)) for tag in taxonomy.tags])
+    membership = torch.nn.functional.one_hot(category).float()
+    found: dict[bytes, NDArray[np.bool_]] = {}
+    idle = 0
+    for logits in probabilities(model, prior=prior, condition=wanted, generator=generator, seed=seed):
+        rows = draw(logits / temperature, groups=groups, condition=wanted, generator=generator)
+        good = (rows.float() @ membership > 0).sum(1) >= min_categories
+        before = len(found)
+        for row in rows[good].numpy():
+            found.setdefault(np.packbits(row).tobytes(), row)
+            if len(found) == count:
+                return np.stack(list(found.values()))
+        idle = idle + 1 if len(found) == before else 0
+        if idle == _PATIENCE:
+            raise ValueError(
+                f"expected {count} distinct sets of {min_categories} categories or more with {list(condition)}, "
+                f"got {len(found)} and none in the last {_PATIENCE * _CHUNK:,} draws"
+            )
+    raise AssertionError("probabilities never end")
+
+
+def probabilities(
+    model: BetaVAE, *, prior: str, condition: Tensor, generator: torch.Generator, seed: int
+) -> Iterator[Tensor]:
+    """Logits ``(8192, tags)`` of the tags, chunk after chunk without end."""
+    if prior not in PRIORS:
+        raise ValueError(f"expected prior {', '.join(PRIORS)}, got {prior!r}")
+    rows = model.rows.float()
+    shape = (_CHUNK, int(model.config["latent_dim"]))
+    mixture = _mixture(model, seed=seed) if prior == "gmm" else None
+    marginals = torch.logit(rows.mean(0).clamp(1e-6, 1 - 1e-6))
+    with torch.inference_mode():
+        while True:
+            chosen = torch.randint(len(rows), (_CHUNK,), generator=generator)
+            if prior == "independent":
+                yield marginals.expand(_CHUNK, -1)
+            elif prior == "random":
+                yield _uniform_sets(rows[chosen].sum(1), width=rows.shape[1], generator=generator)
+            elif condition.any():
+                mean, log_variance = model.encode(condition.float()[None])
+                yield model.decode(mean + torch.randn(shape, generator=generator) * (log_variance / 2).exp())
+            elif prior == "aggregate":
+                spread = (model.log_variances[chosen] / 2).exp()
+                yield model.decode(model.means[chosen] + torch.randn(shape, generator=generator) * spread)
+            elif mixture is not None:
+                state = int(torch.randint(2**31, (1,), generator=generator))
+                mixture.random_state = state
+                yield model.decode(torch.as_tensor(mixture.sample(_CHUNK)[0], dtype=torch.float32))
+            else:
+                yield model.decode(torch.randn(shape, generator=generator))
+
+
+def draw(logits: Tensor, *, groups: list[Tensor], condition: Tensor, generator: torch.Generator) -> Tensor:
+    """Bernoulli draws ``(n, tags)`` that hold at most one tag of each group, and the condition.
+
+    Where several tags of a group were drawn, one of them stays, with odds ``p / (1 - p)``: the conditional
+    distribution of independent draws given that one of these holds. Tags only leave, so that one pass over the groups
+    suffices. A tag of the condition always stays.
+    """
+    share = torch.sigmoid(logits)
+    rows = torch.rand(logits.shape, generator=generator) < share
+    rows |= condition
+    odds = torch.where(condition, torch.inf, (share / (1 - share)).clamp(1e-9, 1e9)).nan_to_num(posinf=1e30)
+    for group in groups:
+        clashing = (rows[:, group].sum(1) > 1).nonzero()[:, 0]
+        if len(clashing):
+            part = rows[clashing][:, group]
+            kept = torch.multinomial((odds.expand_as(rows)[clashing][:, group] * part), 1, generator=generator)
+            rows[clashing[:, None], group] = torch.zeros_like(part).scatter_(1, kept, True)
+    return rows
+
+
+def exclusion_groups(taxonomy: Taxonomy) -> list[Tensor]:
+    """Columns of each exclusion group."""
+    column = {tag: place for place, tag in enumerate(taxonomy.tags)}
+    return [torch.tensor([column[tag] for tag in group]) for group in taxonomy.exclusions]
+
+
+def load(folder: Path) -> BetaVAE:
+    """Open a registered VAE."""
+    return vae.load(folder)
+
+
+def predict(model: BetaVAE, frame: pd.DataFrame) -> pd.DataFrame:
+    """One tag set for each row of a served request.
+
+    Args:
+        model: Of ``load``.
+        frame: Columns ``condition`` (tags separated by commas, may be empty) and ``seed``.
+
+    Returns:
+        Column ``tags``, separated by commas.
+    """
+    answers = []
+    for condition, seed in zip(frame["condition"], frame["seed"], strict=True):
+        row = sample(
+            model,
+            count=1,
+            prior="aggregate",
+            temperature=1.0,
+            condition=split_tags(str(condition)),
+            min_categories=1,
+            seed=int(seed),
+        )
+        answers.append(", ".join(model.taxonomy.decode(row)[0]))
+    return pd.DataFrame({"tags": answers})
+
+
+def split_tags(text: str) -> list[str]:
+    """Tags separated by commas; none for ``none`` and for empty text.
+
+    >>> split_tags("jazz, piano"), split_tags("none")
+    (['jazz', 'piano'], [])
+    """
+    return [] if text == "none" else [tag.strip() for tag in text.split(",") if tag.strip()]
+
+
+def _uniform_sets(sizes: Tensor, *, width: int, generator: torch.Generator) -> Tensor:
+    """Logits that are certain: ``sizes`` tags of each row, all tags alike."""
+    ranks = torch.rand((len(sizes), width), generator=generator).argsort(1).argsort(1)
+    return torch.where(ranks < sizes[:, None], 40.0, -40.0)
+
+
+def _mixture(model: BetaVAE, *, seed: int) -> GaussianMixture:
+    """Mixture of the number of components that describes a tenth of the latents, left out of the fit, best."""
+    generator = np.random.default_rng(seed)
+    mean, spread = model.means.numpy(), (model.log_variances / 2).exp().numpy()
+    latents = (mean + spread * generator.standard_normal(mean.shape)).astype(np.float64)
+    order = generator.permutation(len(latents))
+    out, kept = latents[order[: len(order) // 10 + 1]], latents[order[len(order) // 10 + 1 :]]
+    sizes = [size for size in _COMPONENTS if size * 2 < len(kept)] or [1]
+    fitted = [GaussianMixture(size, covariance_type="diag", random_state=seed).fit(kept) for size in sizes]
+    return max(fitted, key=lambda mixture: mixture.score(out))

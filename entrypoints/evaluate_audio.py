@@ -1,0 +1,76 @@
+"""Measure clips: distance to reference audio (FAD, FAD-inf, KAD) or between halves, CLAP score, loudness."""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+import torch
+
+from conceptcaps import assets, audio, audio_metrics, clap, embeddings, figures, shards, tracking
+from conceptcaps.intervals import bootstrap_mean, paired_difference
+
+FEWEST = 400  # clips; twice the dimensions of musicnn's embedding
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--audio", required=True, help="folder or runs:/<id>/audio of generate_audio")
+    parser.add_argument("--reference", required=True, help="audio to compare with, or self: halves with each other")
+    parser.add_argument(
+        "--clap_checkpoint", required=True, help="file, folder or runs:/ URI of a LAION-CLAP checkpoint, or none"
+    )
+    parser.add_argument("--embedding", required=True, help="musicnn_mtt and musicnn_msd, or one, joined by commas")
+    parser.add_argument("--seed", type=int, required=True, help="seed of subsets, halves and intervals")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    cache = assets.default_cache() / "embeddings"
+
+    def load(uri, name):
+        rows = shards.read(str(tracking.fetch(uri)), columns=["id", "caption", "audio", "duration"])
+        tracking.log_dataset(rows.drop(columns="audio"), name=name, source=uri, context="evaluation")
+        return rows, [clip["bytes"] for clip in rows["audio"]]
+
+    with tracking.run("evaluate_audio", vars(args)):
+        rows, clips = load(args.audio, "audio")
+        reference = None if args.reference == "self" else load(args.reference, "reference")[1]
+        items = pd.DataFrame({"id": rows["id"], "duration": rows["duration"]})
+        items["loudness"] = embeddings.loudness(clips, cache=cache)
+
+        metrics, lines = {"audio/clips": len(rows), "audio/hours": rows["duration"].sum() / 3600}, {}
+        for name in args.embedding.split(","):
+            sets = [
+                None if part is None else embeddings.musicnn_means(part, model=name, cache=cache)["penultimate"]
+                for part in (clips, reference)
+            ]
+            found, lines[name] = audio_metrics.compare(*sets, name=name, seed=args.seed)
+            metrics |= found
+        if args.clap_checkpoint != "none":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            model = clap.load(tracking.fetch(args.clap_checkpoint), device=device)
+            tracking.set_tags({"clap_sha256": model.sha256})
+            version = f"clap-{embeddings.version(model.sha256, clap, audio)}"
+            made = embeddings.compute(clips, function=model.embed_clip, name=version, cache=cache)
+            own, others = audio_metrics.clap_scores(
+                np.stack([arrays["clap"] for arrays in made]), model.embed_text(rows["caption"].tolist())
+            )
+            items = items.assign(**{"audio/clap_score": own, "audio/clap_control": others})
+            gain = paired_difference(own, others, seed=args.seed)
+            for name, interval in {"score": bootstrap_mean(own, seed=args.seed), "gain": gain}.items():
+                metrics[f"audio/clap_{name}"] = interval.mean
+                metrics |= {f"audio/clap_{name}_low": interval.low, f"audio/clap_{name}_high": interval.high}
+            metrics["audio/clap_control"] = others.mean()
+        tracking.log_metrics(metrics)
+        tracking.log_frame(items, "per_item.parquet")
+        tracking.log_figure(audio_metrics.extrapolation_figure(lines), "fad_inf")
+        heard = items["loudness"][items["loudness"] > -70]
+        title = f"loudness of {len(heard)} clips, {len(items) - len(heard)} silent"
+        tracking.log_figure(figures.histogram(heard, title=title, label="LUFS", ylabel="clips"), "loudness")
+        if len(rows) < FEWEST:
+            tracking.set_tags({"warning": f"distances of {len(rows)} clips: compare with sets of this size only"})
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

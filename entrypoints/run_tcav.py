@@ -1,0 +1,60 @@
+"""Test which concepts a classifier's answers depend on, layer by layer, against random sets of clips."""
+
+import argparse
+from pathlib import Path
+
+from conceptcaps import classifier, clips, concepts, probes, tcav, tracking
+from conceptcaps.taxonomy import Taxonomy
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--classifier", required=True, help="models:/conceptcaps-classifier/…, musicnn_mtt or musicnn_msd"
+    )
+    parser.add_argument("--audio", required=True, help="audio of generate_audio, whose tags are the concepts")
+    parser.add_argument(
+        "--taxonomy", required=True, help="builtin, or a taxonomy file: runs:/<id>/tag_sets/taxonomy.yaml"
+    )
+    parser.add_argument(
+        "--concepts", required=True, help="tags, comma-separated, or auto: the 8 most frequent, no genre"
+    )
+    parser.add_argument("--targets", required=True, help="classes, comma-separated, or auto: the 6 with most clips")
+    parser.add_argument("--layers", required=True, help="layers, comma-separated, or auto: three hidden ones")
+    parser.add_argument("--random_sets", type=int, required=True, help="runs of each concept, and of its null")
+    parser.add_argument("--seed", type=int, required=True, help="seed of random sets and folds")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("run_tcav", vars(args)):
+        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
+        if args.classifier in probes.MUSICNN:
+            probe = probes.of_musicnn(args.classifier)
+        else:
+            probe = probes.of_classifier(classifier.load(tracking.fetch(args.classifier)))
+        rows, _ = clips.read(tracking.fetch(args.audio))
+        tracking.log_dataset(rows.drop(columns="clip"), name="audio", source=args.audio, context="evaluation")
+        sounds = list(rows["sounds"])
+        chosen = args.concepts.split(",")
+        if args.concepts == "auto":
+            chosen = concepts.frequent(sounds, taxonomy=taxonomy, most=8)
+        scores, runs = tcav.run(
+            probe.network,
+            probe.inputs(list(rows["clip"]), Path("outputs", "embeddings")),
+            concepts=[concepts.concept(name.strip(), sounds, taxonomy=taxonomy, seed=args.seed) for name in chosen],
+            targets=probes.targets(probe, sounds, taxonomy=taxonomy, names=args.targets, most=6, seed=args.seed),
+            layers=probe.layers if args.layers == "auto" else [name.strip() for name in args.layers.split(",")],
+            random_sets=args.random_sets,
+            seed=args.seed,
+        )
+        tracking.log_frame(scores, "tcav/scores.parquet")
+        tracking.log_frame(runs, "tcav/runs.parquet")
+        tracking.log_metrics(tcav.summary(scores))
+        for layer in scores["layer"].unique():
+            tracking.log_figure(tcav.heat_map(scores, layer=layer), f"tcav_{layer}")
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

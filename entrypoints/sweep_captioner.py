@@ -1,0 +1,72 @@
+"""Search the captioner's LoRA dials with Optuna, every trial a nested run, and register the best."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from conceptcaps import base_model, captioner, finetuning, search_spaces, steps, sweeps, tracking
+from conceptcaps.taxonomy import Taxonomy
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
+    parser.add_argument("--base_model", required=True, help="smollm2, a folder, or a Hub id with @revision")
+    parser.add_argument("--quantization", choices=base_model.QUANTIZATIONS, required=True, help="of the base weights")
+    parser.add_argument("--trials", type=int, required=True, help="trials that the study shall hold in the end")
+    parser.add_argument("--study", required=True, help="name of the study, or auto: a hash of the parameters")
+    parser.add_argument("--storage", required=True, help="database URL that processes share, such as sqlite:///…")
+    parser.add_argument("--objective", choices=["val/loss"], required=True, help="metric of validation rows")
+    parser.add_argument("--max_examples", type=int, required=True, help="captions a trial learns from; 0 takes all")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the sampler and of every training")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("sweep_captioner", vars(args)):
+        folder = tracking.fetch(args.tag_sets)
+        taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+        rows = finetuning.read_examples(folder, taxonomy=taxonomy, most=args.max_examples, seed=args.seed)
+        tracking.log_dataset(rows["train"], name="captions/train", source=args.tag_sets, context="training")
+        tracking.log_dataset(rows["validation"], name="captions/validation", source=args.tag_sets, context="validation")
+        name = steps.study_name("captioner", args.study, vars(args))
+        study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, seed=args.seed)
+        kept = Path(steps.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
+
+        def evaluate(trial):
+            dials = search_spaces.captioner(trial)
+
+            def report(step, metrics):
+                tracking.log_metrics(metrics, step)
+                if args.objective in metrics:
+                    trial.report(metrics[args.objective], step)
+                    sweeps.prune_if_hopeless(trial)
+
+            out = kept / str(trial.number)
+            with tracking.child_run(f"trial {trial.number}", dials):
+                model, tokenizer = base_model.load(args.base_model, quantization=args.quantization)
+                tuned = finetuning.fit(
+                    model, tokenizer, **rows, folder=out / "checkpoints", seed=args.seed, report=report, **dials
+                )
+                losses = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=8)
+                tracking.log_metrics({args.objective: losses.mean()})
+            items = pd.DataFrame({"id": rows["validation"]["id"], args.objective: losses})
+            captioner.save(out / "model", adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
+            items.to_parquet(out / "per_item.parquet", index=False)
+            return float(losses.mean())
+
+        best = sweeps.optimise(study, evaluate, trials=args.trials)
+        tracking.log_sweep(sweeps.table(study), best=best.params, value=best.value, objective=args.objective)
+        tracking.log_figure(sweeps.history_figure(study, objective=args.objective), "history")
+        if (importance := sweeps.importance_figure(study, seed=args.seed)) is not None:
+            tracking.log_figure(importance, "importance")
+        out = kept / str(best.number)
+        tracking.log_file(out / "per_item.parquet")
+        example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
+        tracking.register("conceptcaps-captioner", out / "model", module="conceptcaps.captioner", example=example)
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

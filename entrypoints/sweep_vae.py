@@ -1,0 +1,70 @@
+"""Search the VAE's hyperparameters with Optuna, every trial a nested run, and register the best."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from conceptcaps import search_spaces, steps, sweeps, tracking, vae
+from conceptcaps.taxonomy import Taxonomy
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
+    parser.add_argument("--trials", type=int, required=True, help="trials that the study shall hold in the end")
+    parser.add_argument("--study", required=True, help="name of the study, or auto: a hash of the parameters")
+    parser.add_argument("--storage", required=True, help="database URL that processes share, such as sqlite:///…")
+    parser.add_argument("--objective", required=True, help="metric of validation rows, such as val/iwae")
+    parser.add_argument("--epochs", type=int, required=True, help="most passes over the rows of a trial")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the sampler and of every training")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("sweep_vae", vars(args)), tempfile.TemporaryDirectory() as scratch:
+        folder = tracking.fetch(args.tag_sets)
+        taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "validation")}
+        rows = {name: taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
+        for name, context in {"train": "training", "validation": "validation"}.items():
+            tracking.log_dataset(frames[name], name=f"tag_sets/{name}", source=args.tag_sets, context=context)
+        name = steps.study_name("vae", args.study, vars(args))
+        study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, seed=args.seed)
+        kept = Path(steps.default_folder("sweep_vae", {"study": name, "storage": args.storage}))
+
+        def evaluate(trial):
+            dials = search_spaces.vae(trial)
+
+            def on_epoch(epoch, metrics):
+                tracking.log_metrics(metrics, epoch)
+                trial.report(metrics[args.objective], epoch)
+                return trial.should_prune()
+
+            with tracking.child_run(f"trial {trial.number}", dials):
+                model = vae.fit(
+                    **rows, taxonomy=taxonomy, epochs=args.epochs, seed=args.seed, on_epoch=on_epoch, **dials
+                )
+                found = vae.assess(model, rows["validation"], prefix="val", seed=args.seed)
+                tracking.log_metrics(found)
+            vae.save(model, kept / str(trial.number))
+            return found[args.objective]
+
+        best = sweeps.optimise(study, evaluate, trials=args.trials)
+        model = vae.load(kept / str(best.number))
+        tracking.log_sweep(sweeps.table(study), best=best.params, value=best.value, objective=args.objective)
+        tracking.log_figure(sweeps.history_figure(study, objective=args.objective), "history")
+        if (importance := sweeps.importance_figure(study, seed=args.seed)) is not None:
+            tracking.log_figure(importance, "importance")
+        bounds = vae.bounds(model, rows["validation"], seed=args.seed)["iwae"]
+        tracking.log_frame(pd.DataFrame({"id": frames["validation"]["id"], "val/iwae": bounds}), "per_item.parquet")
+        weights = Path(scratch, "vae")
+        vae.save(model, weights)
+        example = pd.DataFrame({"condition": ["jazz, piano", ""], "seed": [0, 1]})
+        tracking.register("conceptcaps-vae", weights, module="conceptcaps.priors", example=example)
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

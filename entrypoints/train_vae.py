@@ -1,0 +1,67 @@
+"""Train the tag-set beta-VAE and register it as ``conceptcaps-vae``."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from conceptcaps import figures, steps, tracking, vae
+from conceptcaps.splits import SPLITS
+from conceptcaps.taxonomy import Taxonomy
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
+    parser.add_argument("--latent_dim", type=int, required=True, help="latent variables")
+    parser.add_argument("--hidden_dim", type=int, required=True, help="units of the hidden layers")
+    parser.add_argument("--dropout", type=float, required=True, help="dropout of the hidden layers, 0 to 1")
+    parser.add_argument("--beta", type=float, required=True, help="weight of the KL term")
+    parser.add_argument("--warmup", type=int, required=True, help="epochs over which beta rises to its value")
+    parser.add_argument("--learning_rate", type=float, required=True, help="learning rate of AdamW")
+    parser.add_argument("--batch_size", type=int, required=True, help="rows in a step")
+    parser.add_argument("--epochs", type=int, required=True, help="most passes over the rows")
+    parser.add_argument("--patience", type=int, required=True, help="epochs without a better bound before it stops")
+    parser.add_argument("--seed", type=int, required=True, help="seed of weights, order, latents and dropout")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("train_vae", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
+        folder = tracking.fetch(args.tag_sets)
+        taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in SPLITS}
+        for name, context in {"train": "training", "validation": "validation", "test": "evaluation"}.items():
+            tracking.log_dataset(frames[name], name=f"tag_sets/{name}", source=args.tag_sets, context=context)
+        rows = {name: taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
+        checkpoints = Path(steps.default_folder("train_vae", vars(args)))
+        model = vae.fit(
+            train=rows["train"],
+            validation=rows["validation"],
+            taxonomy=taxonomy,
+            folder=checkpoints,
+            on_epoch=lambda epoch, metrics: tracking.log_metrics(metrics, epoch),
+            **{name: value for name, value in vars(args).items() if name != "tag_sets"},
+        )
+        tracking.log_folder(checkpoints, "checkpoints")
+        found = {}
+        for name, prefix in {"validation": "val", "test": "test"}.items():
+            found |= vae.assess(model, rows[name], prefix=prefix, seed=args.seed)
+        tracking.log_metrics(found)
+        bounds = vae.bounds(model, rows["validation"], seed=args.seed)["iwae"]
+        tracking.log_frame(pd.DataFrame({"id": frames["validation"]["id"], "val/iwae": bounds}), "per_item.parquet")
+
+        curves = {name: tracking.history(run_id, name) for name in ("val/elbo", "val/iwae")}
+        tracking.log_figure(figures.curves(curves, title="tag VAE", xlabel="epoch", ylabel="bound (nats)"), "bounds")
+        genres = [[tag for tag in tags if taxonomy.category(tag) == "genre"] for tags in frames["train"]["tags"]]
+        tracking.log_figure(figures.latent_map(model.means.numpy(), genres, seed=args.seed), "latents")
+        weights = Path(scratch, "vae")
+        vae.save(model, weights)
+        example = pd.DataFrame({"condition": ["jazz, piano", ""], "seed": [0, 1]})
+        tracking.register("conceptcaps-vae", weights, module="conceptcaps.priors", example=example, metrics=found)
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

@@ -1,0 +1,32 @@
+"""Check in the audio whether each asked tag is present, absent or uncertain, and how well the detectors do."""
+
+import argparse
+
+from conceptcaps import assets, shards, tracking, verify
+from conceptcaps.taxonomy import Taxonomy
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--audio", required=True, help="folder or runs:/<id>/audio of generate_audio")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("verify_concepts", vars(args)):
+        rows = shards.read(str(tracking.fetch(args.audio)), columns=["id", "tags", "added", "audio", "duration"])
+        tracking.log_dataset(rows.drop(columns="audio"), name="audio", source=args.audio, context="evaluation")
+        clips = [clip["bytes"] for clip in rows["audio"]]
+        scores = verify.hear(clips, cache=assets.default_cache() / "embeddings")
+        frame, table = verify.judge(
+            rows["id"].tolist(), rows["tags"].tolist(), rows["added"].tolist(), scores, taxonomy=Taxonomy.load()
+        )
+        tracking.log_frame(frame, "verification/verification.parquet")
+        tracking.log_frame(table, "verification/detectors.parquet")
+        tracking.log_metrics(verify.summarise(frame, table))
+        tracking.log_figure(verify.figure(table), "detectors")
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

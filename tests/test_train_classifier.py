@@ -1,0 +1,67 @@
+import base64
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from conceptcaps import tracking
+from entrypoints import train_classifier
+from tests import toy_clips
+
+
+def flags(audio, **changes):
+    values = {
+        "audio": audio, "taxonomy": "builtin", "min_clips": 4, "epochs": 6, "batch_size": 8, "learning_rate": 0.003,
+        "patience": 6, "seed": 0,
+    } | changes  # fmt: skip
+    return [part for name, value in values.items() for part in (f"--{name}", str(value))]
+
+
+def test_trains_registers_and_serves(store):
+    frame = toy_clips.rows(60, seconds=1.0)
+    train_classifier.main(flags(toy_clips.folder(store / "audio", frame)))
+    run_id = tracking.latest("train_classifier")
+    metrics = tracking.metrics(run_id)
+    assert metrics["test/accuracy"] > metrics["test/accuracy_majority"]
+    assert metrics["val/nll"] == pytest.approx(tracking.history(run_id, "val/nll")["value"].min(), abs=1e-5)
+    assert metrics["data/train"] + metrics["data/validation"] + metrics["data/test"] == 60
+    assert metrics["data/unreadable"] == 0
+
+    per_item = pd.read_parquet(tracking.fetch(f"runs:/{run_id}/per_item.parquet"))
+    assert list(per_item.columns) == ["id", "val/nll", "val/accuracy"]
+    assert per_item["val/nll"].mean() == pytest.approx(metrics["val/nll"], abs=1e-6)
+    split = pd.read_parquet(tracking.fetch(f"runs:/{run_id}/clips.parquet")).set_index("id")["split"]
+    assert (split[per_item["id"]] == "validation").all()
+    assert tracking.fetch(f"runs:/{run_id}/figures/confusion.png").stat().st_size > 0
+    assert len(mlflow.get_run(run_id).inputs.dataset_inputs) == 3
+
+    model = mlflow.pyfunc.load_model("models:/conceptcaps-classifier@candidate")
+    clip = base64.b64encode(frame["audio"][0]["bytes"]).decode()
+    answer = model.predict(pd.DataFrame({"audio": [clip]}))
+    assert answer["genre"][0] in toy_clips.GENRES
+
+
+def test_gtzan_folder_trains_and_counts_its_broken_file(store):
+    folder = store / "gtzan"
+    for at, genre in enumerate(("classical", "metal")):
+        (folder / genre).mkdir(parents=True)
+        for number in range(20):
+            sound = toy_clips.waveform([genre], seed=number + 100 * at, seconds=0.5)
+            soundfile.write(folder / genre / f"{genre}.{number:05d}.wav", sound, 22_050)
+    (folder / "metal" / "metal.00054.wav").write_bytes(b"")
+    train_classifier.main(flags(folder, epochs=2))
+    run_id = tracking.latest("train_classifier")
+    assert tracking.metrics(run_id)["data/unreadable"] == 1
+    assert "metal.00054.wav" in tracking.fetch(f"runs:/{run_id}/unreadable.json").read_text()
+    assert np.isfinite(tracking.metrics(run_id)["val/nll"])
+
+
+def test_refuses_a_folder_without_clips_and_clips_of_one_genre(store):
+    (store / "empty").mkdir()
+    with pytest.raises(ValueError, match="expected manifest.json or <genre>"):
+        train_classifier.main(flags(store / "empty"))
+    frame = toy_clips.rows(12, seconds=0.2)
+    with pytest.raises(ValueError, match="expected two genres or more with 50 training clips"):
+        train_classifier.main(flags(toy_clips.folder(store / "audio", frame), min_clips=50))
