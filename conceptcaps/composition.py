@@ -128,7 +128,8 @@ class _Writer:
             if tag in know["kit"] and not kit and not silent_kit and not sparse:
                 kit.append(tag)
                 self._added.add(tag)
-        sounding = [tag for tag in pitched if know["instruments"][tag]["part"] not in {"effect", "drone", "bass"}]
+        thin = {"effect"} if self._genre_tag == "none" else {"effect", "drone", "bass"}
+        sounding = [tag for tag in pitched if know["instruments"][tag]["part"] not in thin]
         if not sounding and (self._genre_tag != "none" or not kit):
             own = [tag for tag in self._genre["parts"] if tag in know["instruments"] and tag not in pitched]
             own = own[:1] if sparse else own

@@ -26,7 +26,7 @@ def captioner(trial: optuna.Trial) -> Dials:
         "alpha": trial.suggest_categorical("alpha", [8, 16, 32, 64]),
         "dropout": trial.suggest_float("dropout", 0.0, 0.3),
         "learning_rate": trial.suggest_float("learning_rate", 2e-4, 4e-3, log=True),
-        "epochs": trial.suggest_int("epochs", 1, 3),
+        "epochs": trial.suggest_int("epochs", 1, 2),
         "batch_size": 8,
         "max_tokens": 256,
     }

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from conceptcaps import steps
 from conceptcaps.taxonomy import Taxonomy
+from conceptcaps.threads import one_thread
 
 Rows = NDArray[np.bool_]
 OnEpoch = Callable[[int, dict[str, float]], bool | None]
@@ -187,13 +188,15 @@ def fit(
             f"got {beta}, {learning_rate}, {batch_size}, {epochs} and {patience}"
         )
     rows = torch.from_numpy(train.astype(np.float32))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
         model = BetaVAE(
             taxonomy=taxonomy, latent_dim=latent_dim, hidden_dim=hidden_dim, dropout=dropout, batch_norm=batch_norm
         )
         frequency = (rows.sum(0) + 0.5) / (len(rows) + 1)
-        model.decoder[-1].bias.data.copy_(frequency.logit())
+        output = model.decoder[-1]
+        assert isinstance(output, nn.Linear)
+        output.bias.data.copy_(frequency.logit())
         optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=_WEIGHT_DECAY, fused=True)
         settings = {**model.config, "beta": beta, "learning_rate": learning_rate, "batch_size": batch_size}
         settings |= {"seed": seed, "warmup": warmup, "rows": steps.digest(np.packbits(train).tolist())}
