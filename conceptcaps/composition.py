@@ -191,7 +191,7 @@ class _Writer:
 
     def _velocity(self, accent: float) -> int:
         level = _SOFT + (_LOUD - _SOFT) * (0.35 + 0.65 * self._energy) * accent
-        return int(np.clip(level + self._random.integers(-4, 5), 1, 127))
+        return int(np.clip(4 * round(level / 4) + 4 * self._random.integers(-1, 2), 1, 127))
 
     def _at(self, bar: int, beat: float) -> float:
         """Start in beats; off-beat eighths come late where the rhythm swings."""

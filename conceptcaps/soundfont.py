@@ -6,15 +6,16 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import symusic
+from numpy.typing import NDArray
 
 from conceptcaps import assets, audio, composition
 from conceptcaps.audio import Waveform
 from conceptcaps.composition import Piece
+from conceptcaps.sampler import DRUMS, Sampler
 from conceptcaps.taxonomy import Taxonomy
 
 SAMPLE_RATE = 44_100
-_TICKS = 480
+_STROKE = 1.0  # seconds that a drum may ring
 _FADE = 0.05
 
 
@@ -49,29 +50,40 @@ def play(tags: Sequence[str], *, duration: float, seed: int, taxonomy: Taxonomy,
     if duration < 0.5:
         raise ValueError(f"expected a duration of at least 0.5 s, got {duration}")
     piece = composition.compose(tags, duration=duration, seed=seed, taxonomy=taxonomy)
-    sound = render(piece, soundfont=soundfont or assets.fetch("soundfont"))
     length = round(duration * SAMPLE_RATE)
-    sound = np.pad(sound, ((0, 0), (0, max(0, length - sound.shape[1]))))[:, :length]
+    sound = render(piece, soundfont=soundfont or assets.fetch("soundfont"), length=length)
     fade = round(_FADE * SAMPLE_RATE)
     sound[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     return Clip(audio.normalise_loudness(sound, SAMPLE_RATE), piece.unrealised, piece.added)
 
 
-def render(piece: Piece, *, soundfont: Path) -> Waveform:
-    """Play a piece: ``(2, samples)`` at ``SAMPLE_RATE``, as long as its last note and its release."""
-    written = symusic.Score(_TICKS)
-    for beat, bpm in piece.tempi:
-        written.tempos.append(symusic.Tempo(round(beat * _TICKS), bpm))
+def render(piece: Piece, *, soundfont: Path, length: int) -> Waveform:
+    """Play the first ``length`` samples of a piece: ``(2, length)`` at ``SAMPLE_RATE``."""
+    player = _sampler(soundfont)
+    starts, tempi = (np.array(column) for column in zip(*piece.tempi, strict=True))
+    times = np.concatenate([[0.0], np.cumsum(np.diff(starts) * 60 / tempi[:-1])])
+    sound = np.zeros((2, length), dtype=np.float32)
     for part in piece.parts:
-        track = symusic.Track(part.tag, part.program, part.percussion)
         for note in part.notes:
-            start, length = round(note.start * _TICKS), max(1, round(note.length * _TICKS))
-            track.notes.append(symusic.Note(start, length, note.pitch, note.velocity))
-        written.tracks.append(track)
-    sound = _synthesizer(soundfont).render(written, stereo=True)
-    return np.ascontiguousarray(sound, dtype=np.float32)
+            begin, end = (_seconds(beat, starts, times, tempi) for beat in (note.start, note.start + note.length))
+            first = round(begin * SAMPLE_RATE)
+            if first < length:
+                wave = player.note(
+                    bank=DRUMS if part.percussion else 0,
+                    program=part.program,
+                    key=note.pitch,
+                    velocity=note.velocity,
+                    duration=_STROKE if part.percussion else round(min(end - begin, length / SAMPLE_RATE), 2),
+                )[:, : length - first]
+                sound[:, first : first + wave.shape[1]] += wave
+    return sound
+
+
+def _seconds(beat: float, starts: NDArray[np.float64], times: NDArray[np.float64], tempi: NDArray[np.float64]) -> float:
+    place = max(int(np.searchsorted(starts, beat, side="right")) - 1, 0)
+    return float(times[place] + (beat - starts[place]) * 60 / tempi[place])
 
 
 @cache
-def _synthesizer(soundfont: Path) -> symusic.Synthesizer:
-    return symusic.Synthesizer(str(soundfont), sample_rate=SAMPLE_RATE)
+def _sampler(soundfont: Path) -> Sampler:
+    return Sampler.load(soundfont, sample_rate=SAMPLE_RATE)

@@ -11,7 +11,7 @@ import optuna
 import pandas as pd
 from matplotlib.figure import Figure
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.storages import RDBStorage, RetryFailedTrialCallback
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
@@ -55,7 +55,7 @@ def open_study(*, name: str, storage: str, objective: str, seed: int) -> optuna.
         storage,
         heartbeat_interval=_HEARTBEAT,
         grace_period=2 * _HEARTBEAT,
-        failed_trial_callback=RetryFailedTrialCallback(max_retry=2),
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=2),
     )
     return optuna.create_study(
         study_name=name,

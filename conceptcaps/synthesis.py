@@ -1,6 +1,8 @@
 """Tables of clips: made for tables of captions by one backend or another, in one form."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -32,10 +34,9 @@ FIELDS = [
 def play_rows(rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, seed: int) -> pd.DataFrame:
     """Clips of the soundfont backend for rows with ``id``, ``tags`` and ``caption``: columns of ``FIELDS``."""
     seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
-    clips = [
-        soundfont.play(list(tags), duration=duration, seed=own, taxonomy=taxonomy)
-        for tags, own in zip(rows["tags"], seeds, strict=True)
-    ]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        play = partial(soundfont.play, duration=duration, taxonomy=taxonomy)
+        clips = list(pool.map(lambda tags, own: play(list(tags), seed=own), rows["tags"], seeds))
     return _table(
         rows,
         [clip.waveform for clip in clips],
