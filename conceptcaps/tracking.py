@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import traceback
@@ -64,6 +65,7 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
         ConnectionError: If the tracking server does not answer.
     """
     require_server()
+    _close_orphans()
     started_by_hand = "MLFLOW_RUN_ID" not in os.environ
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -72,6 +74,7 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
             mlflow.log_params(dict(params))
         else:
             mlflow.set_tag("mlflow.runName", name)
+        mlflow.set_tags({"process.host": socket.gethostname(), "process.id": os.getpid()})
         with _closing():
             yield _active()
     finally:
@@ -100,6 +103,18 @@ def _closing() -> Iterator[None]:
         mlflow.end_run("FAILED")
         raise
     mlflow.end_run("FINISHED")
+
+
+def _close_orphans() -> None:
+    """Mark runs of this machine KILLED whose process is gone: a process that is killed cannot do it itself."""
+    mine = f"tags.process.host = '{socket.gethostname()}' AND attributes.status = 'RUNNING'"
+    for orphan in _search(mine):
+        try:
+            os.kill(int(orphan.data.tags["process.id"]), 0)
+        except ProcessLookupError:
+            _client().set_terminated(orphan.info.run_id, "KILLED")
+        except PermissionError:
+            continue  # alive, and another user's
 
 
 def require_server() -> None:

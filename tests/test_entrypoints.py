@@ -4,10 +4,12 @@ import json
 
 import datasets
 import mlflow
+import nbclient
+import nbformat
 import pandas as pd
 import pytest
 
-from conceptcaps import captioner, corpus, dataset, shards, tracking
+from conceptcaps import captioner, corpus, dataset, shards, steps, tracking
 from conceptcaps.taxonomy import Taxonomy
 from tests import stages, tiny_model
 
@@ -148,6 +150,14 @@ def test_checkpoints_and_curves_are_logged(pipeline):
     for stage, metric in {"train_vae": "val/iwae", "finetune_captioner": "train/loss"}.items():
         assert len(tracking.history(pipeline[stage], metric)) >= 2
         assert list(tracking.fetch(f"runs:/{pipeline[stage]}/checkpoints").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("path", sorted((steps.PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run_on_these_runs(pipeline, path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(steps.PROJECT))
+    notebook = nbformat.read(path, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "committed without outputs"
+    nbclient.NotebookClient(notebook, timeout=300).execute()
 
 
 @pytest.mark.parametrize(

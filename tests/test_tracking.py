@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from conceptcaps import tracking
 from tests import toy_model
 
+ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = pd.DataFrame({"x": [1.0, 2.0]})
 
 
@@ -160,3 +161,17 @@ def test_datasets_figures_tables_and_json_are_artifacts(store):
     assert tracking.fetch(f"runs:/{run_id}/figures/loss.png").exists()
     assert pd.read_parquet(tracking.fetch(f"runs:/{run_id}/tables/rows.parquet"))["id"].tolist() == ["a"]
     assert tracking.fetch(f"runs:/{run_id}/certificate.json").read_text() == '{\n  "b": 1\n}\n'
+
+
+def test_a_killed_process_leaves_no_running_run(store):
+    code = "import os, signal; from conceptcaps import tracking\n"
+    code += "with tracking.run('train_vae', {}): os.kill(os.getpid(), signal.SIGKILL)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    statuses = {run.info.run_name: run.info.status for run in mlflow.search_runs(output_format="list")}
+    assert statuses == {"train_vae": "RUNNING"}
+    with tracking.run("promote", {}) as mine:
+        assert tracking.info(mine)["status"] == "RUNNING"
+    statuses = {run.info.run_name: run.info.status for run in mlflow.search_runs(output_format="list")}
+    assert statuses == {"train_vae": "KILLED", "promote": "FINISHED"}

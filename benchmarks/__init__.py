@@ -1,0 +1,1 @@
+"""Speed goals, each a ratio of two ways measured in one run: ``make bench``."""
