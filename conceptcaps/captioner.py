@@ -162,7 +162,7 @@ def write(
 
 
 def predict(captioner: Captioner, frame: pd.DataFrame) -> pd.DataFrame:
-    """Captions for served requests.
+    """Captions for served requests, one attempt each; another seed gives another.
 
     Args:
         captioner: An open captioner.
@@ -175,7 +175,7 @@ def predict(captioner: Captioner, frame: pd.DataFrame) -> pd.DataFrame:
     seeds = [int(seed) for seed in frame["seed"]] if "seed" in frame.columns else [0] * len(frame)
     with torch.inference_mode():
         written = write(
-            captioner, tag_sets, seeds=seeds, sampling=decoding.Sampling(), batch_size=max(len(frame), 1), attempts=3
+            captioner, tag_sets, seeds=seeds, sampling=decoding.Sampling(), batch_size=max(len(frame), 1), attempts=1
         )
     return pd.DataFrame(
         {

@@ -77,11 +77,11 @@ class _Row:
         instrumental = generator.random() < pools["instrumental"] or not pools["voice"]
         bare = not pools["beat"] or generator.random() < pools["bare"]
         self._lead = self._draw(pools["lead"], 1, 2)
-        self._chords = [tag for tag in self._draw(pools["chords"], 1, 2) if tag not in self._lead]
+        self._chords = [tag for tag in self._draw(pools["chords"], 1, 1) if tag not in self._lead]
         self._low = self._draw(pools["low"], 0, 1)
-        self._beat = [] if bare else self._draw(pools["beat"], 1, 2)
-        self._voice = [] if instrumental else self._draw(pools["voice"], 1, 2)
-        self._mood = self._draw(pools["mood"], 1, 3)
+        self._beat = [] if bare else self._draw(pools["beat"], 1, 1)
+        self._voice = [] if instrumental else self._draw(pools["voice"], 1, 1)
+        self._mood = self._draw(pools["mood"], 1, 2)
         self._tempo = self._pick(table["tempi"][self._pick(pools["tempo"])])
         rhythms = [tag for tag in pools["rhythm"] if self._beat or tag != "four-on-the-floor"]
         self._rhythm = [self._pick(table["rhythms"][tag]) for tag in self._draw(rhythms, 0, 1)]
@@ -117,9 +117,9 @@ class _Row:
     def _absences(self, *, silent_voice: bool, silent_percussion: bool) -> list[str]:
         struck = {"xylophone", "vibraphone", "bells", "beatboxing"} & set(self._sounding())
         absent = []
-        if silent_voice and "processed vocals" not in self._said and self._generator.random() < 0.8:
+        if silent_voice and "processed vocals" not in self._said and self._generator.random() < 0.6:
             absent.append(self._pick(("no vocals", "no singer", "no voices")))
-        if silent_percussion and not struck and self._generator.random() < 0.7:
+        if silent_percussion and not struck and self._generator.random() < 0.5:
             absent.append(self._pick(("no percussion", "no drums")))
         return absent
 

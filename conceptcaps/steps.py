@@ -71,13 +71,20 @@ def step_key(name: str, parameters: Mapping[str, object], *, project: Path = PRO
     if dirty is None or dirty or trees is None:
         return None
     merged = {**defaults, **{key: str(value) for key, value in parameters.items()}}
-    contents = {key: _content(project / value) for key, value in merged.items() if value and (project / value).exists()}
+    contents = {key: _content(project / value) for key, value in merged.items() if value and _is_path(project / value)}
     return digest([name, command, merged, contents, trees.split()])
 
 
 def _git(project: Path, *arguments: str) -> str | None:
     done = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _is_path(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long for a name, such as JSON
+        return False
 
 
 def _content(path: Path) -> str:

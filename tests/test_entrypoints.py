@@ -8,10 +8,12 @@ import nbclient
 import nbformat
 import pandas as pd
 import pytest
+import requests
 
 from conceptcaps import captioner, corpus, dataset, shards, steps, tracking
 from conceptcaps.taxonomy import Taxonomy
 from tests import stages, tiny_model
+from tests.test_server import serving
 
 COUNT = 120
 
@@ -150,6 +152,15 @@ def test_checkpoints_and_curves_are_logged(pipeline):
     for stage, metric in {"train_vae": "val/iwae", "finetune_captioner": "train/loss"}.items():
         assert len(tracking.history(pipeline[stage], metric)) >= 2
         assert list(tracking.fetch(f"runs:/{pipeline[stage]}/checkpoints").rglob("*.safetensors"))
+
+
+def test_the_registered_captioner_answers_over_http(pipeline, tmp_path):
+    command = ["models", "serve", "-m", "models:/conceptcaps-captioner@champion", "--env-manager", "local"]
+    with serving(command, path="/ping", cwd=tmp_path) as address:
+        question = {"dataframe_records": [{"tags": "jazz, piano, slow tempo"}]}
+        answer = requests.post(f"{address}/invocations", json=question, timeout=120)
+    row = answer.json()["predictions"][0]
+    assert isinstance(row["caption"], str) and 0 <= row["tag_recall"] <= 1 and "missed" in row
 
 
 @pytest.mark.parametrize("path", sorted((steps.PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)

@@ -94,3 +94,7 @@ def test_default_folder_depends_on_every_parameter():
     assert first == steps.default_folder("generate_audio", {"seed": 0})
     assert first != steps.default_folder("generate_audio", {"seed": 1})
     assert first.startswith("outputs/generate_audio/")
+
+
+def test_long_text_is_no_path(project):
+    assert key(project, beta="x" * 5000) != key(project, beta="y" * 5000)
