@@ -20,7 +20,7 @@ from conceptcaps import base_model, decoding
 from conceptcaps.faithfulness import Faithfulness, check
 from conceptcaps.taxonomy import Taxonomy
 
-SYSTEM = "You write one short caption of a piece of music. It names every tag and nothing else."
+SYSTEM = "Write a music caption."
 REQUEST = "Tags: {tags}"
 VARIANTS = ("tuned", "base", "zero_shot")
 ZERO_SHOT = "Describe a piece of music that has: {tags}"
@@ -61,7 +61,7 @@ def save(
         ValueError: If the adapter would change no output: all its up-projections are zero, as before training.
     """
     adapter.peft_config["default"].base_model_name_or_path = base
-    adapter.save_pretrained(folder / "adapter")
+    adapter.save_pretrained(folder / "adapter", save_embedding_layers=False)
     require_trained(folder / "adapter")
     tokenizer.save_pretrained(folder / "tokenizer")
     taxonomy.save(folder / "taxonomy.yaml")
