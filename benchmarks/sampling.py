@@ -18,11 +18,11 @@ def main() -> None:
     model.remember((torch.rand(2000, 200) < 0.05).float())
     generator = torch.Generator().manual_seed(0)
     nothing = torch.zeros(200, dtype=torch.bool)
-    groups = priors.exclusion_groups(taxonomy)
-    stream = priors.probabilities(model, prior="aggregate", condition=nothing, generator=generator, seed=0)
+    exclusions = priors.Exclusions.of(taxonomy)
+    stream = priors.decoded(model, prior="aggregate", condition=nothing, generator=generator, seed=0)
     started, drawn = time.perf_counter(), 0
     for _ in range(CHUNKS):
-        drawn += len(priors.draw(next(stream), groups=groups, condition=nothing, generator=generator))
+        drawn += len(priors.draw(next(stream), exclusions=exclusions, generator=generator))
     print(f"sampling: {drawn / (time.perf_counter() - started):,.0f} tag sets a second")
 
 

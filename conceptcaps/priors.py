@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from conceptcaps.vae import BetaVAE
 PRIORS = ("aggregate", "gmm", "standard", "independent", "random")
 _CHUNK = 8192
 _PATIENCE = 50  # chunks without a new set before sampling gives up
-_COMPONENTS = (5, 10, 20, 40)
+_COMPONENTS = (1, 5, 10, 20, 40)
 
 
 def sample(
@@ -41,7 +42,8 @@ def sample(
         count: Sets to draw.
         prior: One of ``PRIORS``.
         temperature: Divides the decoder's logits before the Bernoulli draws; 1 samples the model.
-        condition: Tags that every set contains; latents come from the posterior of this partial set.
+        condition: Tags that every set contains: latents come from the posterior of this partial set instead of the
+            prior, and draws without one of its tags are left out; no tag is put in by force.
         min_categories: Categories that a set touches.
         seed: Seed of all draws.
 
@@ -62,17 +64,18 @@ def sample(
     if clashes:
         raise ValueError(f"expected a condition without contradictions, got {' with '.join(clashes[0])}")
     generator = torch.Generator().manual_seed(seed)
-    groups = exclusion_groups(taxonomy)
+    exclusions = Exclusions.of(taxonomy)
     category = torch.as_tensor([taxonomy.categories.index(taxonomy.category(tag)) for tag in taxonomy.tags])
     membership = torch.nn.functional.one_hot(category).float()
     found: dict[bytes, NDArray[np.bool_]] = {}
     idle = 0
-    for logits in probabilities(model, prior=prior, condition=wanted, generator=generator, seed=seed):
-        rows = draw(logits / temperature, groups=groups, condition=wanted, generator=generator)
-        good = (rows.float() @ membership > 0).sum(1) >= min_categories
+    for logits in decoded(model, prior=prior, condition=wanted, generator=generator, seed=seed):
+        rows = draw(logits / temperature, exclusions=exclusions, generator=generator)
+        good = ((rows.float() @ membership > 0).sum(1) >= min_categories) & rows[:, wanted].all(1)
         before = len(found)
-        for row in rows[good].numpy():
-            found.setdefault(np.packbits(row).tobytes(), row)
+        kept = rows[good].numpy()
+        for row, key in zip(kept, np.packbits(kept, axis=1), strict=True):
+            found.setdefault(key.tobytes(), row)
             if len(found) == count:
                 return np.stack(list(found.values()))
         idle = idle + 1 if len(found) == before else 0
@@ -81,13 +84,13 @@ def sample(
                 f"expected {count} distinct sets of {min_categories} categories or more with {list(condition)}, "
                 f"got {len(found)} and none in the last {_PATIENCE * _CHUNK:,} draws"
             )
-    raise AssertionError("probabilities never end")
+    raise AssertionError("decoded never ends")
 
 
-def probabilities(
+def decoded(
     model: BetaVAE, *, prior: str, condition: Tensor, generator: torch.Generator, seed: int
 ) -> Iterator[Tensor]:
-    """Logits ``(8192, tags)`` of the tags, chunk after chunk without end."""
+    """Logits ``(8192, tags)`` of latents from a prior, or of a condition's posterior, chunk after chunk without end."""
     if prior not in PRIORS:
         raise ValueError(f"expected prior {', '.join(PRIORS)}, got {prior!r}")
     rows = model.rows.float()
@@ -115,30 +118,59 @@ def probabilities(
                 yield model.decode(torch.randn(shape, generator=generator))
 
 
-def draw(logits: Tensor, *, groups: list[Tensor], condition: Tensor, generator: torch.Generator) -> Tensor:
-    """Bernoulli draws ``(n, tags)`` that hold at most one tag of each group, and the condition.
+class Exclusions(NamedTuple):
+    """Groups of tags of which at most one may hold, as tensors.
 
-    Where several tags of a group were drawn, one of them stays, with odds ``p / (1 - p)``: the conditional
-    distribution of independent draws given that one of these holds. Tags only leave, so that one pass over the groups
-    suffices. A tag of the condition always stays.
+    Attributes:
+        membership: 1 where a tag is in a group, ``(tags, groups)``.
+        groups: Columns of each group.
+        elsewhere: For each group ``(tags, members)``: 1 where a tag outside it shares another group with a member.
     """
-    share = torch.sigmoid(logits)
-    rows = torch.rand(logits.shape, generator=generator) < share
-    rows |= condition
-    odds = torch.where(condition, torch.inf, (share / (1 - share)).clamp(1e-9, 1e9)).nan_to_num(posinf=1e30)
-    for group in groups:
-        clashing = (rows[:, group].sum(1) > 1).nonzero()[:, 0]
-        if len(clashing):
-            part = rows[clashing][:, group]
-            kept = torch.multinomial((odds.expand_as(rows)[clashing][:, group] * part), 1, generator=generator)
-            rows[clashing[:, None], group] = torch.zeros_like(part).scatter_(1, kept, True)
+
+    membership: Tensor
+    groups: list[Tensor]
+    elsewhere: list[Tensor]
+
+    @classmethod
+    def of(cls, taxonomy: Taxonomy) -> "Exclusions":
+        """Exclusions of a taxonomy."""
+        membership = torch.as_tensor(taxonomy.encode(taxonomy.exclusions)).float().T.contiguous()
+        clash = (membership @ membership.T > 0).float()
+        groups = [column.nonzero()[:, 0] for column in membership.T]
+        elsewhere = [clash[:, group].index_fill(0, group, 0) for group in groups]
+        return cls(membership, groups, elsewhere)
+
+
+def draw(logits: Tensor, *, exclusions: Exclusions, generator: torch.Generator) -> Tensor:
+    """Bernoulli draws ``(n, tags)`` that hold at most one tag of each exclusion group.
+
+    A row that holds more is corrected group by group: the tags of the group are drawn again from their distribution
+    given that at most one of them holds and given the rest of the row: none with weight 1, a tag with its odds
+    ``p / (1 - p)``, or 0 if the rest excludes it. A correction contradicts nothing, so that one pass is enough; rows
+    that hold no contradiction stay as they were drawn.
+
+    >>> nothing = Exclusions(torch.zeros(2, 0), [], [])
+    >>> draw(torch.tensor([[40.0, -40.0]]), exclusions=nothing, generator=torch.Generator()).tolist()
+    [[True, False]]
+    """
+    rows = torch.rand(logits.shape, generator=generator) < torch.sigmoid(logits)
+    over = rows.float() @ exclusions.membership > 1
+    wrong = over.any(1).nonzero()[:, 0]
+    if not len(wrong):
+        return rows
+    part = rows[wrong].float()
+    odds = logits[wrong].clamp(-20, 20).exp()
+    for place in over[wrong].any(0).nonzero()[:, 0].tolist():
+        group = exclusions.groups[place]
+        again = (part[:, group].sum(1) > 1).nonzero()[:, 0]
+        if not len(again):
+            continue
+        free = part[again] @ exclusions.elsewhere[place] == 0
+        weights = torch.cat([torch.ones(len(again), 1), odds[again][:, group] * free], dim=1)
+        chosen = torch.multinomial(weights, 1, generator=generator)
+        part[again[:, None], group] = torch.zeros_like(weights).scatter_(1, chosen, 1.0)[:, 1:]
+    rows[wrong] = part.bool()
     return rows
-
-
-def exclusion_groups(taxonomy: Taxonomy) -> list[Tensor]:
-    """Columns of each exclusion group."""
-    column = {tag: place for place, tag in enumerate(taxonomy.tags)}
-    return [torch.tensor([column[tag] for tag in group]) for group in taxonomy.exclusions]
 
 
 def load(folder: Path) -> BetaVAE:
@@ -187,12 +219,19 @@ def _uniform_sets(sizes: Tensor, *, width: int, generator: torch.Generator) -> T
 
 
 def _mixture(model: BetaVAE, *, seed: int) -> GaussianMixture:
-    """Mixture of the number of components that describes a tenth of the latents, left out of the fit, best."""
+    """Mixture of the shape and number of components that describes a tenth of the latents, left out of the fit, best.
+
+    Latents are drawn from the posteriors of the training rows; full covariances need rows enough for their entries.
+    """
     generator = np.random.default_rng(seed)
     mean, spread = model.means.numpy(), (model.log_variances / 2).exp().numpy()
     latents = (mean + spread * generator.standard_normal(mean.shape)).astype(np.float64)
     order = generator.permutation(len(latents))
     out, kept = latents[order[: len(order) // 10 + 1]], latents[order[len(order) // 10 + 1 :]]
-    sizes = [size for size in _COMPONENTS if size * 2 < len(kept)] or [1]
-    fitted = [GaussianMixture(size, covariance_type="diag", random_state=seed).fit(kept) for size in sizes]
+    least = {"diag": 2, "full": 2 * latents.shape[1]}
+    choices = [(size, shape) for shape, rows in least.items() for size in _COMPONENTS if size * rows < len(kept)]
+    fitted = [
+        GaussianMixture(size, covariance_type=shape, reg_covar=1e-4, random_state=seed).fit(kept)
+        for size, shape in choices or [(1, "diag")]
+    ]
     return max(fitted, key=lambda mixture: mixture.score(out))

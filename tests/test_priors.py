@@ -50,25 +50,51 @@ def test_temperature_flattens(model):
     assert sizes[0] < sizes[1] < sizes[2]
 
 
-def test_draws_follow_the_probabilities():
-    logits = torch.logit(torch.tensor([0.1, 0.5, 0.9])).expand(20_000, -1)
-    nothing = torch.zeros(3, dtype=torch.bool)
-    rows = priors.draw(logits, groups=[], condition=nothing, generator=torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(rows.float().mean(0), [0.1, 0.5, 0.9], atol=0.015)
-
-
-def test_of_clashing_tags_one_stays_with_its_odds():
-    """Both were drawn in every row: the first stays with odds 4 to 1."""
-    logits = torch.logit(torch.tensor([0.8, 0.5])).expand(40_000, -1)
-    rows = priors.draw(
-        logits,
-        groups=[torch.tensor([0, 1])],
-        condition=torch.zeros(2, dtype=torch.bool),
-        generator=torch.Generator().manual_seed(0),
+def exclusions(groups: list[list[int]], tags: int) -> priors.Exclusions:
+    """Exclusions of a taxonomy with these groups of columns."""
+    names = [f"tag {place}" for place in range(tags)]
+    listed = [{"name": name, "category": "genre"} for name in names]
+    return priors.Exclusions.of(
+        Taxonomy({"tags": listed, "exclusions": [[names[one] for one in group] for group in groups]})
     )
+
+
+def draws(shares: list[float], groups: list[list[int]], count: int = 60_000) -> torch.Tensor:
+    logits = torch.logit(torch.tensor(shares)).expand(count, -1)
+    generator = torch.Generator().manual_seed(0)
+    return priors.draw(logits, exclusions=exclusions(groups, len(shares)), generator=generator)
+
+
+def test_draws_follow_the_probabilities():
+    np.testing.assert_allclose(draws([0.1, 0.5, 0.9], []).float().mean(0), [0.1, 0.5, 0.9], atol=0.01)
+
+
+def test_of_clashing_tags_at_most_one_holds_as_if_contradictions_had_been_thrown_away():
+    """Of the four outcomes three are left, with weights .8 * .5, .2 * .5 and .2 * .5."""
+    rows = draws([0.8, 0.5], [[0, 1]])
     assert not (rows.sum(1) > 1).any()
-    # P(first alone) = .8 * .5 + .4 * 4/5, P(second alone) = .2 * .5 + .4 * 1/5
-    np.testing.assert_allclose(rows.float().mean(0), [0.72, 0.18], atol=0.01)
+    np.testing.assert_allclose(rows.float().mean(0), [4 / 6, 1 / 6], atol=0.01)
+
+
+def test_overlapping_groups_leave_no_contradiction():
+    """A tag of absence excludes four others, each pair a group, as "no percussion" does; and a group of five."""
+    groups = [[0, 1], [0, 2], [0, 3], [0, 4], [4, 5, 6, 7, 8]]
+    rows = draws([0.7] * 9, groups)
+    assert all((rows[:, group].sum(1) <= 1).all() for group in groups)
+    others = rows[:, 1:4].float()
+    assert others[~rows[:, 0]].mean() > 0.6 and rows[:, 0].float().mean() > 0.01
+
+
+def test_rows_without_contradiction_are_left_alone():
+    one, other = draws([0.4, 0.4, 0.4], []), draws([0.4, 0.4, 0.4], [[0, 1]])
+    sound = one[:, :2].sum(1) <= 1
+    assert torch.equal(one[sound], other[sound])
+
+
+def test_a_condition_is_drawn_not_forced(model):
+    """No row has banjo and metal: the decoder gives none, and sampling says so instead of making them up."""
+    with pytest.raises(ValueError, match=r"expected 3000 distinct sets .* with \['banjo', 'piano', 'dark'\], got"):
+        sample(model, condition=["banjo", "piano", "dark"], count=3000, temperature=0.25)
 
 
 @pytest.mark.parametrize(
