@@ -11,8 +11,6 @@ UV := $(LAUNCHER)/bin/uv
 export PATH := $(CURDIR)/$(LAUNCHER)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export GIT_PYTHON_REFRESH ?= quiet
-# Threads that wait asleep: on a machine whose cores are shared, spinning ones cost more than they gain.
-export OMP_WAIT_POLICY ?= PASSIVE
 # Compiled once at installation; every stage is a process of its own and would compile again where caches are off.
 export UV_COMPILE_BYTECODE ?= 1
 
