@@ -26,8 +26,8 @@ def serving(command: list[str], *, path: str, cwd: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # where uvicorn is looked for
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # uvicorn is looked for there
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": programs}
     log = (cwd / f"{port}.log").open("w+")
     full = [sys.executable, "-m", "mlflow", *command, "--port", port, "--host", "127.0.0.1"]
     process = subprocess.Popen(full, cwd=cwd, env=environment, stdout=log, stderr=log, start_new_session=True)
