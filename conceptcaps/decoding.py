@@ -1,19 +1,23 @@
-"""Batched decoding whose every row draws from a stream of its own, whatever rows share its batch."""
+"""Batched decoding whose every row draws from a stream of its own, whatever rows share its batch.
 
-from collections.abc import Sequence
+The usual loop copies the whole cache of keys and values at every step, and computes ended rows until the last one
+ends. Here a step writes its own token only, and the places of ended rows go to those that wait.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from tqdm import tqdm
-from transformers import (
-    LogitsProcessor,
-    LogitsProcessorList,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    RepetitionPenaltyLogitsProcessor,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import Cache, DynamicLayer
+
+_SPARE = 32  # tokens of room that a full cache gets at once
+_ENDED = 0.25  # share of ended rows at which a batch is packed anew
 
 
 @dataclass(frozen=True)
@@ -36,31 +40,6 @@ class Sampling:
     max_new_tokens: int = 110
 
 
-class SeededDraw(LogitsProcessor):
-    """Leaves one token possible for each row: drawn by inverse transform from the row's own uniform numbers."""
-
-    def __init__(self, streams: Sequence[tuple[int, int]], *, sampling: Sampling) -> None:
-        """Draw the uniform numbers of every row beforehand, ``(rows, max_new_tokens)``."""
-        draws = [np.random.default_rng(stream).random(sampling.max_new_tokens) for stream in streams]
-        self._uniform = torch.as_tensor(np.stack(draws))
-        self._sampling = sampling
-        self._step = 0
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores ``(rows, vocabulary)`` with all but the drawn token at minus infinity."""
-        sampling = self._sampling
-        top, tokens = scores.float().topk(min(sampling.top_k, scores.shape[1]), dim=1)
-        chosen = torch.zeros(len(scores), 1, dtype=torch.long, device=scores.device)
-        if sampling.temperature > 0:
-            share = torch.softmax(top.double() / sampling.temperature, dim=1)
-            share = share * (share.cumsum(1) - share < sampling.top_p)
-            reached = share.cumsum(1)
-            uniform = self._uniform[:, self._step, None].to(scores.device) * reached[:, -1:]
-            chosen = (reached <= uniform).sum(1, keepdim=True).clamp(max=top.shape[1] - 1)
-        self._step += 1
-        return torch.full_like(scores, -torch.inf).scatter_(1, tokens.gather(1, chosen), 0.0)
-
-
 def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -70,10 +49,10 @@ def generate(
     sampling: Sampling,
     batch_size: int,
 ) -> list[str]:
-    """Answers to chats, in order, batched by length with padding on the left.
+    """Answers to chats, in order; the longest prompts are decoded first, with padding on the left.
 
     Args:
-        model: Causal language model in evaluation mode.
+        model: Causal language model in evaluation mode, whose layers all attend.
         tokenizer: Its tokenizer, with a chat template.
         chats: n message lists.
         streams: n seeds, each a pair of integers at least 0.
@@ -90,24 +69,157 @@ def generate(
         raise ValueError(f"expected temperature >= 0, top_k >= 1, 0 < top_p <= 1, batch_size >= 1, got {sampling}")
     prompts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
     encoded = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
-    order = sorted(range(len(chats)), key=lambda row: len(encoded[row]))
-    answers: dict[int, str] = {}
-    for start in tqdm(range(0, len(order), batch_size), desc="captions", unit="batch", leave=False):
-        rows = order[start : start + batch_size]
-        batch = tokenizer.pad({"input_ids": [encoded[row] for row in rows]}, return_tensors="pt", padding_side="left")
-        width = batch["input_ids"].shape[1]
-        processors = LogitsProcessorList([SeededDraw([streams[row] for row in rows], sampling=sampling)])
-        if sampling.repetition_penalty != 1:
-            penalty = RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty, prompt_ignore_length=width)
-            processors.insert(0, penalty)
-        with torch.inference_mode():
-            output = model.generate(
-                **batch.to(model.device),
-                do_sample=False,
-                logits_processor=processors,
-                max_new_tokens=sampling.max_new_tokens,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-        answers |= {row: text.strip() for row, text in zip(rows, texts, strict=True)}
-    return [answers[row] for row in range(len(chats))]
+    waiting = deque(sorted(range(len(chats)), key=lambda row: -len(encoded[row])))
+    ends = {tokenizer.eos_token_id, *np.atleast_1d(model.generation_config.eos_token_id).tolist()}
+    draws = [np.random.default_rng(stream).random(sampling.max_new_tokens) for stream in streams]
+    said: list[list[int]] = [[] for _ in chats]
+    ended: set[int] = set()
+    batch: _Batch | None = None
+    with torch.inference_mode(), tqdm(total=len(chats), desc="captions", unit="caption", leave=False) as bar:
+        while len(ended) < len(chats):
+            alive = [place for place, row in enumerate(batch.rows) if row not in ended] if batch else []
+            if batch is None or len(alive) <= (1 - _ENDED) * len(batch.rows):
+                parts = [(batch, alive)] if batch and alive else []
+                fresh = [waiting.popleft() for _ in range(min(batch_size - len(alive), len(waiting)))]
+                if fresh:
+                    started = _prefill(model, tokenizer, fresh, prompts=[encoded[row] for row in fresh])
+                    parts.append((started, list(range(len(fresh)))))
+                batch = _pack(parts)
+            uniform = [0.0 if row in ended else draws[row][len(said[row])] for row in batch.rows]
+            tokens = draw(batch.logits, batch.said, uniform=torch.tensor(uniform), sampling=sampling)
+            for row, token in zip(batch.rows, tokens.tolist(), strict=True):
+                if row not in ended:
+                    said[row].append(token)
+                    if token in ends or len(said[row]) == sampling.max_new_tokens:
+                        ended.add(row)
+                        bar.update()
+            if not ended.issuperset(batch.rows):
+                batch.step(model, tokens)
+    return [text.strip() for text in tokenizer.batch_decode(said, skip_special_tokens=True)]
+
+
+def draw(logits: Tensor, said: Tensor, *, uniform: Tensor, sampling: Sampling) -> Tensor:
+    """Next tokens ``(rows,)``, by inverse transform of one uniform number for each row.
+
+    Args:
+        logits: ``(rows, vocabulary)``.
+        said: True where a row's caption has the token already, ``(rows, vocabulary)``.
+        uniform: ``(rows,)``, in [0, 1).
+        sampling: Decoding dials.
+    """
+    scores = logits.float()
+    if sampling.repetition_penalty != 1:
+        factor = torch.where(scores < 0, sampling.repetition_penalty, 1 / sampling.repetition_penalty)
+        scores = torch.where(said, scores * factor, scores)
+    top, tokens = scores.topk(min(sampling.top_k, scores.shape[1]), dim=1)
+    if sampling.temperature == 0:
+        return tokens[:, 0]
+    share = torch.softmax(top.double() / sampling.temperature, dim=1)
+    share = share * (share.cumsum(1) - share < sampling.top_p)
+    reached = share.cumsum(1)
+    height = uniform.to(reached)[:, None] * reached[:, -1:]
+    chosen = (reached <= height).sum(1, keepdim=True).clamp(max=top.shape[1] - 1)
+    return tokens.gather(1, chosen)[:, 0]
+
+
+class _GrowingLayer(DynamicLayer):
+    """Keys and values ``(rows, heads, tokens, size)`` of a layer, views of stores that have room for more tokens."""
+
+    _stores: tuple[Tensor, Tensor]
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Append, and give the whole."""
+        begin = self.get_seq_length()
+        end = begin + key_states.shape[-2]
+        if begin == 0:
+            self.lazy_initialization(key_states, value_states)
+            self.fill(key_states, value_states)
+            return self.keys, self.values
+        if end > self._stores[0].shape[-2]:
+            self.fill(self.keys, self.values)
+        for store, states in zip(self._stores, (key_states, value_states), strict=True):
+            store[:, :, begin:end] = states
+        self._show(end)
+        return self.keys, self.values
+
+    def fill(self, keys: Tensor, values: Tensor) -> None:
+        """Hold these, with room for more."""
+        self._stores = (functional.pad(keys, (0, 0, 0, _SPARE)), functional.pad(values, (0, 0, 0, _SPARE)))
+        self._show(keys.shape[-2])
+
+    def _show(self, length: int) -> None:
+        self.keys, self.values = (store[:, :, :length] for store in self._stores)
+
+
+@dataclass
+class _Batch:
+    """Rows under way.
+
+    Attributes:
+        rows: Which chat each is.
+        cache: Keys and values of its tokens.
+        mask: 1 at tokens, 0 at the padding to their left, ``(rows, tokens)``.
+        logits: Of the next token, ``(rows, vocabulary)``.
+        said: True for tokens that the answer has, ``(rows, vocabulary)``.
+    """
+
+    rows: list[int]
+    cache: Cache
+    mask: Tensor
+    logits: Tensor
+    said: Tensor
+
+    def step(self, model: PreTrainedModel, tokens: Tensor) -> None:
+        """Append a token to every row."""
+        self.said.scatter_(1, tokens[:, None], True)
+        positions = self.mask.sum(1, keepdim=True)
+        self.mask = functional.pad(self.mask, (0, 1), value=1)
+        self.logits = _logits(model, tokens[:, None], mask=self.mask, positions=positions, cache=self.cache)
+
+
+def _logits(model: PreTrainedModel, tokens: Tensor, *, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+    found = model(
+        input_ids=tokens,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return found.logits[:, -1]
+
+
+def _prefill(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: list[int], *, prompts: list[list[int]]
+) -> _Batch:
+    padded = tokenizer.pad({"input_ids": prompts}, return_tensors="pt", padding_side="left").to(model.device)
+    mask = padded["attention_mask"]
+    cache = Cache(layer_class_to_replicate=_GrowingLayer)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    logits = _logits(model, padded["input_ids"], mask=mask, positions=positions, cache=cache)
+    return _Batch(rows, cache, mask, logits, torch.zeros_like(logits, dtype=torch.bool))
+
+
+def _pack(parts: Sequence[tuple[_Batch, list[int]]]) -> _Batch:
+    """One batch of the chosen places of others, as wide as its longest row."""
+    batches = [batch for batch, _ in parts]
+    width = max(int(batch.mask[places].sum(1).max()) for batch, places in parts)
+
+    def joined(tensors: Iterable[Tensor]) -> Tensor:
+        return torch.cat([tensor[places] for tensor, (_, places) in zip(tensors, parts, strict=True)])
+
+    def fitted(tensors: Iterable[Tensor]) -> Tensor:
+        return joined(functional.pad(tensor, (0, 0, width - tensor.shape[-2], 0)) for tensor in tensors)
+
+    cache = Cache(layer_class_to_replicate=_GrowingLayer)
+    for place, layers in enumerate(zip(*(batch.cache.layers for batch in batches), strict=True)):
+        cache.update(fitted(layer.keys for layer in layers), fitted(layer.values for layer in layers), place)
+    return _Batch(
+        rows=[batch.rows[place] for batch, places in parts for place in places],
+        cache=cache,
+        mask=fitted(batch.mask[..., None] for batch in batches)[..., 0],
+        logits=joined(batch.logits for batch in batches),
+        said=joined(batch.said for batch in batches),
+    )

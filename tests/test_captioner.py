@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from conceptcaps import base_model, captioner, captions, decoding, finetuning
 from conceptcaps.decoding import Sampling
@@ -198,21 +199,21 @@ def test_rows_without_a_faithful_caption_teach_nothing():
 def test_draws_follow_the_probabilities():
     """Inverse transform: 4,000 rows with the same logits draw tokens in proportion to their softmax."""
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).repeat(4000, 1)
-    draw = decoding.SeededDraw(
-        [(row, 0) for row in range(4000)], sampling=Sampling(temperature=1, top_k=3, top_p=1, max_new_tokens=1)
-    )
-    chosen = draw(torch.zeros(4000, 1), logits).argmax(1)
+    sampling = Sampling(temperature=1, top_k=3, top_p=1)
+    uniform = torch.as_tensor(np.random.default_rng(0).random(4000))
+    chosen = decoding.draw(logits, torch.zeros(4000, 3, dtype=torch.bool), uniform=uniform, sampling=sampling)
     shares = torch.bincount(chosen, minlength=3) / 4000
     np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.03)
 
 
 def test_dials_cut_off_what_is_unlikely():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(500, 1)
-    streams = [(row, 0) for row in range(500)]
+    uniform = torch.linspace(0, 0.999, 500)
 
     def drawn(**dials) -> set[int]:
-        sampling = Sampling(**{"temperature": 1, "top_k": 4, "top_p": 1, "max_new_tokens": 1, **dials})
-        return set(decoding.SeededDraw(streams, sampling=sampling)(torch.zeros(500, 1), logits).argmax(1).tolist())
+        sampling = Sampling(**{"temperature": 1, "top_k": 4, "top_p": 1, **dials})
+        said = torch.zeros(500, 4, dtype=torch.bool)
+        return set(decoding.draw(logits, said, uniform=uniform, sampling=sampling).tolist())
 
     assert drawn() == {0, 1, 2, 3}
     assert drawn(top_k=2) == {0, 1}
@@ -220,3 +221,35 @@ def test_dials_cut_off_what_is_unlikely():
     assert drawn(temperature=0) == {0}
     with pytest.raises(ValueError, match="expected temperature >= 0"):
         decoding.generate(None, None, [], streams=[], sampling=Sampling(temperature=-1), batch_size=1)
+
+
+def test_repetition_penalty_is_that_of_transformers():
+    """Keskar et al. (2019), arXiv 1909.05858: a positive logit is divided by the penalty, a negative one multiplied."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(64, 30, generator=generator)
+    earlier = torch.randint(30, (64, 12), generator=generator)
+    said = torch.zeros(64, 30, dtype=torch.bool).scatter_(1, earlier, True)
+    sampling = Sampling(temperature=0, repetition_penalty=1.8)
+    expected = RepetitionPenaltyLogitsProcessor(1.8)(earlier, logits).argmax(1)
+    assert torch.equal(decoding.draw(logits, said, uniform=torch.zeros(64), sampling=sampling), expected)
+    assert not torch.equal(expected, logits.argmax(1))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_greedy_texts_are_those_of_transformers(base, batch_size):
+    """Rows of different prompts and lengths: the longest cache is packed and filled up again while others go on."""
+    model, tokenizer = base_model.load(base, device="cpu")
+    chats = [
+        [{"role": "user", "content": " ".join(TAXONOMY.tags[7 * row : 7 * row + 1 + row % 4])}] for row in range(20)
+    ]
+    sampling = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=40)
+    texts = decoding.generate(
+        model, tokenizer, chats, streams=[(row, 0) for row in range(20)], sampling=sampling, batch_size=batch_size
+    )
+    for chat, text in zip(chats, texts, strict=True):
+        prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        with torch.inference_mode():
+            output = model.generate(**prompt, do_sample=False, max_new_tokens=40, pad_token_id=tokenizer.pad_token_id)
+        expected = tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
+        assert text == expected.strip()
+    assert len({len(text) for text in texts}) > 3, "rows end at different steps"
