@@ -32,6 +32,36 @@ _THEN_SOUNDS = re.compile(
 )
 
 
+class Coverage(NamedTuple):
+    """What a taxonomy makes of a corpus's aspects.
+
+    Attributes:
+        share: Aspect occurrences that map to a tag, 0 to 1 (best).
+        distinct: The same over distinct aspects, in lower case.
+        covered: Columns ``aspect``, ``count`` and ``tags`` (separated by commas), most frequent first.
+        uncovered: Columns ``aspect`` and ``count``.
+    """
+
+    share: float
+    distinct: float
+    covered: pd.DataFrame
+    uncovered: pd.DataFrame
+
+
+def coverage(frame: pd.DataFrame, *, taxonomy: Taxonomy) -> Coverage:
+    """Which aspects of a corpus (column ``aspects``) map to tags."""
+    counted = Counter(aspect.strip().lower() for aspects in frame["aspects"] for aspect in aspects)
+    table = pd.DataFrame(counted.most_common(), columns=["aspect", "count"])
+    table["tags"] = [", ".join(taxonomy.match(aspect)) for aspect in table["aspect"]]
+    covered, uncovered = table[table["tags"] != ""], table[table["tags"] == ""].drop(columns="tags")
+    return Coverage(
+        share=float(covered["count"].sum() / max(table["count"].sum(), 1)),
+        distinct=len(covered) / max(len(table), 1),
+        covered=covered.reset_index(drop=True),
+        uncovered=uncovered.reset_index(drop=True),
+    )
+
+
 class Distilled(NamedTuple):
     """What ``distil`` gives.
 
@@ -202,8 +232,7 @@ def distil(frame: pd.DataFrame, *, taxonomy: Taxonomy, min_categories: int) -> D
     if not 1 <= min_categories <= len(taxonomy.categories):
         raise ValueError(f"expected min_categories from 1 to {len(taxonomy.categories)}, got {min_categories}")
     matched = [[taxonomy.match(aspect) for aspect in aspects] for aspects in frame["aspects"]]
-    occurrences = Counter(aspect.strip().lower() for aspects in frame["aspects"] for aspect in aspects)
-    uncovered = Counter({aspect: number for aspect, number in occurrences.items() if not taxonomy.match(aspect)})
+    covers = coverage(frame, taxonomy=taxonomy)
     counts: Counter[str] = Counter(rows=len(frame), kept=0, few_categories=0, contradictory=0, cleaned=0, double=0)
     counts.update(faithful_changed=0, faithful_empty=0, dropped=0, joined=0, unsaid=0)
     rows: dict[str, dict[str, object]] = {}
@@ -229,15 +258,13 @@ def distil(frame: pd.DataFrame, *, taxonomy: Taxonomy, min_categories: int) -> D
         rows[row_id] |= {"faithful_caption": text, "faithful_tags": said}
     if not rows:
         raise ValueError(f"expected a row with tags of {min_categories} categories, got none in {len(frame)} rows")
-    total = max(occurrences.total(), 1)
     metrics = {
-        "coverage": 1 - uncovered.total() / total,
-        "distinct_coverage": 1 - len(uncovered) / max(len(occurrences), 1),
+        "coverage": covers.share,
+        "distinct_coverage": covers.distinct,
         "kept": 1 - counts["few_categories"] / len(frame),
         "tags_per_row": tags_kept / len(rows),
     }
-    table = pd.DataFrame(uncovered.most_common(), columns=["aspect", "count"])
-    return Distilled(pd.DataFrame(list(rows.values())), table, metrics, dict(counts))
+    return Distilled(pd.DataFrame(list(rows.values())), covers.uncovered, metrics, dict(counts))
 
 
 def _parse_aspects(text: object, *, where: str) -> list[str]:

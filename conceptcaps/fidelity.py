@@ -145,6 +145,19 @@ def evaluate(samples: Rows, *, held_out: Rows, real: Rows, taxonomy: Taxonomy, s
     }
 
 
+def glance(samples: Rows, *, train: Rows, validation: Rows, prefix: str) -> dict[str, float]:
+    """What a sweep may weigh against each other, both 0 to 1 (best).
+
+    Returns:
+        ``<prefix>/cooccurrence``, off-diagonal cosine with the validation rows, and ``<prefix>/novelty``, 1 minus the
+        mean Jaccard index of the nearest training row.
+    """
+    _require(samples, train, validation)
+    together = cosine(pair_frequencies(samples), pair_frequencies(validation))
+    novelty = 1 - float(nearest_jaccard(samples, train).mean())
+    return {f"{prefix}/cooccurrence": together, f"{prefix}/novelty": novelty}
+
+
 def _require(*sets: Rows) -> None:
     if min(map(len, sets)) < 2 or len({rows.shape[1] for rows in sets}) != 1:
         raise ValueError(f"expected sets of two rows or more with the same tags, got {[rows.shape for rows in sets]}")

@@ -101,3 +101,21 @@ def sizes(groups: Mapping[str, np.ndarray]) -> Figure:
     axes.set(title="tags in a row", xlabel="tags", ylabel="rows (%)")
     axes.legend(frameon=False)
     return figure
+
+
+def priors(table: pd.DataFrame) -> Figure:
+    """One row of bars for each of five fidelity figures, a bar for each prior (columns of ``fidelity.evaluate``)."""
+    shown = {
+        "cooccurrence_of_ceiling": "co-occurrence, of its ceiling (best 1)",
+        "two_sample_auc": "two-sample AUC (best .5)",
+        "frequency_error": "tag frequency error (best 0)",
+        "size_distance": "distance of tags per row (best 0)",
+        "copies": "copies of training sets (share)",
+    }
+    figure = Figure(figsize=(14, 3), layout="constrained")
+    for place, (axes, (name, label)) in enumerate(zip(figure.subplots(1, len(shown)), shown.items(), strict=True)):
+        axes.barh(table["prior"][::-1], table[name][::-1], color="#4477aa")
+        axes.set(xlabel=label)
+        axes.tick_params(labelleft=place == 0)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -27,6 +27,8 @@ from trl import SFTConfig, SFTTrainer
 from conceptcaps.captioner import REQUEST, SYSTEM, messages
 from conceptcaps.taxonomy import Taxonomy
 
+IGNORED = -100  # label of tokens that the loss leaves out
+
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -135,7 +137,7 @@ def fit(
         report_to="none",
         log_level="error",
     )
-    trainer = SFTTrainer(
+    trainer = (SFTTrainer if on_gpu else _PlainLossTrainer)(
         model=model,
         args=arguments,
         train_dataset=_dataset(train),
@@ -199,6 +201,39 @@ def _encode(
 
 def _dataset(rows: pd.DataFrame) -> Dataset:
     return Dataset.from_dict({name: rows[name].tolist() for name in ("prompt", "completion")})
+
+
+class _PlainLossTrainer(SFTTrainer):
+    """TRL's trainer with the loss computed from logits of the completion.
+
+    TRL scores tokens in tiles of the vocabulary, to spare the memory of a GPU; without its GPU kernels a step takes 1.7
+    times as long as with plain logits. Mixtures of experts keep TRL's way, for its balancing loss.
+    """
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Negative log-likelihood of the completion's tokens, in nats, over ``num_items_in_batch`` or their number."""
+        if self.aux_loss_enabled or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"]
+        begin = int((labels != IGNORED).any(0).nonzero()[0])
+        logits = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            use_cache=False,
+            logits_to_keep=torch.arange(begin - 1, labels.shape[1] - 1),
+        ).logits
+        targets = labels[:, begin:].flatten()
+        total = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum")
+        if num_items_in_batch is None:
+            return total / (targets != IGNORED).sum()
+        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+        return total / num_items_in_batch * processes
 
 
 class _Reporter(TrainerCallback):

@@ -4,79 +4,93 @@ References:
     Akiba et al., Optuna: A next-generation hyperparameter optimization framework (2019), arXiv 1907.10902.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pandas as pd
 from matplotlib.figure import Figure
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.study import MaxTrialsCallback
-from optuna.trial import TrialState
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.trial import FrozenTrial, TrialState
 
-_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+from conceptcaps import steps
+
 _HEARTBEAT = 30  # seconds between signs of life of a running trial; after twice as many it counts as dead
+_POLL = 1  # seconds between looks at trials of other processes
 _LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")
+_SURPLUS = "surplus"  # mark of a trial that was asked for while another process took the last place
 
-Evaluate = Callable[[optuna.Trial], float]
+Evaluate = Callable[[optuna.Trial], Mapping[str, float]]
+Pruned = optuna.TrialPruned
 
 
-def direction(objective: str) -> str:
-    """``minimize`` or ``maximize``, by the objective's name.
+def directions(objective: str) -> dict[str, str]:
+    """``minimize`` or ``maximize`` for each metric of an objective, which are separated by commas.
 
     Raises:
-        ValueError: If it does not begin with ``val/``, or contains the weight that is being searched.
+        ValueError: If one does not begin with ``val/``, or contains the weight that is being searched.
 
-    >>> direction("val/loss"), direction("val/iwae")
-    ('minimize', 'maximize')
+    >>> directions("val/loss"), directions("val/cooccurrence,val/novelty")
+    ({'val/loss': 'minimize'}, {'val/cooccurrence': 'maximize', 'val/novelty': 'maximize'})
     """
-    if not objective.startswith("val/") or "beta" in objective:
-        raise ValueError(
-            f"expected an objective that begins with val/ and does not contain beta, got {objective!r}: "
-            "test rows choose nothing, and a loss weighted by beta is lowest where beta is"
-        )
-    return "minimize" if any(word in objective for word in _LOWER_IS_BETTER) else "maximize"
+    names = [name.strip() for name in objective.split(",")]
+    for name in names:
+        if not name.startswith("val/") or "beta" in name:
+            raise ValueError(
+                f"expected an objective that begins with val/ and does not contain beta, got {name!r}: "
+                "test rows choose nothing, and a loss weighted by beta is lowest where beta is"
+            )
+    lower = {name: any(word in name for word in _LOWER_IS_BETTER) for name in names}
+    return {name: "minimize" if lower[name] else "maximize" for name in names}
 
 
-def open_study(*, name: str, storage: str, objective: str, seed: int) -> optuna.Study:
+def open_study(*, name: str, storage: str, objective: str) -> optuna.Study:
     """Create a study, or go on with the one of that name.
 
     Args:
         name: Name in the storage.
         storage: Database URL; the folder of a sqlite file is made.
-        objective: Metric that is optimised.
-        seed: Seed of the sampler (TPE). Processes that share a study should have different ones.
+        objective: Metric that is optimised, or several separated by commas.
     """
-    towards = direction(objective)
+    towards = directions(objective)
     if storage.startswith("sqlite:///"):
         Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     database = RDBStorage(
         storage,
         heartbeat_interval=_HEARTBEAT,
         grace_period=2 * _HEARTBEAT,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=2),
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
     )
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=name,
         storage=database,
-        direction=towards,
+        directions=list(towards.values()),
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=5),
     )
+    study.set_metric_names(list(towards))
+    return study
 
 
-def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int) -> optuna.trial.FrozenTrial:
+def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int, seed: int) -> FrozenTrial:
     """Run trials until the study, over all processes, holds ``trials`` that ended; give the best.
 
-    A trial that raises ValueError or RuntimeError is recorded as failed and the search goes on; a trial whose process
-    died is queued again.
+    A trial that raises ValueError or RuntimeError is recorded as failed and the search goes on. One whose process died
+    or was interrupted is run again with the same parameters: here, or where the study is next opened. The sampler
+    (TPE) starts from ``seed`` and the trial's number, so that a study that goes on does not repeat its draws.
 
     Args:
         study: Of ``open_study``.
-        evaluate: Returns the objective of a trial; may prune it.
+        evaluate: Returns the metrics of a trial, the objectives among them; may raise ``Pruned``.
         trials: Trials that the study shall hold.
+        seed: Seed of the sampler.
+
+    Returns:
+        The best trial; of several objectives the one nearest to the best value of each on the Pareto front, every
+        objective scaled to that front's range.
 
     Raises:
         ValueError: If ``trials`` is below 1.
@@ -84,55 +98,142 @@ def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int) -> optuna.
     """
     if trials < 1:
         raise ValueError(f"expected trials of at least 1, got {trials}")
-    if len(study.get_trials(deepcopy=False, states=_ENDED)) < trials:
-        stop = MaxTrialsCallback(trials, states=_ENDED)
-        study.optimize(evaluate, callbacks=[stop], catch=(ValueError, RuntimeError), show_progress_bar=False)
-    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+    names = study.metric_names or []
+
+    def run(trial: optuna.Trial) -> list[float]:
+        if not _again(study.trials[trial.number]) and _places(study, before=trial.number) >= trials:
+            trial.set_user_attr(_SURPLUS, True)
+            raise Pruned
+        study.sampler = optuna.samplers.TPESampler(seed=steps.row_seed(f"trial {trial.number}", seed))
+        try:
+            metrics = evaluate(trial)
+        except KeyboardInterrupt:
+            RetryHeartbeatStaleTrialCallback()(study, study.trials[trial.number])
+            raise
+        missing = [name for name in names if name not in metrics]
+        if missing:
+            raise ValueError(f"expected objectives among the metrics {', '.join(metrics)}, got {', '.join(missing)}")
+        return [metrics[name] for name in names]
+
+    while True:
+        fail_stale_trials(study)
+        states = {trial.state for trial in _valid(study)}
+        if TrialState.WAITING in states or _places(study) < trials:
+            study.optimize(run, n_trials=1, catch=(ValueError, RuntimeError))
+        elif TrialState.RUNNING in states:
+            time.sleep(_POLL)
+        else:
+            return best(study)
+
+
+def best(study: optuna.Study) -> FrozenTrial:
+    """See ``optimise``.
+
+    Raises:
+        RuntimeError: If no trial completed.
+    """
+    front = sorted(study.best_trials, key=lambda trial: trial.number)
+    if not front:
         states = ", ".join(trial.state.name for trial in study.get_trials(deepcopy=False))
         raise RuntimeError(f"expected a trial of study {study.study_name} to complete, got {states}")
-    return study.best_trial
+    sign = [1 if towards.name == "MINIMIZE" else -1 for towards in study.directions]
+    values = np.array([trial.values for trial in front]) * sign
+    low, high = values.min(0), values.max(0)
+    scaled = (values - low) / np.where(high > low, high - low, 1)
+    return front[int((scaled**2).sum(1).argmin())]
+
+
+def report(trial: optuna.Trial, metrics: Mapping[str, float], step: int) -> None:
+    """Tell the study how a trial goes, and end it if it is worse than the median of the others.
+
+    Trials of several objectives are not pruned, nor those whose objective is not among the metrics.
+
+    Raises:
+        Pruned: If so.
+    """
+    names = trial.study.metric_names or []
+    if len(names) == 1 and names[0] in metrics:
+        trial.report(metrics[names[0]], step)
+        if trial.should_prune():
+            raise Pruned
 
 
 def table(study: optuna.Study) -> pd.DataFrame:
-    """One row for each trial: ``number``, ``state``, ``value`` and its parameters."""
-    return pd.DataFrame(
-        [
-            {"number": trial.number, "state": trial.state.name, "value": trial.value, **trial.params}
-            for trial in study.get_trials(deepcopy=False)
-        ]
-    )
+    """One row for each trial: ``number``, ``state``, a column for each objective and for each parameter."""
+    names = study.metric_names or []
+    rows = []
+    for trial in _valid(study):
+        values = trial.values if trial.state == TrialState.COMPLETE else [None] * len(names)
+        objectives = dict(zip(names, values, strict=True))
+        rows.append({"number": trial.number, "state": trial.state.name, **objectives, **trial.params})
+    return pd.DataFrame(rows)
 
 
-def history_figure(study: optuna.Study, *, objective: str) -> Figure:
-    """Value of each complete trial and the best so far."""
+def figures(study: optuna.Study, *, seed: int) -> dict[str, Figure]:
+    """``history`` for each trial's value or ``pareto`` for several objectives, ``importance`` from four trials on."""
+    names = study.metric_names or []
+    drawn = {"history": _history(study)} if len(names) == 1 else {"pareto": _pareto(study)}
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) >= 4:
+        drawn["importance"] = _importance(study, seed=seed)
+    return drawn
+
+
+def _places(study: optuna.Study, before: int | None = None) -> int:
+    """Trials taken, counting one and those that run it again once; of those below a number only where it is given."""
+    trials = study.get_trials(deepcopy=False)[:before]
+    return sum(not _again(trial) and _SURPLUS not in trial.user_attrs for trial in trials)
+
+
+def _again(trial: FrozenTrial) -> bool:
+    """Whether a trial runs an earlier one again, as ``RetryHeartbeatStaleTrialCallback`` marks it."""
+    return "failed_trial" in trial.system_attrs
+
+
+def _valid(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that count: not those that were one too many, nor failed ones that another trial runs again."""
+    everything = study.get_trials(deepcopy=False)
+    again = {number for trial in everything for number in trial.system_attrs.get("retry_history", [])}
+    return [trial for trial in everything if trial.number not in again and _SURPLUS not in trial.user_attrs]
+
+
+def _history(study: optuna.Study) -> Figure:
+    (objective,) = study.metric_names or []
     done = table(study).query("state == 'COMPLETE'")
-    best = done["value"].cummin() if direction(objective) == "minimize" else done["value"].cummax()
+    lower = study.direction.name == "MINIMIZE"
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(done["number"], done["value"], "o", color="#4477aa", label="trial")
-    axes.step(done["number"], best, where="post", color="#aa3377", label="best so far")
+    axes.plot(done["number"], done[objective], "o", color="#4477aa", label="trial")
+    so_far = done[objective].cummin() if lower else done[objective].cummax()
+    axes.step(done["number"], so_far, where="post", color="#aa3377", label="best so far")
     axes.set(title=study.study_name, xlabel="trial", ylabel=objective)
     axes.legend(frameon=False)
     return figure
 
 
-def importance_figure(study: optuna.Study, *, seed: int) -> Figure | None:
-    """Share of the objective's variance that each parameter explains (fANOVA); None for fewer than four trials."""
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 4:
-        return None
-    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
-    figure = Figure(figsize=(6, 3), layout="constrained")
+def _pareto(study: optuna.Study) -> Figure:
+    """The first two objectives of all trials, the Pareto front and the chosen trial marked."""
+    first, second = (study.metric_names or [])[:2]
+    done = table(study).query("state == 'COMPLETE'")
+    front = done[done["number"].isin([trial.number for trial in study.best_trials])].sort_values(first)
+    chosen = done[done["number"] == best(study).number]
+    figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.barh(list(shares)[::-1], list(shares.values())[::-1], color="#4477aa")
-    axes.set(title="importance of parameters", xlabel="share of the objective's variance")
+    axes.plot(done[first], done[second], "o", color="#bbbbbb", label="trial")
+    axes.plot(front[first], front[second], "o-", color="#4477aa", label="Pareto front")
+    axes.plot(chosen[first], chosen[second], "*", color="#aa3377", markersize=14, label="chosen")
+    axes.set(title=study.study_name, xlabel=first, ylabel=second)
+    axes.legend(frameon=False)
     return figure
 
 
-def prune_if_hopeless(trial: optuna.Trial) -> None:
-    """End a trial whose reported values are worse than the median of the others.
-
-    Raises:
-        optuna.TrialPruned: If so.
-    """
-    if trial.should_prune():
-        raise optuna.TrialPruned
+def _importance(study: optuna.Study, *, seed: int) -> Figure:
+    """Share of each objective's variance that each parameter explains (fANOVA, Hutter et al. 2014)."""
+    names = study.metric_names or []
+    figure = Figure(figsize=(6 * len(names), 3), layout="constrained")
+    for place, (axes, name) in enumerate(zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True)):
+        shares = get_param_importances(
+            study, evaluator=FanovaImportanceEvaluator(seed=seed), target=lambda trial, place=place: trial.values[place]
+        )
+        axes.barh(list(shares)[::-1], list(shares.values())[::-1], color="#4477aa")
+        axes.set(title="importance of parameters", xlabel=f"share of the variance of {name}")
+    return figure

@@ -197,6 +197,8 @@ class Taxonomy:
     def _compile(self) -> tuple[PhraseFinder, Phrases]:
         """A finder of the phrases that count anywhere, and a table of those that count as a whole aspect."""
         nouns = [self._tokens(noun)[0] for noun in self._content.get("music_nouns") or []]
+        named = [tag for tag in self.tags if self.category(tag) == "genre"]
+        genres = {tuple(self._tokens(form)): tag for tag in named for form in self.surface_forms(tag)}
         phrases: Phrases = {}
         whole: Phrases = {}
         qualified: Phrases = {}
@@ -207,6 +209,8 @@ class Taxonomy:
             for table, keys in ((phrases, anywhere), (whole, bare), (qualified, before_noun)):
                 for key in keys:
                     table[key] = (*table.get(key, ()), tag)
+            if entry["category"] in ("mood", "tempo"):  # "slow jazz" says both
+                qualified |= {(*word, *form): (tag, genre) for word in bare for form, genre in genres.items()}
         for form in self._content.get("ignored") or []:
             phrases[tuple(self._tokens(form))] = ()
         sounds = frozenset(tag for tag in self.tags if self.category(tag) == "instrument")

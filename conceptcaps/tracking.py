@@ -82,19 +82,26 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
 
 
 @contextmanager
-def child_run(name: str, params: Mapping[str, object]) -> Iterator[str]:
-    """A run nested in the active one, such as a trial of a sweep; closed as ``run`` closes its own."""
+def child_run(name: str, params: Mapping[str, object], *, stops: tuple[type[Exception], ...] = ()) -> Iterator[str]:
+    """A run nested in the active one, such as a trial of a sweep; closed as ``run`` closes its own.
+
+    Args:
+        name: Name of the run.
+        params: Its parameters.
+        stops: Exceptions that end it on purpose, such as pruning: its run is KILLED, not FAILED.
+    """
     mlflow.start_run(run_name=name, nested=True)
     mlflow.log_params(dict(params))
-    with _closing():
+    with _closing(stops):
         yield _active()
 
 
 @contextmanager
-def _closing() -> Iterator[None]:
+def _closing(stops: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    killed: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, *stops)
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except killed:
         mlflow.end_run("KILLED")
         raise
     except BaseException as error:
@@ -189,12 +196,16 @@ def log_frame(frame: pd.DataFrame, name: str) -> None:
         log_file(path, str(Path(name).parent) if Path(name).parent != Path(".") else "")
 
 
-def log_sweep(trials: pd.DataFrame, *, best: Mapping[str, object], value: float, objective: str) -> None:
-    """Log a sweep's trials, and its best one's parameters as tags ``best.<name>`` and value as metric."""
+def log_sweep(
+    trials: pd.DataFrame, *, best: Mapping[str, object], values: Mapping[str, float], figures: Mapping[str, Figure]
+) -> None:
+    """Log a sweep's trials and figures, and its best one's parameters as tags ``best.<name>`` and values as metrics."""
     log_frame(trials, "trials.parquet")
     set_tags({f"best.{name}": setting for name, setting in best.items()})
     states = {f"trials/{str(state).lower()}": float(number) for state, number in trials["state"].value_counts().items()}
-    log_metrics({objective: value, **states})
+    log_metrics({**values, **states})
+    for name, figure in figures.items():
+        log_figure(figure, name)
 
 
 def log_dataset(frame: pd.DataFrame, *, name: str, source: str, context: str) -> None:

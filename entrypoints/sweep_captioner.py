@@ -32,7 +32,7 @@ def main(argv=None):
         tracking.log_dataset(rows["train"], name="captions/train", source=args.tag_sets, context="training")
         tracking.log_dataset(rows["validation"], name="captions/validation", source=args.tag_sets, context="validation")
         name = steps.study_name("captioner", args.study, vars(args))
-        study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, seed=args.seed)
+        study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective)
         kept = Path(steps.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
 
         def evaluate(trial):
@@ -40,12 +40,10 @@ def main(argv=None):
 
             def report(step, metrics):
                 tracking.log_metrics(metrics, step)
-                if args.objective in metrics:
-                    trial.report(metrics[args.objective], step)
-                    sweeps.prune_if_hopeless(trial)
+                sweeps.report(trial, metrics, step)
 
             out = kept / str(trial.number)
-            with tracking.child_run(f"trial {trial.number}", dials):
+            with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)):
                 model, tokenizer = base_model.load(args.base_model, quantization=args.quantization)
                 tuned = finetuning.fit(
                     model, tokenizer, **rows, folder=out / "checkpoints", seed=args.seed, report=report, **dials
@@ -55,13 +53,11 @@ def main(argv=None):
             items = pd.DataFrame({"id": rows["validation"]["id"], args.objective: losses})
             captioner.save(out / "model", adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
             items.to_parquet(out / "per_item.parquet", index=False)
-            return float(losses.mean())
+            return {args.objective: losses.mean()}
 
-        best = sweeps.optimise(study, evaluate, trials=args.trials)
-        tracking.log_sweep(sweeps.table(study), best=best.params, value=best.value, objective=args.objective)
-        tracking.log_figure(sweeps.history_figure(study, objective=args.objective), "history")
-        if (importance := sweeps.importance_figure(study, seed=args.seed)) is not None:
-            tracking.log_figure(importance, "importance")
+        best = sweeps.optimise(study, evaluate, trials=args.trials, seed=args.seed)
+        drawn = sweeps.figures(study, seed=args.seed)
+        tracking.log_sweep(sweeps.table(study), best=best.params, values={args.objective: best.value}, figures=drawn)
         out = kept / str(best.number)
         tracking.log_file(out / "per_item.parquet")
         example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import search_spaces, steps, sweeps, tracking, vae
+from conceptcaps import fidelity, priors, search_spaces, steps, sweeps, tracking, vae
 from conceptcaps.taxonomy import Taxonomy
+
+DRAWS = {"count": 2000, "prior": "aggregate", "temperature": 1.0, "condition": [], "min_categories": 1}
 
 
 def parse_args(argv=None):
@@ -16,7 +18,7 @@ def parse_args(argv=None):
     parser.add_argument("--trials", type=int, required=True, help="trials that the study shall hold in the end")
     parser.add_argument("--study", required=True, help="name of the study, or auto: a hash of the parameters")
     parser.add_argument("--storage", required=True, help="database URL that processes share, such as sqlite:///…")
-    parser.add_argument("--objective", required=True, help="metric of validation rows, such as val/iwae")
+    parser.add_argument("--objective", required=True, help="val/iwae, or several such as val/cooccurrence,val/novelty")
     parser.add_argument("--epochs", type=int, required=True, help="most passes over the rows of a trial")
     parser.add_argument("--seed", type=int, required=True, help="seed of the sampler and of every training")
     return parser.parse_args(argv)
@@ -32,7 +34,7 @@ def main(argv=None):
         for name, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(frames[name], name=f"tag_sets/{name}", source=args.tag_sets, context=context)
         name = steps.study_name("vae", args.study, vars(args))
-        study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, seed=args.seed)
+        study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective)
         kept = Path(steps.default_folder("sweep_vae", {"study": name, "storage": args.storage}))
 
         def evaluate(trial):
@@ -40,24 +42,23 @@ def main(argv=None):
 
             def on_epoch(epoch, metrics):
                 tracking.log_metrics(metrics, epoch)
-                trial.report(metrics[args.objective], epoch)
-                return trial.should_prune()
+                sweeps.report(trial, metrics, epoch)
 
-            with tracking.child_run(f"trial {trial.number}", dials):
+            with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)):
                 model = vae.fit(
                     **rows, taxonomy=taxonomy, epochs=args.epochs, seed=args.seed, on_epoch=on_epoch, **dials
                 )
                 found = vae.assess(model, rows["validation"], prefix="val", seed=args.seed)
+                found |= fidelity.glance(priors.sample(model, **DRAWS, seed=args.seed), **rows, prefix="val")
                 tracking.log_metrics(found)
             vae.save(model, kept / str(trial.number))
-            return found[args.objective]
+            return found
 
-        best = sweeps.optimise(study, evaluate, trials=args.trials)
+        best = sweeps.optimise(study, evaluate, trials=args.trials, seed=args.seed)
         model = vae.load(kept / str(best.number))
-        tracking.log_sweep(sweeps.table(study), best=best.params, value=best.value, objective=args.objective)
-        tracking.log_figure(sweeps.history_figure(study, objective=args.objective), "history")
-        if (importance := sweeps.importance_figure(study, seed=args.seed)) is not None:
-            tracking.log_figure(importance, "importance")
+        found = dict(zip(sweeps.directions(args.objective), best.values, strict=True))
+        drawn = sweeps.figures(study, seed=args.seed)
+        tracking.log_sweep(sweeps.table(study), best=best.params, values=found, figures=drawn)
         bounds = vae.bounds(model, rows["validation"], seed=args.seed)["iwae"]
         tracking.log_frame(pd.DataFrame({"id": frames["validation"]["id"], "val/iwae": bounds}), "per_item.parquet")
         weights = Path(scratch, "vae")

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from conceptcaps import captioner, corpus, dataset, shards, steps, tracking
+from conceptcaps.priors import PRIORS
 from conceptcaps.taxonomy import Taxonomy
 from tests import stages, tiny_model
 from tests.test_server import serving
@@ -35,6 +36,8 @@ def pipeline(tmp_path_factory, empty_store):
         runs["train_vae"] = stages.run("train_vae", tag_sets=tag_sets, epochs=4, hidden_dim=64, latent_dim=8)
         runs["promote"] = stages.run("promote", model="models:/conceptcaps-vae@candidate", metric="val/iwae")
         runs["sample_tags"] = stages.run("sample_tags", tag_sets=tag_sets, count=COUNT)
+        runs["audit_taxonomy"] = stages.run("audit_taxonomy", top=3)
+        runs["compare_priors"] = stages.run("compare_priors", tag_sets=tag_sets, count=60)
         small = {"tag_sets": tag_sets, "base_model": base, "max_examples": 16}
         runs["sweep_captioner"] = stages.run("sweep_captioner", trials=1, **small)
         runs["finetune_captioner"] = stages.run("finetune_captioner", rank=4, **small)
@@ -98,6 +101,22 @@ def test_sweeps_nest_their_trials_and_keep_the_best(pipeline):
         children = tracking.children(pipeline[stage])
         assert len(children) == trials and {status for _, _, status in children} == {"FINISHED"}
         assert any(tag.startswith("best.") for tag in tracking.tags(pipeline[stage]))
+
+
+def test_priors_stand_side_by_side(pipeline):
+    table = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['compare_priors']}/priors.parquet")).set_index("prior")
+    children = tracking.children(pipeline["compare_priors"])
+    assert sorted(table.index) == sorted(name for name, _, _ in children) == sorted(PRIORS)
+    assert table.loc["independent", "cooccurrence"] > table.loc["random", "cooccurrence"]
+    assert (table["contradictions"] == 0).all()
+
+
+def test_a_taxonomy_s_coverage_is_tabled(pipeline):
+    covered = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['audit_taxonomy']}/covered.parquet"))
+    left = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['audit_taxonomy']}/uncovered.parquet"))
+    assert covered["count"].is_monotonic_decreasing and (covered["tags"] != "").all()
+    share = tracking.metrics(pipeline["audit_taxonomy"])["corpus/coverage"]
+    assert share == covered["count"].sum() / (covered["count"].sum() + left["count"].sum())
 
 
 def test_rows_keep_their_identity_from_sample_to_clip(pipeline):

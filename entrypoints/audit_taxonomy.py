@@ -1,0 +1,34 @@
+"""Print what a taxonomy covers of a corpus and what it leaves, most frequent first, and log both tables."""
+
+import argparse
+
+from conceptcaps import corpus, tracking
+from conceptcaps.taxonomy import Taxonomy
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", required=True, help="demo, a MusicCaps CSV, or a Hub id with @revision")
+    parser.add_argument("--taxonomy", required=True, help="builtin, or a taxonomy file")
+    parser.add_argument("--top", type=int, required=True, help="aspects of each table that are printed")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("audit_taxonomy", vars(args)):
+        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
+        rows = corpus.load_corpus(args.corpus)
+        tracking.log_dataset(rows, name="corpus", source=args.corpus, context="source")
+        found = corpus.coverage(rows, taxonomy=taxonomy)
+        tracking.log_frame(found.covered, "covered.parquet")
+        tracking.log_frame(found.uncovered, "uncovered.parquet")
+        tracking.log_metrics({"corpus/coverage": found.share, "corpus/distinct_coverage": found.distinct})
+        print(f"covered: {found.share:.1%} of occurrences, {found.distinct:.1%} of distinct aspects")
+        print(found.covered.head(args.top).to_string(index=False))
+        print("\nleft:")
+        print(found.uncovered.head(args.top).to_string(index=False))
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

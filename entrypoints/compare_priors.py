@@ -1,0 +1,49 @@
+"""Draw tag sets from each of the five priors of a registered VAE and set their fidelity figures side by side."""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+
+from conceptcaps import fidelity, figures, priors, tracking
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vae", required=True, help="models:/conceptcaps-vae@<alias>, or a folder")
+    parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
+    parser.add_argument("--count", type=int, required=True, help="distinct tag sets to draw from each prior")
+    parser.add_argument("--temperature", type=float, required=True, help="divides the decoder's logits")
+    parser.add_argument("--min_categories", type=int, required=True, help="categories that a set touches")
+    parser.add_argument("--seed", type=int, required=True, help="seed of every draw")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    with tracking.run("compare_priors", vars(args)):
+        model = priors.load(tracking.fetch(args.vae))
+        folder = tracking.fetch(args.tag_sets)
+        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "validation", "test")}
+        for name, frame in frames.items():
+            tracking.log_dataset(frame, name=f"tag_sets/{name}", source=args.tag_sets, context="evaluation")
+        encoded = {name: model.taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
+        held_out = np.concatenate([encoded["validation"], encoded["test"]])
+
+        dials = {name: getattr(args, name) for name in ("count", "temperature", "min_categories", "seed")}
+        found = {}
+        for prior in priors.PRIORS:
+            with tracking.child_run(prior, {"prior": prior, **dials}):
+                rows = priors.sample(model, prior=prior, condition=[], **dials)
+                found[prior] = fidelity.evaluate(
+                    rows, held_out=held_out, real=encoded["train"], taxonomy=model.taxonomy, seed=args.seed
+                )
+                tracking.log_metrics({f"samples/{name}": value for name, value in found[prior].items()})
+        table = pd.DataFrame(found).T.rename_axis("prior").reset_index()
+        tracking.log_frame(table, "priors.parquet")
+        tracking.log_figure(figures.priors(table), "priors")
+        print(table.set_index("prior").T.to_string(float_format="{:.4f}".format))
+
+
+if __name__ == "__main__":
+    tracking.execute(main)
