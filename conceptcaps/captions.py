@@ -25,7 +25,14 @@ FIELDS = [
 
 
 def write_rows(
-    rows: pd.DataFrame, captioner: Captioner, *, sampling: Sampling, batch_size: int, attempts: int, seed: int
+    rows: pd.DataFrame,
+    captioner: Captioner,
+    *,
+    sampling: Sampling,
+    batch_size: int,
+    attempts: int,
+    steering: float,
+    seed: int,
 ) -> pd.DataFrame:
     """Captions for tag sets.
 
@@ -35,6 +42,7 @@ def write_rows(
         sampling: Decoding dials.
         batch_size: Rows decoded at once.
         attempts: Most attempts at one caption.
+        steering: Bonus of tags not yet said, in nats; 0 does not steer.
         seed: Seed of the run; a row draws from ``row_seed(id, seed)``.
 
     Returns:
@@ -42,7 +50,9 @@ def write_rows(
     """
     seeds = [row_seed(sample, seed) for sample in rows["id"]]
     tag_sets = [list(tags) for tags in rows["tags"]]
-    written = write(captioner, tag_sets, seeds=seeds, sampling=sampling, batch_size=batch_size, attempts=attempts)
+    written = write(
+        captioner, tag_sets, seeds=seeds, sampling=sampling, batch_size=batch_size, attempts=attempts, steering=steering
+    )
     return pd.DataFrame(
         {
             "id": [

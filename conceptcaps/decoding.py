@@ -7,6 +7,7 @@ ends. Here a step writes its own token only, and the places of ended rows go to 
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache, DynamicLayer
+
+from conceptcaps.steering import Steering
 
 _SPARE = 32  # tokens of room that a full cache gets at once
 _ENDED = 0.25  # share of ended rows at which a batch is packed anew
@@ -30,13 +33,15 @@ class Sampling:
         top_p: Share of the probability that the kept tokens hold at least, in (0, 1].
         repetition_penalty: Over 1 makes tokens of the caption itself less likely to return; the prompt's tokens are
             not counted, since the caption is meant to repeat its tags.
+        no_repeat_ngram: Length of token sequences that stand once in a caption at most; 0 lets all return.
         max_new_tokens: Longest caption in tokens.
     """
 
-    temperature: float = 0.7
+    temperature: float = 0.5
     top_k: int = 50
     top_p: float = 0.97
     repetition_penalty: float = 1.1
+    no_repeat_ngram: int = 4
     max_new_tokens: int = 110
 
 
@@ -48,8 +53,12 @@ def generate(
     streams: Sequence[tuple[int, int]],
     sampling: Sampling,
     batch_size: int,
+    steering: Steering | None = None,
 ) -> list[str]:
     """Answers to chats, in order; the longest prompts are decoded first, with padding on the left.
+
+    A steered answer that is taken back goes on from there with the same uniform number, but without the token that
+    stood there.
 
     Args:
         model: Causal language model in evaluation mode, whose layers all attend.
@@ -58,6 +67,7 @@ def generate(
         streams: n seeds, each a pair of integers at least 0.
         sampling: Decoding dials.
         batch_size: Rows decoded at once.
+        steering: Reviews every answer under way; None lets them go as they come.
 
     Returns:
         n texts without special tokens and surrounding white space.
@@ -70,9 +80,11 @@ def generate(
     prompts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
     encoded = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
     waiting = deque(sorted(range(len(chats)), key=lambda row: -len(encoded[row])))
+    text = partial(tokenizer.decode, skip_special_tokens=True)
     ends = {tokenizer.eos_token_id, *np.atleast_1d(model.generation_config.eos_token_id).tolist()}
     draws = [np.random.default_rng(stream).random(sampling.max_new_tokens) for stream in streams]
     said: list[list[int]] = [[] for _ in chats]
+    banned: list[dict[int, set[int]]] = [{} for _ in chats]
     ended: set[int] = set()
     batch: _Batch | None = None
     with torch.inference_mode(), tqdm(total=len(chats), desc="captions", unit="caption", leave=False) as bar:
@@ -85,33 +97,79 @@ def generate(
                     started = _prefill(model, tokenizer, fresh, prompts=[encoded[row] for row in fresh])
                     parts.append((started, list(range(len(fresh)))))
                 batch = _pack(parts)
-            uniform = [0.0 if row in ended else draws[row][len(said[row])] for row in batch.rows]
-            tokens = draw(batch.logits, batch.said, uniform=torch.tensor(uniform), sampling=sampling)
-            for row, token in zip(batch.rows, tokens.tolist(), strict=True):
-                if row not in ended:
-                    said[row].append(token)
-                    if token in ends or len(said[row]) == sampling.max_new_tokens:
-                        ended.add(row)
-                        bar.update()
+            penalise(batch.logits, [said[row] for row in batch.rows], penalty=sampling.repetition_penalty)
+            uniform = np.zeros(len(batch.rows))
+            for place, row in enumerate(batch.rows):
+                if row in ended:
+                    continue
+                uniform[place] = draws[row][len(said[row])]
+                barred = repeating(said[row], size=sampling.no_repeat_ngram)
+                if steering is not None:
+                    for token, bonus in steering.bonuses(row, text(said[row]), said[row]).items():
+                        batch.logits[place, token] += bonus
+                    barred |= banned[row].get(len(said[row]), set())
+                batch.logits[place, list(barred)] = -torch.inf
+            tokens = draw(batch.logits, uniform=torch.as_tensor(uniform), sampling=sampling)
+            for place, row in enumerate(batch.rows):
+                if row in ended:
+                    continue
+                said[row].append(int(tokens[place]))
+                ending, full = said[row][-1] in ends, len(said[row]) == sampling.max_new_tokens
+                back = None if full or steering is None else steering.take_back(row, text(said[row]), ended=ending)
+                if back is not None:
+                    kept = next(size for size in range(len(said[row])) if len(text(said[row][:size])) >= back)
+                    banned[row].setdefault(kept, set()).add(said[row][kept])
+                    batch.forget(place, len(said[row]) - kept)
+                    said[row] = said[row][:kept]
+                    tokens[place] = [*encoded[row], *said[row]][-1]
+                elif ending or full:
+                    ended.add(row)
+                    bar.update()
             if not ended.issuperset(batch.rows):
                 batch.step(model, tokens)
-    return [text.strip() for text in tokenizer.batch_decode(said, skip_special_tokens=True)]
+    return [text(tokens).strip() for tokens in said]
 
 
-def draw(logits: Tensor, said: Tensor, *, uniform: Tensor, sampling: Sampling) -> Tensor:
+def penalise(logits: Tensor, said: Sequence[Sequence[int]], *, penalty: float) -> None:
+    """Make tokens that a row has said less likely, in place: positive logits over, negative ones times the penalty.
+
+    Args:
+        logits: ``(rows, vocabulary)``.
+        said: Tokens of each row.
+        penalty: 1 changes nothing.
+
+    References:
+        Keskar et al., CTRL (2019), arXiv 1909.05858.
+    """
+    pairs = [(row, token) for row, tokens in enumerate(said) for token in set(tokens)]
+    if pairs and penalty != 1:
+        rows, tokens = torch.tensor(pairs, device=logits.device).T
+        values = logits[rows, tokens]
+        logits[rows, tokens] = torch.where(values < 0, values * penalty, values / penalty)
+
+
+def repeating(tokens: Sequence[int], *, size: int) -> set[int]:
+    """Tokens that would end a sequence of ``size`` tokens which stands among ``tokens`` already; none for size 0.
+
+    >>> repeating([5, 6, 7, 5, 6], size=3)
+    {7}
+    """
+    if size == 0 or len(tokens) < size:
+        return set()
+    tail = list(tokens[len(tokens) - size + 1 :])
+    starts = range(len(tokens) - size + 1)
+    return {tokens[start + size - 1] for start in starts if list(tokens[start : start + size - 1]) == tail}
+
+
+def draw(logits: Tensor, *, uniform: Tensor, sampling: Sampling) -> Tensor:
     """Next tokens ``(rows,)``, by inverse transform of one uniform number for each row.
 
     Args:
         logits: ``(rows, vocabulary)``.
-        said: True where a row's caption has the token already, ``(rows, vocabulary)``.
         uniform: ``(rows,)``, in [0, 1).
         sampling: Decoding dials.
     """
-    scores = logits.float()
-    if sampling.repetition_penalty != 1:
-        factor = torch.where(scores < 0, sampling.repetition_penalty, 1 / sampling.repetition_penalty)
-        scores = torch.where(said, scores * factor, scores)
-    top, tokens = scores.topk(min(sampling.top_k, scores.shape[1]), dim=1)
+    top, tokens = logits.float().topk(min(sampling.top_k, logits.shape[1]), dim=1)
     if sampling.temperature == 0:
         return tokens[:, 0]
     share = torch.softmax(top.double() / sampling.temperature, dim=1)
@@ -160,20 +218,21 @@ class _Batch:
     Attributes:
         rows: Which chat each is.
         cache: Keys and values of its tokens.
-        mask: 1 at tokens, 0 at the padding to their left, ``(rows, tokens)``.
+        mask: 1 at tokens, 0 at the padding to their left and at what was taken back, ``(rows, tokens)``.
         logits: Of the next token, ``(rows, vocabulary)``.
-        said: True for tokens that the answer has, ``(rows, vocabulary)``.
     """
 
     rows: list[int]
     cache: Cache
     mask: Tensor
     logits: Tensor
-    said: Tensor
+
+    def forget(self, place: int, number: int) -> None:
+        """Take back a row's last tokens; what they left in the cache is masked."""
+        self.mask[place, self.mask[place].nonzero()[-number:, 0]] = 0
 
     def step(self, model: PreTrainedModel, tokens: Tensor) -> None:
         """Append a token to every row."""
-        self.said.scatter_(1, tokens[:, None], True)
         positions = self.mask.sum(1, keepdim=True)
         self.mask = functional.pad(self.mask, (0, 1), value=1)
         self.logits = _logits(model, tokens[:, None], mask=self.mask, positions=positions, cache=self.cache)
@@ -199,13 +258,13 @@ def _prefill(
     cache = Cache(layer_class_to_replicate=_GrowingLayer)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     logits = _logits(model, padded["input_ids"], mask=mask, positions=positions, cache=cache)
-    return _Batch(rows, cache, mask, logits, torch.zeros_like(logits, dtype=torch.bool))
+    return _Batch(rows, cache, mask, logits)
 
 
 def _pack(parts: Sequence[tuple[_Batch, list[int]]]) -> _Batch:
     """One batch of the chosen places of others, as wide as its longest row."""
     batches = [batch for batch, _ in parts]
-    width = max(int(batch.mask[places].sum(1).max()) for batch, places in parts)
+    width = max(batch.mask.shape[1] - int(batch.mask[places].any(0).nonzero()[0]) for batch, places in parts)
 
     def joined(tensors: Iterable[Tensor]) -> Tensor:
         return torch.cat([tensor[places] for tensor, (_, places) in zip(tensors, parts, strict=True)])
@@ -221,5 +280,4 @@ def _pack(parts: Sequence[tuple[_Batch, list[int]]]) -> _Batch:
         cache=cache,
         mask=fitted(batch.mask[..., None] for batch in batches)[..., 0],
         logits=joined(batch.logits for batch in batches),
-        said=joined(batch.said for batch in batches),
     )

@@ -19,6 +19,10 @@ def parse_args(argv=None):
     parser.add_argument("--top_k", type=int, required=True, help="most likely tokens that are kept")
     parser.add_argument("--top_p", type=float, required=True, help="probability that the kept tokens hold, 0 to 1")
     parser.add_argument("--repetition_penalty", type=float, required=True, help="over 1 discourages repetition")
+    parser.add_argument("--no_repeat_ngram", type=int, required=True, help="tokens in a row that may stand once; 0 any")
+    parser.add_argument(
+        "--steering", type=float, required=True, help="bonus of tags not yet said (nats); 0: no steering"
+    )
     parser.add_argument("--max_new_tokens", type=int, required=True, help="longest caption (tokens)")
     parser.add_argument("--attempts", type=int, required=True, help="most attempts at one caption")
     parser.add_argument("--shard_size", type=int, required=True, help="captions in a shard")
@@ -35,14 +39,12 @@ def main(argv=None):
         rows = pd.read_parquet(tracking.fetch(args.samples) / "samples.parquet")
         tracking.log_dataset(rows, name="samples", source=args.samples, context="generation")
         writer = captioner.load(tracking.fetch(args.captioner), variant=args.variant)
-        dials = ("temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens")
-        sampling = Sampling(**{name: getattr(args, name) for name in dials})
+        sampling = Sampling(**{name: getattr(args, name) for name in Sampling.__dataclass_fields__})
+        dials = {name: getattr(args, name) for name in ("batch_size", "attempts", "steering", "seed")}
         settings = {**vars(args), "captioner": version}
         out = steps.default_folder("write_captions", settings) if args.out == "auto" else args.out
         shards.map_shards(
-            lambda part: captions.write_rows(
-                part, writer, sampling=sampling, batch_size=args.batch_size, attempts=args.attempts, seed=args.seed
-            ),
+            lambda part: captions.write_rows(part, writer, sampling=sampling, **dials),
             rows,
             out=out,
             schema=pa.schema(captions.FIELDS),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import RepetitionPenaltyLogitsProcessor
+from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
 from conceptcaps import base_model, captioner, captions, decoding, finetuning
 from conceptcaps.decoding import Sampling
@@ -89,9 +89,14 @@ def test_writes_what_it_learnt_and_merged_equals_unmerged(trained):
     tuned, tokenizer, folder, _ = trained
     merged = captioner.load(folder)
     unmerged = dataclasses.replace(merged, model=tuned)
-    sampling = Sampling(temperature=0, max_new_tokens=30, repetition_penalty=1.0)
+    sampling = Sampling(temperature=0, max_new_tokens=30, repetition_penalty=1.0, no_repeat_ngram=0)
     texts = [
-        [row.caption for row in captioner.write(one, TAGS, seeds=[0] * 4, sampling=sampling, batch_size=4, attempts=1)]
+        [
+            row.caption
+            for row in captioner.write(
+                one, TAGS, seeds=[0] * 4, sampling=sampling, batch_size=4, attempts=1, steering=0
+            )
+        ]
         for one in (merged, unmerged)
     ]
     assert texts[0] == texts[1] == CAPTIONS
@@ -109,7 +114,13 @@ def test_variants_differ_and_an_unknown_one_is_refused(trained):
     sampling = Sampling(temperature=0, max_new_tokens=30)
     texts = {
         variant: captioner.write(
-            captioner.load(folder, variant=variant), TAGS, seeds=[0] * 4, sampling=sampling, batch_size=4, attempts=1
+            captioner.load(folder, variant=variant),
+            TAGS,
+            seeds=[0] * 4,
+            sampling=sampling,
+            batch_size=4,
+            attempts=1,
+            steering=0,
         )[0].caption
         for variant in captioner.VARIANTS
     }
@@ -126,7 +137,9 @@ def test_captions_do_not_depend_on_the_batch(trained, temperature):
     rows = pd.DataFrame({"id": ["a", "b", "c", "d"], "tags": TAGS})
 
     def write(part: pd.DataFrame, batch_size: int) -> pd.DataFrame:
-        return captions.write_rows(part, writer, sampling=sampling, batch_size=batch_size, attempts=2, seed=0)
+        return captions.write_rows(
+            part, writer, sampling=sampling, batch_size=batch_size, attempts=2, steering=0, seed=0
+        )
 
     whole = write(rows, 4)
     pd.testing.assert_frame_equal(whole, write(rows, 1))
@@ -138,7 +151,7 @@ def test_a_better_attempt_is_kept(trained):
     _, _, folder, _ = trained
     writer = captioner.load(folder)
     sampling = Sampling(temperature=3.0, max_new_tokens=16)
-    dials = {"seeds": list(range(4)), "sampling": sampling, "batch_size": 4}
+    dials = {"seeds": list(range(4)), "sampling": sampling, "batch_size": 4, "steering": 0}
     once = captioner.write(writer, TAGS, attempts=1, **dials)
     often = captioner.write(writer, TAGS, attempts=6, **dials)
     assert sum(row.faithfulness.faults for row in often) < sum(row.faithfulness.faults for row in once)
@@ -201,7 +214,7 @@ def test_draws_follow_the_probabilities():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).repeat(4000, 1)
     sampling = Sampling(temperature=1, top_k=3, top_p=1)
     uniform = torch.as_tensor(np.random.default_rng(0).random(4000))
-    chosen = decoding.draw(logits, torch.zeros(4000, 3, dtype=torch.bool), uniform=uniform, sampling=sampling)
+    chosen = decoding.draw(logits, uniform=uniform, sampling=sampling)
     shares = torch.bincount(chosen, minlength=3) / 4000
     np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.03)
 
@@ -212,8 +225,7 @@ def test_dials_cut_off_what_is_unlikely():
 
     def drawn(**dials) -> set[int]:
         sampling = Sampling(**{"temperature": 1, "top_k": 4, "top_p": 1, **dials})
-        said = torch.zeros(500, 4, dtype=torch.bool)
-        return set(decoding.draw(logits, said, uniform=uniform, sampling=sampling).tolist())
+        return set(decoding.draw(logits, uniform=uniform, sampling=sampling).tolist())
 
     assert drawn() == {0, 1, 2, 3}
     assert drawn(top_k=2) == {0, 1}
@@ -228,11 +240,35 @@ def test_repetition_penalty_is_that_of_transformers():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(64, 30, generator=generator)
     earlier = torch.randint(30, (64, 12), generator=generator)
-    said = torch.zeros(64, 30, dtype=torch.bool).scatter_(1, earlier, True)
-    sampling = Sampling(temperature=0, repetition_penalty=1.8)
-    expected = RepetitionPenaltyLogitsProcessor(1.8)(earlier, logits).argmax(1)
-    assert torch.equal(decoding.draw(logits, said, uniform=torch.zeros(64), sampling=sampling), expected)
-    assert not torch.equal(expected, logits.argmax(1))
+    expected = RepetitionPenaltyLogitsProcessor(1.8)(earlier, logits.clone())
+    decoding.penalise(logits, earlier.tolist(), penalty=1.8)
+    torch.testing.assert_close(logits, expected)
+
+
+def test_repeated_sequences_are_barred_as_by_transformers():
+    tokens = torch.randint(6, (1, 40), generator=torch.Generator().manual_seed(1))
+    for size in (2, 3):
+        scores = NoRepeatNGramLogitsProcessor(size)(tokens, torch.zeros(1, 6))
+        assert decoding.repeating(tokens[0].tolist(), size=size) == set((scores[0] < 0).nonzero()[:, 0].tolist())
+    assert decoding.repeating([1, 1, 1], size=0) == set()
+
+
+@pytest.mark.parametrize("bonus", [0.5, 4.0])
+def test_steered_captions_say_more_and_nothing_else(trained, bonus):
+    """An untuned model writes noise; steering adds what was asked for and takes back what was not."""
+    writer = captioner.load(trained[2], variant="base")
+    sampling = Sampling(temperature=1.0, max_new_tokens=60)
+    rows = pd.DataFrame({"id": list("abcdefgh"), "tags": TAGS * 2})
+
+    def write(steering: float, batch_size: int = 8) -> pd.DataFrame:
+        return captions.write_rows(
+            rows, writer, sampling=sampling, batch_size=batch_size, attempts=1, steering=steering, seed=0
+        )
+
+    plain, steered = write(0), write(bonus)
+    assert steered["tag_recall"].mean() >= plain["tag_recall"].mean()
+    assert steered["hallucinated"].map(len).sum() <= plain["hallucinated"].map(len).sum()
+    pd.testing.assert_frame_equal(steered, write(bonus, batch_size=3))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
@@ -242,7 +278,7 @@ def test_greedy_texts_are_those_of_transformers(base, batch_size):
     chats = [
         [{"role": "user", "content": " ".join(TAXONOMY.tags[7 * row : 7 * row + 1 + row % 4])}] for row in range(20)
     ]
-    sampling = Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=40)
+    sampling = Sampling(temperature=0, repetition_penalty=1.0, no_repeat_ngram=0, max_new_tokens=40)
     texts = decoding.generate(
         model, tokenizer, chats, streams=[(row, 0) for row in range(20)], sampling=sampling, batch_size=batch_size
     )
