@@ -29,11 +29,14 @@ from conceptcaps.taxonomy import Taxonomy
 
 IGNORED = -100  # label of tokens that the loss leaves out
 
+LEAST_TAGS = 3
+VALIDATION_ROWS = 48
+
 Report = Callable[[int, Mapping[str, float]], None]
 
 
-def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int) -> pd.DataFrame:
-    """Rows to learn from: those with a faithful caption, at most ``most`` of them drawn by ``seed`` (0 takes all).
+def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, min_tags: int = 1) -> pd.DataFrame:
+    """Rows to learn from: faithful captions of ``min_tags`` tags or more, ``most`` drawn by ``seed`` (0 takes all).
 
     Returns:
         Columns ``id``, ``prompt`` and ``completion`` (message lists), ``tags``, ``caption``.
@@ -41,9 +44,11 @@ def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int) ->
     Raises:
         ValueError: If no row has a faithful caption.
     """
-    usable = rows[rows["faithful_caption"].str.len() > 0]
+    usable = rows[(rows["faithful_caption"].str.len() > 0) & (rows["faithful_tags"].map(len) >= min_tags)]
     if usable.empty:
-        raise ValueError(f"expected rows with a faithful caption to learn from, got none in {len(rows)} rows")
+        raise ValueError(
+            f"expected rows with a faithful caption of {min_tags} tags or more to learn from, got none in {len(rows)}"
+        )
     if 0 < most < len(usable):
         chosen = np.random.default_rng(seed).choice(len(usable), most, replace=False)
         usable = usable.iloc[np.sort(chosen)]
@@ -61,10 +66,15 @@ def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int) ->
 
 
 def read_examples(folder: Path, *, taxonomy: Taxonomy, most: int, seed: int) -> dict[str, pd.DataFrame]:
-    """``train`` and ``validation`` rows of a tag_sets folder; a quarter as many to validate on as to learn from."""
-    sizes = {"train": most, "validation": -(-most // 4)}
+    """``train`` and ``validation`` rows of a tag_sets folder, captions of three tags or more.
+
+    A quarter as many validate as teach, 48 at most: every epoch reads them, and so do the losses before and after.
+    """
+    sizes = {"train": most, "validation": min(-(-most // 4), VALIDATION_ROWS) or VALIDATION_ROWS}
     return {
-        name: examples(pd.read_parquet(folder / f"{name}.parquet"), taxonomy=taxonomy, most=size, seed=seed)
+        name: examples(
+            pd.read_parquet(folder / f"{name}.parquet"), taxonomy=taxonomy, most=size, seed=seed, min_tags=LEAST_TAGS
+        )
         for name, size in sizes.items()
     }
 
