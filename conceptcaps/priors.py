@@ -16,7 +16,8 @@ from conceptcaps.taxonomy import Taxonomy
 from conceptcaps.vae import BetaVAE
 
 PRIORS = ("aggregate", "gmm", "standard", "independent", "random")
-_CHUNK = 8192
+_CHUNK = 32_768  # sets drawn at once where many are wanted
+_FEW = 2048  # and where few are
 _PATIENCE = 50  # chunks without a new set before sampling gives up
 _COMPONENTS = (1, 5, 10, 20, 40)
 
@@ -67,41 +68,42 @@ def sample(
     exclusions = Exclusions.of(taxonomy)
     category = torch.as_tensor([taxonomy.categories.index(taxonomy.category(tag)) for tag in taxonomy.tags])
     membership = torch.nn.functional.one_hot(category).float()
-    found: dict[bytes, NDArray[np.bool_]] = {}
+    found: dict[bytes, None] = {}
     idle = 0
-    for logits in decoded(model, prior=prior, condition=wanted, generator=generator, seed=seed):
+    chunk = _FEW if count < _FEW else _CHUNK
+    for logits in decoded(model, prior=prior, condition=wanted, generator=generator, seed=seed, chunk=chunk):
         rows = draw(logits / temperature, exclusions=exclusions, generator=generator)
         good = ((rows.float() @ membership > 0).sum(1) >= min_categories) & rows[:, wanted].all(1)
+        packed = np.packbits(rows[good].numpy(), axis=1)
         before = len(found)
-        kept = rows[good].numpy()
-        for row, key in zip(kept, np.packbits(kept, axis=1), strict=True):
-            found.setdefault(key.tobytes(), row)
-            if len(found) == count:
-                return np.stack(list(found.values()))
+        found |= dict.fromkeys(packed.view(f"V{packed.shape[1]}")[:, 0].tolist())
+        if len(found) >= count:
+            distinct = np.frombuffer(b"".join(list(found)[:count]), np.uint8).reshape(count, -1)
+            return np.unpackbits(distinct, axis=1, count=len(taxonomy.tags)).astype(np.bool_)
         idle = idle + 1 if len(found) == before else 0
         if idle == _PATIENCE:
             raise ValueError(
                 f"expected {count} distinct sets of {min_categories} categories or more with {list(condition)}, "
-                f"got {len(found)} and none in the last {_PATIENCE * _CHUNK:,} draws"
+                f"got {len(found)} and none in the last {_PATIENCE * chunk:,} draws"
             )
     raise AssertionError("decoded never ends")
 
 
 def decoded(
-    model: BetaVAE, *, prior: str, condition: Tensor, generator: torch.Generator, seed: int
+    model: BetaVAE, *, prior: str, condition: Tensor, generator: torch.Generator, seed: int, chunk: int
 ) -> Iterator[Tensor]:
-    """Logits ``(8192, tags)`` of latents from a prior, or of a condition's posterior, chunk after chunk without end."""
+    """Logits ``(chunk, tags)`` of latents from a prior, or of a condition's posterior, without end."""
     if prior not in PRIORS:
         raise ValueError(f"expected prior {', '.join(PRIORS)}, got {prior!r}")
     rows = model.rows.float()
-    shape = (_CHUNK, int(model.config["latent_dim"]))
+    shape = (chunk, int(model.config["latent_dim"]))
     mixture = _mixture(model, seed=seed) if prior == "gmm" else None
     marginals = torch.logit(rows.mean(0).clamp(1e-6, 1 - 1e-6))
     with torch.inference_mode():
         while True:
-            chosen = torch.randint(len(rows), (_CHUNK,), generator=generator)
+            chosen = torch.randint(len(rows), (chunk,), generator=generator)
             if prior == "independent":
-                yield marginals.expand(_CHUNK, -1)
+                yield marginals.expand(chunk, -1)
             elif prior == "random":
                 yield _uniform_sets(rows[chosen].sum(1), width=rows.shape[1], generator=generator)
             elif condition.any():
@@ -113,7 +115,7 @@ def decoded(
             elif mixture is not None:
                 state = int(torch.randint(2**31, (1,), generator=generator))
                 mixture.random_state = state
-                yield model.decode(torch.as_tensor(mixture.sample(_CHUNK)[0], dtype=torch.float32))
+                yield model.decode(torch.as_tensor(mixture.sample(chunk)[0], dtype=torch.float32))
             else:
                 yield model.decode(torch.randn(shape, generator=generator))
 
@@ -158,18 +160,20 @@ def draw(logits: Tensor, *, exclusions: Exclusions, generator: torch.Generator) 
     wrong = over.any(1).nonzero()[:, 0]
     if not len(wrong):
         return rows
-    part = rows[wrong].float()
-    odds = logits[wrong].clamp(-20, 20).exp()
-    for place in over[wrong].any(0).nonzero()[:, 0].tolist():
-        group = exclusions.groups[place]
-        again = (part[:, group].sum(1) > 1).nonzero()[:, 0]
+    part = rows[wrong].float().T.contiguous()  # tags first: a group is a few whole rows
+    odds = logits[wrong].T.clamp(-20, 20).exp()
+    clashing = over[wrong].T
+    for place in clashing.any(1).nonzero()[:, 0].tolist():
+        group = exclusions.groups[place][:, None]
+        again = clashing[place].nonzero()[:, 0]
+        again = again[part[group, again].sum(0) > 1]  # an earlier group's correction may have cleared it
         if not len(again):
             continue
-        free = part[again] @ exclusions.elsewhere[place] == 0
-        weights = torch.cat([torch.ones(len(again), 1), odds[again][:, group] * free], dim=1)
+        free = exclusions.elsewhere[place].T @ part[:, again] == 0
+        weights = torch.cat([torch.ones(1, len(again)), odds[group, again] * free]).T
         chosen = torch.multinomial(weights, 1, generator=generator)
-        part[again[:, None], group] = torch.zeros_like(weights).scatter_(1, chosen, 1.0)[:, 1:]
-    rows[wrong] = part.bool()
+        part[group, again] = torch.zeros_like(weights).scatter_(1, chosen, 1.0)[:, 1:].T
+    rows[wrong] = part.T.bool()
     return rows
 
 
