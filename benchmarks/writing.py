@@ -35,7 +35,7 @@ def main() -> None:
     seconds = {"plain": time.perf_counter() - started}
 
     started = time.perf_counter()
-    sampling = decoding.Sampling(temperature=0, repetition_penalty=1.0, max_new_tokens=LENGTH)
+    sampling = decoding.Sampling(temperature=0, repetition_penalty=1.0, no_repeat_ngram=0, max_new_tokens=LENGTH)
     ours = decoding.generate(
         model, tokenizer, chats, streams=[(row, 0) for row in range(ROWS)], sampling=sampling, batch_size=BATCH
     )
