@@ -40,7 +40,7 @@ def main() -> None:
         model, tokenizer, chats, streams=[(row, 0) for row in range(ROWS)], sampling=sampling, batch_size=BATCH
     )
     seconds["ours"] = time.perf_counter() - started
-    equal = np.mean([one.strip() == other for one, other in zip(plain, ours, strict=True)])
+    equal = np.mean([one.strip() == other.text for one, other in zip(plain, ours, strict=True)])
     print(
         f"writing, {ROWS} captions: plain loop {seconds['plain']:.1f} s, ours {seconds['ours']:.1f} s, "
         f"{seconds['plain'] / seconds['ours']:.1f} times faster; {equal:.1%} of the texts equal"

@@ -148,7 +148,7 @@ def write(
         open_rows = [row for row in range(len(tag_sets)) if row not in best or best[row].faithfulness.faults]
         if not open_rows:
             break
-        texts = decoding.generate(
+        answers = decoding.generate(
             captioner.model,
             captioner.tokenizer,
             [chats[row] for row in open_rows],
@@ -164,7 +164,8 @@ def write(
             if steering
             else None,
         )
-        for row, text in zip(open_rows, map(whole_sentences, texts), strict=True):
+        for row, answer in zip(open_rows, answers, strict=True):
+            text = answer.text if answer.ended else whole_sentences(answer.text)
             found = check(text, tag_sets[row], taxonomy=captioner.taxonomy)
             if row not in best or found.faults < best[row].faithfulness.faults:
                 best[row] = Written(text, found, attempt + 1)

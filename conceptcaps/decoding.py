@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,6 +46,13 @@ class Sampling:
     max_new_tokens: int = 110
 
 
+class Answer(NamedTuple):
+    """A text without special tokens and surrounding white space, and whether it ended by itself or was cut off."""
+
+    text: str
+    ended: bool
+
+
 def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -54,7 +62,7 @@ def generate(
     sampling: Sampling,
     batch_size: int,
     steering: Steering | None = None,
-) -> list[str]:
+) -> list[Answer]:
     """Answers to chats, in order; the longest prompts are decoded first, with padding on the left.
 
     A steered answer that is taken back goes on from there with the same uniform number, but without the token that
@@ -70,7 +78,7 @@ def generate(
         steering: Reviews every answer under way; None lets them go as they come.
 
     Returns:
-        n texts without special tokens and surrounding white space.
+        n answers.
 
     Raises:
         ValueError: If a dial is out of its range.
@@ -127,7 +135,7 @@ def generate(
                     bar.update()
             if not ended.issuperset(batch.rows):
                 batch.step(model, tokens)
-    return [text(tokens).strip() for tokens in said]
+    return [Answer(text(tokens).strip(), tokens[-1] in ends) for tokens in said]
 
 
 def penalise(logits: Tensor, said: Sequence[Sequence[int]], *, penalty: float) -> None:

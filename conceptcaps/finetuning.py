@@ -228,10 +228,11 @@ class _PlainLossTrainer(SFTTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Negative log-likelihood of the completion's tokens, in nats, over ``num_items_in_batch`` or their number."""
-        if self.aux_loss_enabled or return_outputs:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"]
-        begin = int((labels != IGNORED).any(0).nonzero()[0])
+        counted = (labels != IGNORED).any(0)
+        if self.aux_loss_enabled or return_outputs or not counted.any():
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        begin = int(counted.nonzero()[0])
         logits = model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],

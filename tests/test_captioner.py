@@ -279,13 +279,14 @@ def test_greedy_texts_are_those_of_transformers(base, batch_size):
         [{"role": "user", "content": " ".join(TAXONOMY.tags[7 * row : 7 * row + 1 + row % 4])}] for row in range(20)
     ]
     sampling = Sampling(temperature=0, repetition_penalty=1.0, no_repeat_ngram=0, max_new_tokens=40)
-    texts = decoding.generate(
+    answers = decoding.generate(
         model, tokenizer, chats, streams=[(row, 0) for row in range(20)], sampling=sampling, batch_size=batch_size
     )
-    for chat, text in zip(chats, texts, strict=True):
+    for chat, answer in zip(chats, answers, strict=True):
         prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
         with torch.inference_mode():
             output = model.generate(**prompt, do_sample=False, max_new_tokens=40, pad_token_id=tokenizer.pad_token_id)
         expected = tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
-        assert text == expected.strip()
-    assert len({len(text) for text in texts}) > 3, "rows end at different steps"
+        assert answer.text == expected.strip()
+        assert answer.ended == bool((output[0] == tokenizer.eos_token_id)[prompt["input_ids"].shape[1] :].any())
+    assert len({len(answer.text) for answer in answers}) > 3, "rows end at different steps"
