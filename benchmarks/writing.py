@@ -14,9 +14,8 @@ ROWS, PLAIN_BATCH, BATCH, LENGTH = 128, 8, 64, 80
 def main() -> None:
     taxonomy = Taxonomy.load()
     generator = np.random.default_rng(0)
-    prompt = {"system": captioner.SYSTEM, "request": captioner.REQUEST}
     sets = [generator.choice(taxonomy.tags, size, replace=False) for size in generator.integers(2, 9, ROWS)]
-    chats = [captioner.messages(tags, prompt=prompt, taxonomy=taxonomy) for tags in sets]
+    chats = [captioner.messages(tags, prompt=captioner.PROMPT, taxonomy=taxonomy) for tags in sets]
     model, tokenizer = base_model.load("smollm2", device="cpu")
 
     started = time.perf_counter()

@@ -21,8 +21,7 @@ from conceptcaps.faithfulness import Faithfulness, check
 from conceptcaps.steering import Steering
 from conceptcaps.taxonomy import Taxonomy
 
-SYSTEM = "Write a music caption."
-REQUEST = "Tags: {tags}"
+PROMPT = {"system": "Write a music caption.", "request": "Tags: {tags}"}
 VARIANTS = ("tuned", "base", "zero_shot")
 STEERING = 2.0  # of served answers, in nats
 ZERO_SHOT = "Describe a piece of music that has: {tags}"
@@ -67,7 +66,7 @@ def save(
     require_trained(folder / "adapter")
     tokenizer.save_pretrained(folder / "tokenizer")
     taxonomy.save(folder / "taxonomy.yaml")
-    facts = {"base": base, "prompt": {"system": SYSTEM, "request": REQUEST}}
+    facts = {"base": base, "prompt": PROMPT}
     (folder / "captioner.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 

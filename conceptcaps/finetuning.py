@@ -1,8 +1,8 @@
 """LoRA fine-tuning of a captioner with TRL: prompt and completion, the loss on the completion alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,27 +12,16 @@ from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, prepare_model_for_kbit_training
 from torch import Tensor
 from tqdm import tqdm
-from transformers import (
-    EarlyStoppingCallback,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
-from transformers.trainer_utils import get_last_checkpoint
-from trl import SFTConfig, SFTTrainer
+from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase
+from trl import SFTConfig
 
-from conceptcaps.captioner import REQUEST, SYSTEM, messages
+from conceptcaps.captioner import PROMPT, messages
 from conceptcaps.taxonomy import Taxonomy
+from conceptcaps.trainer import OnEpoch, Report, Reporter, Trainer, last_checkpoint
 
-IGNORED = -100  # label of tokens that the loss leaves out
-
+ADAPTERS = ("lora", "rslora", "dora")
 LEAST_TAGS = 3
 VALIDATION_ROWS = 48
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 
 def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, min_tags: int = 1) -> pd.DataFrame:
@@ -52,12 +41,11 @@ def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, mi
     if 0 < most < len(usable):
         chosen = np.random.default_rng(seed).choice(len(usable), most, replace=False)
         usable = usable.iloc[np.sort(chosen)]
-    prompt = {"system": SYSTEM, "request": REQUEST}
     tags = [list(row) for row in usable["faithful_tags"]]
     return pd.DataFrame(
         {
             "id": usable["id"].to_numpy(),
-            "prompt": [messages(row, prompt=prompt, taxonomy=taxonomy) for row in tags],
+            "prompt": [messages(row, prompt=PROMPT, taxonomy=taxonomy) for row in tags],
             "completion": [[{"role": "assistant", "content": text}] for text in usable["faithful_caption"]],
             "tags": tags,
             "caption": usable["faithful_caption"].to_numpy(),
@@ -79,6 +67,11 @@ def read_examples(folder: Path, *, taxonomy: Taxonomy, most: int, seed: int) -> 
     }
 
 
+def first_process() -> bool:
+    """Whether this is the only process, or the first of those that ``accelerate launch`` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def fit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -95,35 +88,57 @@ def fit(
     max_tokens: int,
     seed: int,
     report: Report,
+    adapter: str = "lora",
+    target_modules: str = "all-linear",
+    on_epoch: OnEpoch = lambda step, model: None,
 ) -> PeftModel:
-    """Train a LoRA adapter on all linear layers and keep the epoch with the lowest validation loss.
+    """Train a LoRA adapter and keep the epoch with the lowest validation loss.
+
+    Under ``accelerate launch`` every process calls it and holds a share of each batch; the steps are those of one
+    process.
 
     Args:
         model: Causal language model; its own weights stay as they are.
         tokenizer: Its tokenizer.
         train: Rows of ``examples``.
         validation: Rows of ``examples``; they choose the epoch.
-        folder: Where checkpoints go; training resumes from the last one that is there.
+        folder: Where checkpoints go, every 50 steps and epoch; training resumes from the last whole one that is there.
         rank: Rank of the update.
-        alpha: Scale of the update is ``alpha / rank``.
+        alpha: Scale of the update is ``alpha / rank``; with rsLoRA, ``alpha`` over the root of ``rank``.
         dropout: Dropout on the adapter's input, in [0, 1).
         epochs: Passes over ``train``.
         learning_rate: Peak rate of AdamW; it warms up over 5 % of the steps and falls as a cosine.
-        batch_size: Examples in a step; they are grouped by length.
+        batch_size: Examples in a step, over all processes; they are grouped by length.
         max_tokens: Longest prompt and completion; the rest is cut off.
         seed: Seed of the adapter's start, of the order and of the dropout.
-        report: Called with the step and its metrics (``train/loss``, ``val/loss``, ``train/learning_rate``).
+        report: Called with the step and its metrics: ``train/loss`` and ``val/loss`` (nats a token), ``train/padding``
+            (share of tokens so far), ``train/tokens_per_second`` and others.
+        adapter: ``lora``; ``rslora`` (rank-stabilised scale) or ``dora`` (magnitude and direction apart).
+        target_modules: Names of the layers that are adapted, with commas between them, or ``all-linear``.
+        on_epoch: Called with the step and the model after every epoch.
 
     Returns:
         The model with its adapter, in evaluation mode.
+
+    Raises:
+        ValueError: If the adapter is unknown, or the batch cannot be shared out evenly.
+
+    References:
+        Kalajdzievski, rsLoRA (2023), arXiv 2312.03732. Liu et al., DoRA (2024), arXiv 2402.09353.
     """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if adapter not in ADAPTERS or batch_size % processes:
+        raise ValueError(
+            f"expected adapter {', '.join(ADAPTERS)} and a batch_size that {processes} processes can share, "
+            f"got {adapter!r} and {batch_size}"
+        )
     torch.manual_seed(seed)
     if getattr(model, "is_loaded_in_4bit", False):
         model = prepare_model_for_kbit_training(model)
     on_gpu = model.device.type == "cuda"
     arguments = SFTConfig(
         output_dir=str(folder),
-        per_device_train_batch_size=batch_size,
+        per_device_train_batch_size=batch_size // processes,
         per_device_eval_batch_size=batch_size,
         num_train_epochs=epochs,
         learning_rate=learning_rate,
@@ -136,7 +151,7 @@ def fit(
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
-        train_sampling_strategy="group_by_length",
+        restore_callback_states_from_checkpoint=True,
         completion_only_loss=True,
         max_length=max_tokens,
         activation_checkpointing=on_gpu,
@@ -147,18 +162,24 @@ def fit(
         report_to="none",
         log_level="error",
     )
-    trainer = (SFTTrainer if on_gpu else _PlainLossTrainer)(
+    trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=_dataset(train),
         eval_dataset=_dataset(validation),
         processing_class=tokenizer,
         peft_config=LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=rank,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            use_rslora=adapter == "rslora",
+            use_dora=adapter == "dora",
+            target_modules=target_modules if target_modules == "all-linear" else target_modules.split(","),
+            task_type="CAUSAL_LM",
         ),
-        callbacks=[_Reporter(report), EarlyStoppingCallback(early_stopping_patience=2)],
+        callbacks=[Reporter(report, on_epoch), EarlyStoppingCallback(early_stopping_patience=2)],
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     return trainer.model.eval()
 
 
@@ -211,67 +232,3 @@ def _encode(
 
 def _dataset(rows: pd.DataFrame) -> Dataset:
     return Dataset.from_dict({name: rows[name].tolist() for name in ("prompt", "completion")})
-
-
-class _PlainLossTrainer(SFTTrainer):
-    """TRL's trainer with the loss computed from logits of the completion.
-
-    TRL scores tokens in tiles of the vocabulary, to spare the memory of a GPU; without its GPU kernels a step takes 1.7
-    times as long as with plain logits. Mixtures of experts keep TRL's way, for its balancing loss.
-    """
-
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """Negative log-likelihood of the completion's tokens, in nats, over ``num_items_in_batch`` or their number."""
-        labels = inputs["labels"]
-        counted = (labels != IGNORED).any(0)
-        if self.aux_loss_enabled or return_outputs or not counted.any():
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        begin = int(counted.nonzero()[0])
-        logits = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            use_cache=False,
-            logits_to_keep=torch.arange(begin - 1, labels.shape[1] - 1),
-        ).logits
-        targets = labels[:, begin:].flatten()
-        total = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum")
-        if num_items_in_batch is None:
-            return total / (targets != IGNORED).sum()
-        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        return total / num_items_in_batch * processes
-
-
-class _Reporter(TrainerCallback):
-    """Hands the trainer's numbers on under our names."""
-
-    _NAMES = {
-        "loss": "train/loss",
-        "eval_loss": "val/loss",
-        "learning_rate": "train/learning_rate",
-        "grad_norm": "train/gradient_norm",
-        "mean_token_accuracy": "train/token_accuracy",
-        "eval_mean_token_accuracy": "val/token_accuracy",
-        "train_samples_per_second": "train/examples_per_second",
-    }
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, Any] | None = None,
-        **kwargs: object,
-    ) -> None:
-        """Report what has a name of ours."""
-        known = {self._NAMES[name]: float(value) for name, value in (logs or {}).items() if name in self._NAMES}
-        if known:
-            self._report(state.global_step, known)

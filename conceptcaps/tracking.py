@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,6 +162,14 @@ def _active() -> str:
 def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
     """Log finite or NaN numbers under ``split/name``, at a step (such as an epoch) if given."""
     mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, step=step)
+
+
+def attempt(log: Callable[..., None], *args: object) -> None:
+    """Log something that is not worth stopping a training for: where it fails, a warning says why."""
+    try:
+        log(*args)
+    except (MlflowException, OSError) as error:
+        warnings.warn(f"not logged: {_one_line(error)}", stacklevel=2)
 
 
 def set_tags(tags: Mapping[str, object]) -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import base_model, captioner, figures, finetuning, steps, tracking
+from conceptcaps import base_model, captioner, captions, figures, finetuning, steps, tracking
+from conceptcaps.decoding import Sampling
 from conceptcaps.taxonomy import Taxonomy
+
+SHOWN = 3  # validation rows captioned after every epoch
 
 
 def parse_args(argv=None):
@@ -17,6 +20,8 @@ def parse_args(argv=None):
     parser.add_argument("--rank", type=int, required=True, help="rank of the LoRA update")
     parser.add_argument("--alpha", type=float, required=True, help="LoRA scale; the update is weighted by alpha / rank")
     parser.add_argument("--dropout", type=float, required=True, help="dropout on the adapter's input, 0 to 1")
+    parser.add_argument("--adapter", choices=finetuning.ADAPTERS, required=True, help="kind of low-rank update")
+    parser.add_argument("--target_modules", required=True, help="adapted layers by name, a,b,c, or all-linear")
     parser.add_argument("--quantization", choices=base_model.QUANTIZATIONS, required=True, help="of the base weights")
     parser.add_argument("--epochs", type=float, required=True, help="passes over the training rows")
     parser.add_argument("--learning_rate", type=float, required=True, help="peak learning rate of AdamW")
@@ -29,31 +34,17 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    if not finetuning.first_process():  # of accelerate launch: the first keeps the records, the others only train
+        train(args, *read(args), *base_model.load(args.base_model, quantization=args.quantization))
+        return
     with tracking.run("finetune_captioner", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
-        folder = tracking.fetch(args.tag_sets)
-        taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-        rows = finetuning.read_examples(folder, taxonomy=taxonomy, most=args.max_examples, seed=args.seed)
+        rows, taxonomy = read(args)
         tracking.log_dataset(rows["train"], name="captions/train", source=args.tag_sets, context="training")
         tracking.log_dataset(rows["validation"], name="captions/validation", source=args.tag_sets, context="validation")
 
         model, tokenizer = base_model.load(args.base_model, quantization=args.quantization)
         before = finetuning.caption_losses(model, tokenizer, rows["validation"], batch_size=args.batch_size)
-        checkpoints = Path(steps.default_folder("finetune_captioner", vars(args)))
-        tuned = finetuning.fit(
-            model,
-            tokenizer,
-            **rows,
-            folder=checkpoints,
-            rank=args.rank,
-            alpha=args.alpha,
-            dropout=args.dropout,
-            epochs=args.epochs,
-            learning_rate=args.learning_rate,
-            batch_size=args.batch_size,
-            max_tokens=args.max_tokens,
-            seed=args.seed,
-            report=lambda step, metrics: tracking.log_metrics(metrics, step),
-        )
+        tuned = train(args, rows, taxonomy, model, tokenizer)
         after = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=args.batch_size)
         losses = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": after, "val/base_loss": before})
         tracking.log_frame(losses, "per_item.parquet")
@@ -62,13 +53,53 @@ def main(argv=None):
 
         weights = Path(scratch, "captioner")
         captioner.save(weights, adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
-        tracking.log_folder(checkpoints, "checkpoints")
+        tracking.log_folder(checkpoints(args), "checkpoints")
         curves = {name: tracking.history(run_id, name) for name in ("train/loss", "val/loss")}
         tracking.log_figure(figures.curves(curves, title="captioner", xlabel="step", ylabel="loss (nats)"), "loss")
         example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
         tracking.register(
             "conceptcaps-captioner", weights, module="conceptcaps.captioner", example=example, metrics=found
         )
+
+
+def read(args):
+    folder = tracking.fetch(args.tag_sets)
+    taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+    return finetuning.read_examples(folder, taxonomy=taxonomy, most=args.max_examples, seed=args.seed), taxonomy
+
+
+def train(args, rows, taxonomy, model, tokenizer):
+    def report(step, metrics):
+        tracking.attempt(tracking.log_metrics, metrics, step)
+
+    def show(step, tuned):
+        writer = captioner.Captioner(tuned, tokenizer, taxonomy, captioner.PROMPT)
+        written = captions.write_rows(
+            rows["validation"].head(SHOWN),
+            writer,
+            sampling=Sampling(max_new_tokens=args.max_tokens // 2),
+            batch_size=SHOWN,
+            attempts=1,
+            steering=0,
+            seed=args.seed,
+        )
+        shown = written[["tags", "caption", "tag_recall"]].to_dict("records")
+        tracking.attempt(tracking.log_json, shown, f"captions/step_{step:06d}.json")
+
+    dials = ("rank", "alpha", "dropout", "adapter", "target_modules", "epochs", "learning_rate", "batch_size")
+    return finetuning.fit(
+        model,
+        tokenizer,
+        **rows,
+        **{name: getattr(args, name) for name in (*dials, "max_tokens", "seed")},
+        folder=checkpoints(args),
+        report=report,
+        on_epoch=show,
+    )
+
+
+def checkpoints(args):
+    return Path(steps.default_folder("finetune_captioner", vars(args)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Fine-tuning, saving and writing with a tiny model: it learns, it is refused untrained, batches change nothing."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
-from conceptcaps import base_model, captioner, captions, decoding, finetuning
+from conceptcaps import base_model, captioner, captions, decoding, finetuning, trainer
 from conceptcaps.decoding import Sampling
 from conceptcaps.taxonomy import Taxonomy
 from tests import tiny_model
@@ -22,7 +24,7 @@ ROWS = pd.DataFrame({"id": [str(row) for row in range(8)], "faithful_tags": TAGS
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> str:
-    texts = [*CAPTIONS, *TAXONOMY.tags, captioner.SYSTEM, captioner.REQUEST]
+    texts = [*CAPTIONS, *TAXONOMY.tags, *captioner.PROMPT.values()]
     return str(tiny_model.save(tmp_path_factory.mktemp("base"), texts=texts))
 
 
@@ -31,6 +33,7 @@ def fit(base: str, folder, *, epochs: float = 1, **changes) -> tuple[PeftModel, 
     rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     log: list[dict[str, float]] = []
     dials = {"rank": 32, "alpha": 64, "dropout": 0.0, "learning_rate": 5e-3, "batch_size": 4, "max_tokens": 256}
+    dials["report"] = lambda step, metrics: log.append({"step": step, **metrics})
     tuned = finetuning.fit(
         model,
         tokenizer,
@@ -39,7 +42,6 @@ def fit(base: str, folder, *, epochs: float = 1, **changes) -> tuple[PeftModel, 
         folder=folder,
         epochs=epochs,
         seed=0,
-        report=lambda step, metrics: log.append({"step": step, **metrics}),
         **{**dials, **changes},
     )
     return tuned, log
@@ -177,6 +179,74 @@ def test_training_resumes_where_it_was_and_ends_the_same(base, tmp_path):
     for name, value in whole.state_dict().items():
         if "lora" in name:
             torch.testing.assert_close(resumed.state_dict()[name], value)
+
+
+def test_a_kill_between_epochs_changes_nothing(base, tmp_path, monkeypatch):
+    """The process dies in its second epoch, two steps after a checkpoint, while a later one is torn."""
+    dials = {"epochs": 2, "batch_size": 2, "dropout": 0.1}
+    code = (
+        "import os, pathlib, sys\nfrom conceptcaps import trainer\nfrom tests.test_captioner import fit\n"
+        "trainer.CHECKPOINT_STEPS = 3\n"
+        "die = lambda step, metrics: step == 8 and os.kill(os.getpid(), 9)\n"
+        f"fit(sys.argv[1], pathlib.Path(sys.argv[2]), **{dials}, report=die)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, base, tmp_path / "killed"], check=False, capture_output=True)
+    assert killed.returncode == -9, killed.stderr.decode()
+    (tmp_path / "killed" / "checkpoint-7").mkdir()
+    (tmp_path / "killed" / "checkpoint-7" / "trainer_state.json").write_text('{"epoch"')
+
+    monkeypatch.setattr(trainer, "CHECKPOINT_STEPS", 3)
+    resumed, log = fit(base, tmp_path / "killed", **dials)
+    assert [entry["step"] for entry in log if "train/loss" in entry] == [7, 8]
+    whole, _ = fit(base, tmp_path / "whole", **dials)
+    for name, value in whole.state_dict().items():
+        if "lora" in name:
+            assert torch.equal(resumed.state_dict()[name], value)
+
+
+def test_batches_hold_rows_of_like_length_and_an_epoch_has_its_order():
+    lengths = np.random.default_rng(0).integers(40, 160, size=400).tolist()
+
+    def order(epoch: int) -> list[int]:
+        return list(trainer._ByLength(lengths, batch_size=4, seed=0, epoch=lambda: epoch))
+
+    assert sorted(order(0)) == list(range(400)) and order(0) == order(0) != order(1)
+    batches = np.array(lengths)[order(1)].reshape(-1, 4)
+    assert 1 - batches.sum() / (4 * batches.max(1)).sum() < 0.1
+
+
+def test_padding_and_speed_are_reported_and_the_model_is_shown_each_epoch(base, tmp_path):
+    shown = []
+    _, log = fit(base, tmp_path, epochs=2, on_epoch=lambda step, model: shown.append((step, model.training)))
+    assert shown == [(2, False), (4, False)]
+    steps = [entry for entry in log if "train/loss" in entry]
+    assert len(steps) == 4 and all(entry["train/tokens_per_second"] > 0 for entry in steps)
+    model, tokenizer = base_model.load(base, device="cpu")
+    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    lengths = [
+        len(finetuning._encode(tokenizer, *pair)[0]) for pair in zip(rows["prompt"], rows["completion"], strict=True)
+    ]
+    assert 0 < steps[-1]["train/padding"] < 1 - np.mean(lengths) / max(lengths)
+
+
+@pytest.mark.parametrize("adapter", ["rslora", "dora"])
+def test_other_adapters_learn_and_merge(base, tmp_path, adapter):
+    tuned, log = fit(base, tmp_path / "checkpoints", epochs=8, adapter=adapter, target_modules="q_proj,v_proj,up_proj")
+    losses = [entry["val/loss"] for entry in log if "val/loss" in entry]
+    assert losses[-1] < losses[0] - 0.5
+    tokenizer = base_model.load(base, device="cpu")[1]
+    captioner.save(tmp_path / "captioner", adapter=tuned, tokenizer=tokenizer, taxonomy=TAXONOMY, base=base)
+    ids = torch.arange(20)[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(captioner.load(tmp_path / "captioner").model(ids).logits, tuned(ids).logits)
+
+
+def test_an_unknown_adapter_and_a_batch_that_cannot_be_shared_are_refused(base, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="expected adapter lora, rslora, dora.*got 'ia3'"):
+        fit(base, tmp_path, adapter="ia3")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match="that 3 processes can share, got 'lora' and 4"):
+        fit(base, tmp_path)
 
 
 def test_same_seed_same_adapter(base, tmp_path):

@@ -28,7 +28,7 @@ def pipeline(tmp_path_factory, empty_store):
         patch.delenv("MLFLOW_RUN_ID", raising=False)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        texts = [*corpus.load_corpus("demo")["caption"], captioner.SYSTEM, captioner.REQUEST]
+        texts = [*corpus.load_corpus("demo")["caption"], *captioner.PROMPT.values()]
         base = str(tiny_model.save(folder / "base", texts=texts))
         runs = {"distill_tags": stages.run("distill_tags")}
         tag_sets = f"runs:/{runs['distill_tags']}/tag_sets"
