@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -44,14 +45,14 @@ def load(
         reference: ``smollm2``, a folder, or a Hub id with ``@revision``.
         quantization: ``none`` (float32 on a CPU, bfloat16 on a GPU) or ``nf4``: 4-bit normal floats with double
             quantisation and bfloat16 compute, which needs CUDA and bitsandbytes (arXiv 2305.14314).
-        device: Torch device; if None, CUDA where there is one, of several that of this process (``LOCAL_RANK``).
+        device: Torch device; if None, CUDA where there is one, of several that of this process.
         cache: Folder of the assets.
 
     Raises:
         ValueError: If the tokenizer has no chat template, or the quantisation is unknown or not possible here.
     """
     place, revision = source(reference, cache=cache)
-    device = device or (f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
+    device = device or (f"cuda:{PartialState().local_process_index}" if torch.cuda.is_available() else "cpu")
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     options = {"revision": revision, "dtype": dtype, "device_map": device, "quantization_config": None}
     if quantization == "nf4":

@@ -125,7 +125,7 @@ def parse_rows(frame: pd.DataFrame, *, source: str) -> pd.DataFrame:
     if frame.empty:
         raise ValueError(f"expected at least one row in {source}, got none")
     rows = enumerate(zip(frame["ytid"], frame["aspect_list"], strict=True), start=1)
-    aspects = [_parse_aspects(text, where=f"row {number} (ytid {ytid}) of {source}") for number, (ytid, text) in rows]
+    aspects = [parse_aspects(text, where=f"row {number} (ytid {ytid}) of {source}") for number, (ytid, text) in rows]
     evaluation = frame["is_audioset_eval"] if "is_audioset_eval" in frame.columns else [False] * len(frame)
     parsed = pd.DataFrame(
         {
@@ -267,7 +267,8 @@ def distil(frame: pd.DataFrame, *, taxonomy: Taxonomy, min_categories: int) -> D
     return Distilled(pd.DataFrame(list(rows.values())), covers.uncovered, metrics, dict(counts))
 
 
-def _parse_aspects(text: object, *, where: str) -> list[str]:
+def parse_aspects(text: object, *, where: str) -> list[str]:
+    """Aspects of a cell that holds a list of strings as Python writes it; an error names ``where`` it stood."""
     try:
         parsed = ast.literal_eval(str(text))
     except (ValueError, SyntaxError):

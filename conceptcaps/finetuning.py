@@ -1,12 +1,12 @@
 """LoRA fine-tuning of a captioner with TRL: prompt and completion, the loss on the completion alone."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, prepare_model_for_kbit_training
@@ -20,6 +20,18 @@ from conceptcaps.taxonomy import Taxonomy
 from conceptcaps.trainer import OnEpoch, Report, Reporter, Trainer, last_checkpoint
 
 ADAPTERS = ("lora", "rslora", "dora")
+DIALS = (
+    "rank",
+    "alpha",
+    "dropout",
+    "adapter",
+    "target_modules",
+    "epochs",
+    "learning_rate",
+    "batch_size",
+    "max_tokens",
+    "seed",
+)
 LEAST_TAGS = 3
 VALIDATION_ROWS = 48
 
@@ -69,7 +81,7 @@ def read_examples(folder: Path, *, taxonomy: Taxonomy, most: int, seed: int) -> 
 
 def first_process() -> bool:
     """Whether this is the only process, or the first of those that ``accelerate launch`` started."""
-    return os.environ.get("RANK", "0") == "0"
+    return bool(PartialState().is_main_process)
 
 
 def fit(
@@ -126,7 +138,7 @@ def fit(
     References:
         Kalajdzievski, rsLoRA (2023), arXiv 2312.03732. Liu et al., DoRA (2024), arXiv 2402.09353.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = PartialState().num_processes
     if adapter not in ADAPTERS or batch_size % processes:
         raise ValueError(
             f"expected adapter {', '.join(ADAPTERS)} and a batch_size that {processes} processes can share, "

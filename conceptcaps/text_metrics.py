@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import bert_score as bert_score_package
 import mauve
 import numpy as np
 import torch
@@ -55,20 +56,28 @@ def nearest_references(tags: NDArray[np.bool_], reference_tags: NDArray[np.bool_
     return rows, jaccard[np.arange(len(rows)), rows]
 
 
-def bert_score(captions: Sequence[str], references: Sequence[str], *, model: Path, layer: int) -> Floats:
-    """BERTScore F1 of each pair, not rescaled, at most 1 (best): greedy matching of contextual token embeddings.
+def bert_scorer(model: str, *, layer: int) -> BERTScorer:
+    """BERTScore with a model: a folder, or a Hub id, rescaled where the library ships a baseline for it.
 
     Args:
-        captions: n texts.
-        references: n texts.
-        model: Folder of the embedding model.
+        model: Folder or name of the embedding model.
         layer: Hidden layer whose embeddings are compared.
+
+    Returns:
+        The scorer; its ``hash`` names model, layer and versions.
 
     References:
         Zhang et al., BERTScore: Evaluating text generation with BERT (ICLR 2020), arXiv 1904.09675.
     """
+    baseline = Path(bert_score_package.__file__).parent / "rescale_baseline" / "en" / f"{model}.tsv"
+    return BERTScorer(
+        model_type=model, num_layers=layer, batch_size=64, lang="en", rescale_with_baseline=baseline.is_file()
+    )
+
+
+def bert_score(captions: Sequence[str], references: Sequence[str], *, scorer: BERTScorer) -> Floats:
+    """BERTScore F1 of each pair, at most 1 (best): greedy matching of contextual token embeddings."""
     _same_length(captions, references)
-    scorer = BERTScorer(model_type=str(model), num_layers=layer, batch_size=64, lang="en")
     return np.asarray(scorer.score(list(captions), list(references))[2], dtype=np.float64)
 
 
@@ -102,7 +111,7 @@ def overlap(captions: Sequence[str], references: Sequence[str]) -> dict[str, Flo
     }
 
 
-def embed(texts: Sequence[str], *, model: Path, batch_size: int = 64) -> Floats:
+def embed(texts: Sequence[str], *, model: str, batch_size: int = 64) -> Floats:
     """Sentence embeddings ``(n, d)`` of unit length: mean of the last layer over the tokens."""
     tokenizer, encoder = AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model).eval()
     parts = []
@@ -152,6 +161,23 @@ def perplexities(
             logits = model(torch.cat([start, ids], dim=1)).logits[0, :-1].float()
         losses.append(float(torch.nn.functional.cross_entropy(logits, ids[0])))
     return np.exp(losses)
+
+
+def self_bleu(texts: Sequence[str], *, seed: int, most: int = 200) -> float:
+    """Mean BLEU of each text against all others, 0 to 1: the higher, the more alike they are (Zhu et al., 2018).
+
+    Args:
+        texts: At least two; ``most`` are drawn where there are more, since the work grows with their square.
+        seed: Of the draw.
+        most: Texts that are compared.
+    """
+    if len(texts) < 2:
+        raise ValueError(f"expected two texts or more to compare, got {len(texts)}")
+    chosen = np.random.default_rng(seed).permutation(len(texts))[:most]
+    drawn = [texts[row] for row in chosen]
+    bleu = BLEU(effective_order=True)
+    scores = [bleu.sentence_score(text, drawn[:row] + drawn[row + 1 :]).score for row, text in enumerate(drawn)]
+    return float(np.mean(scores)) / 100
 
 
 def distinct(texts: Sequence[str], *, n: int) -> float:

@@ -7,10 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from conceptcaps import base_model, captioner, captions, figures, finetuning, steps, tracking
-from conceptcaps.decoding import Sampling
 from conceptcaps.taxonomy import Taxonomy
-
-SHOWN = 3  # validation rows captioned after every epoch
 
 
 def parse_args(argv=None):
@@ -39,12 +36,11 @@ def main(argv=None):
         return
     with tracking.run("finetune_captioner", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
         rows, taxonomy = read(args)
-        tracking.log_dataset(rows["train"], name="captions/train", source=args.tag_sets, context="training")
-        tracking.log_dataset(rows["validation"], name="captions/validation", source=args.tag_sets, context="validation")
-
+        for name, context in {"train": "training", "validation": "validation"}.items():
+            tracking.log_dataset(rows[name], name=f"captions/{name}", source=args.tag_sets, context=context)
         model, tokenizer = base_model.load(args.base_model, quantization=args.quantization)
         before = finetuning.caption_losses(model, tokenizer, rows["validation"], batch_size=args.batch_size)
-        tuned = train(args, rows, taxonomy, model, tokenizer)
+        tuned, checkpoints = train(args, rows, taxonomy, model, tokenizer)
         after = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=args.batch_size)
         losses = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": after, "val/base_loss": before})
         tracking.log_frame(losses, "per_item.parquet")
@@ -53,13 +49,12 @@ def main(argv=None):
 
         weights = Path(scratch, "captioner")
         captioner.save(weights, adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
-        tracking.log_folder(checkpoints(args), "checkpoints")
+        tracking.log_folder(checkpoints, "checkpoints")
         curves = {name: tracking.history(run_id, name) for name in ("train/loss", "val/loss")}
         tracking.log_figure(figures.curves(curves, title="captioner", xlabel="step", ylabel="loss (nats)"), "loss")
         example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
-        tracking.register(
-            "conceptcaps-captioner", weights, module="conceptcaps.captioner", example=example, metrics=found
-        )
+        name = "conceptcaps-captioner"
+        tracking.register(name, weights, module="conceptcaps.captioner", example=example, metrics=found)
 
 
 def read(args):
@@ -69,37 +64,15 @@ def read(args):
 
 
 def train(args, rows, taxonomy, model, tokenizer):
-    def report(step, metrics):
-        tracking.attempt(tracking.log_metrics, metrics, step)
-
     def show(step, tuned):
         writer = captioner.Captioner(tuned, tokenizer, taxonomy, captioner.PROMPT)
-        written = captions.write_rows(
-            rows["validation"].head(SHOWN),
-            writer,
-            sampling=Sampling(max_new_tokens=args.max_tokens // 2),
-            batch_size=SHOWN,
-            attempts=1,
-            steering=0,
-            seed=args.seed,
-        )
-        shown = written[["tags", "caption", "tag_recall"]].to_dict("records")
+        shown = captions.show(rows["validation"], writer, seed=args.seed)
         tracking.attempt(tracking.log_json, shown, f"captions/step_{step:06d}.json")
 
-    dials = ("rank", "alpha", "dropout", "adapter", "target_modules", "epochs", "learning_rate", "batch_size")
-    return finetuning.fit(
-        model,
-        tokenizer,
-        **rows,
-        **{name: getattr(args, name) for name in (*dials, "max_tokens", "seed")},
-        folder=checkpoints(args),
-        report=report,
-        on_epoch=show,
-    )
-
-
-def checkpoints(args):
-    return Path(steps.default_folder("finetune_captioner", vars(args)))
+    hooks = {"report": lambda step, metrics: tracking.attempt(tracking.log_metrics, metrics, step), "on_epoch": show}
+    folder = Path(steps.default_folder("finetune_captioner", vars(args)))
+    dials = {name: getattr(args, name) for name in finetuning.DIALS}
+    return finetuning.fit(model, tokenizer, **rows, **dials, **hooks, folder=folder), folder
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def main(argv=None):
         )
         tracking.log_folder(tracking.fetch(out), "captions")
         written = shards.read(out)
-        tracking.log_metrics(captions.summary(written, seed=args.seed))
+        tracking.log_metrics(captions.summary(written, taxonomy=writer.taxonomy, seed=args.seed))
         recall = figures.histogram(written["tag_recall"], title="tags said", label="tag recall", ylabel="captions")
         tracking.log_figure(recall, "tag_recall")
         lengths = figures.histogram(written["words"], title="caption length", label="words", ylabel="captions")

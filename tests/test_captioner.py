@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -244,7 +245,7 @@ def test_other_adapters_learn_and_merge(base, tmp_path, adapter):
 def test_an_unknown_adapter_and_a_batch_that_cannot_be_shared_are_refused(base, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="expected adapter lora, rslora, dora.*got 'ia3'"):
         fit(base, tmp_path, adapter="ia3")
-    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setattr(finetuning, "PartialState", lambda: SimpleNamespace(num_processes=3))
     with pytest.raises(ValueError, match="that 3 processes can share, got 'lora' and 4"):
         fit(base, tmp_path)
 

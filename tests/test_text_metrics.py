@@ -12,7 +12,7 @@ OTHER = [f"Quarterly revenue rose {number} percent on strong demand." for number
 
 @pytest.fixture(scope="module")
 def minilm():
-    return assets.fetch("minilm")
+    return str(assets.fetch("minilm"))
 
 
 def test_nearest_reference_is_itself_where_it_is_there():
@@ -25,8 +25,11 @@ def test_nearest_reference_is_itself_where_it_is_there():
 
 
 def test_bert_score_of_equal_texts_is_one_and_falls_with_distance(minilm):
-    scores = text_metrics.bert_score(["A calm tune for harp."] * 3, [REAL[1], "A calm tune for harp.", OTHER[0]],
-                                     model=minilm, layer=5)  # fmt: skip
+    scorer = text_metrics.bert_scorer(minilm, layer=5)
+    assert not scorer.rescale_with_baseline and "L5" in scorer.hash
+    scores = text_metrics.bert_score(
+        ["A calm tune for harp."] * 3, [REAL[1], "A calm tune for harp.", OTHER[0]], scorer=scorer
+    )
     assert scores[1] == pytest.approx(1, abs=1e-5) and scores[1] > scores[0] > scores[2]
 
 
@@ -68,3 +71,12 @@ def test_distinct_counts_n_grams_over_all_texts():
     assert text_metrics.distinct(["a b c", "a b d"], n=2) == pytest.approx(3 / 4)
     with pytest.raises(ValueError, match="texts of at least 2 words"):
         text_metrics.distinct(["a"], n=2)
+
+
+def test_self_bleu_is_one_for_equal_texts_and_low_for_others():
+    assert text_metrics.self_bleu(["A calm tune for harp."] * 4, seed=0) == pytest.approx(1)
+    mixed = text_metrics.self_bleu([REAL[0], "Quarterly revenue rose sharply.", "Dogs bark at night in town"], seed=0)
+    assert mixed < 0.1 < text_metrics.self_bleu(REAL, seed=0)
+    assert text_metrics.self_bleu(REAL, seed=0, most=9) == text_metrics.self_bleu(REAL, seed=0, most=9)
+    with pytest.raises(ValueError, match="two texts or more"):
+        text_metrics.self_bleu(["one"], seed=0)
