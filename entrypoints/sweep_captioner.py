@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import base_model, captioner, finetuning, search_spaces, steps, sweeps, tracking
+from conceptcaps import base_model, captioner, captions, finetuning, search_spaces, steps, sweeps, tracking
 from conceptcaps.taxonomy import Taxonomy
 
 
@@ -17,7 +17,9 @@ def parse_args(argv=None):
     parser.add_argument("--trials", type=int, required=True, help="trials that the study shall hold in the end")
     parser.add_argument("--study", required=True, help="name of the study, or auto: a hash of the parameters")
     parser.add_argument("--storage", required=True, help="database URL that processes share, such as sqlite:///…")
-    parser.add_argument("--objective", choices=["val/loss"], required=True, help="metric of validation rows")
+    parser.add_argument(
+        "--objective", required=True, help="val/loss, or several of it, val/tag_recall, val/bertscore_f1"
+    )
     parser.add_argument("--max_examples", type=int, required=True, help="captions a trial learns from; 0 takes all")
     parser.add_argument("--seed", type=int, required=True, help="seed of the sampler and of every training")
     return parser.parse_args(argv)
@@ -49,15 +51,20 @@ def main(argv=None):
                     model, tokenizer, **rows, folder=out / "checkpoints", seed=args.seed, report=report, **dials
                 )
                 losses = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=8)
-                tracking.log_metrics({args.objective: losses.mean()})
-            items = pd.DataFrame({"id": rows["validation"]["id"], args.objective: losses})
+                found = {"val/loss": losses.mean()}
+                if args.objective != "val/loss":
+                    writer = captioner.Captioner(tuned, tokenizer, taxonomy, captioner.PROMPT)
+                    found |= captions.validate(rows["validation"], writer, seed=args.seed)
+                tracking.log_metrics(found)
+            items = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": losses})
             captioner.save(out / "model", adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
             items.to_parquet(out / "per_item.parquet", index=False)
-            return {args.objective: losses.mean()}
+            return found
 
         best = sweeps.optimise(study, evaluate, trials=args.trials, seed=args.seed)
+        found = dict(zip(sweeps.directions(args.objective), best.values, strict=True))
         drawn = sweeps.figures(study, seed=args.seed)
-        tracking.log_sweep(sweeps.table(study), best=best.params, values={args.objective: best.value}, figures=drawn)
+        tracking.log_sweep(sweeps.table(study), best=best.params, values=found, figures=drawn)
         out = kept / str(best.number)
         tracking.log_file(out / "per_item.parquet")
         example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})

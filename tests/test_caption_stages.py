@@ -72,6 +72,17 @@ def test_captions_of_every_epoch_are_shown(small):
     assert len(rows) == 3 and {"tags", "caption", "tag_recall"} == set(rows)
 
 
+def test_a_sweep_weighs_recall_against_closeness(small):
+    sweep = {name: small[name] for name in ("tag_sets", "base_model")} | {"max_examples": 8, "trials": 2}
+    run = stages.run("sweep_captioner", **sweep, objective="val/tag_recall,val/bertscore_f1")
+    trials = pd.read_parquet(tracking.fetch(f"runs:/{run}/trials.parquet"))
+    assert len(trials) == 2 and trials[["val/tag_recall", "val/bertscore_f1"]].notna().all(axis=None)
+    for name in ("val/tag_recall", "val/bertscore_f1"):
+        assert 0 <= tracking.metrics(run)[name] <= 1 and tracking.metrics(run)[name] in set(trials[name])
+    for _, child, _ in tracking.children(run):
+        assert {"val/loss", "val/tag_recall", "val/bertscore_f1"} <= set(tracking.metrics(child))
+
+
 def test_writing_goes_on_after_a_kill_with_the_same_bytes(store, small):
     stages.run("finetune_captioner", **small)
     rows = pd.read_parquet(tracking.fetch(small["tag_sets"]) / "test.parquet")[["id", "tags"]].head(24)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from conceptcaps import assets, shards
+from conceptcaps import assets, shards, tracking
 from conceptcaps.taxonomy import tag_set_id
 from entrypoints import generate_audio
 
@@ -183,3 +183,24 @@ def test_a_killed_run_goes_on_to_the_same_bytes(store):
     generate_audio.main(flags(captions, store / "at_once", **changes))
     ours, theirs = hashes(store / "killed"), hashes(store / "at_once")
     assert {name: ours[name] for name in theirs} == theirs
+
+
+def test_a_full_disk_fails_the_run_in_one_line_and_it_goes_on_to_the_same_bytes(store, monkeypatch, capsys):
+    captions = write_captions(store / "captions", TAGS)
+    disk = shards.fsspec.implementations.local.LocalFileSystem
+    whole_open = disk._open
+
+    def open_full(self, path, mode="rb", **kwargs):
+        return whole_open(self, "/dev/full" if path.endswith("part-00001.parquet.tmp") else path, mode, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "_open", open_full)
+        with pytest.raises(SystemExit):
+            tracking.execute(lambda: generate_audio.main(flags(captions, store / "audio")))
+    assert capsys.readouterr().err.splitlines()[-1] == "error: [Errno 28] No space left on device"
+    assert {run.info.status for run in mlflow.search_runs(output_format="list")} == {"FAILED"}
+    assert set(hashes(store / "audio")) == {"plan.json", "part-00000.parquet"}
+
+    generate_audio.main(flags(captions, store / "audio"))
+    generate_audio.main(flags(captions, store / "at_once"))
+    assert hashes(store / "audio") == hashes(store / "at_once")

@@ -9,7 +9,9 @@ from conceptcaps import steps
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = [line for line in README.splitlines() if re.match(r"mlflow run \.", line)]
+LINES = [re.sub(r"^run ", "mlflow run . --env-manager uv -e ", line) for line in README.splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("mlflow run .")]
+LAUNCHED = [line for line in LINES if line.startswith("accelerate launch")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -20,6 +22,19 @@ def test_commands_name_real_entry_points_and_parameters(command):
     given = {words[place + 1].split("=", 1)[0] for place, word in enumerate(words) if word == "-P"}
     assert given <= set(defaults)
     assert {name for name, default in defaults.items() if default is None} <= given
+
+
+def test_every_stage_has_a_command_of_its_own():
+    named = {words[words.index("-e") + 1] for words in map(str.split, COMMANDS) if "-e" in words}
+    assert named == {path.stem for path in (ROOT / "entrypoints").glob("[a-z]*.py")} - {"main", "report"}
+
+
+@pytest.mark.parametrize("command", LAUNCHED)
+def test_launched_stages_get_all_their_flags(command):
+    words = command.split()
+    stage = words[words.index("-m") + 1].removeprefix("entrypoints.")
+    flags = {word.removeprefix("--") for word in words[words.index("-m") + 2 :] if word.startswith("--")}
+    assert flags == set(steps.entry_point(stage)[0])
 
 
 def test_make_targets_exist():
