@@ -119,7 +119,7 @@ def fit(
         alpha: Scale of the update is ``alpha / rank``; with rsLoRA, ``alpha`` over the root of ``rank``.
         dropout: Dropout on the adapter's input, in [0, 1).
         epochs: Passes over ``train``.
-        learning_rate: Peak rate of AdamW; it warms up over 5 % of the steps and falls as a cosine.
+        learning_rate: Peak rate of AdamW; it warms up over 5 % of the steps, of 20 or more, and falls as a cosine.
         batch_size: Examples in a step, over all processes; they are grouped by length.
         max_tokens: Longest prompt and completion; the rest is cut off.
         seed: Seed of the adapter's start, of the order and of the dropout.
@@ -155,7 +155,7 @@ def fit(
         num_train_epochs=epochs,
         learning_rate=learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=0.05,
+        warmup_steps=0.05 if len(train) * epochs >= 20 * batch_size else 0,
         logging_steps=1,
         eval_strategy="epoch",
         save_strategy="epoch",

@@ -216,6 +216,12 @@ def test_batches_hold_rows_of_like_length_and_an_epoch_has_its_order():
     assert 1 - batches.sum() / (4 * batches.max(1)).sum() < 0.1
 
 
+def test_a_training_of_one_step_learns(base, tmp_path):
+    tuned, log = fit(base, tmp_path, batch_size=8)
+    assert [entry["train/learning_rate"] for entry in log if "train/loss" in entry] == [5e-3]
+    assert any(bool(value.any()) for name, value in tuned.state_dict().items() if "lora_B" in name)
+
+
 def test_padding_and_speed_are_reported_and_the_model_is_shown_each_epoch(base, tmp_path):
     shown = []
     _, log = fit(base, tmp_path, epochs=2, on_epoch=lambda step, model: shown.append((step, model.training)))
