@@ -1,6 +1,9 @@
 """New tag sets: latents from a prior, tags drawn from the decoder, exclusions kept by construction."""
 
-from collections.abc import Iterator, Sequence
+import copy
+import itertools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +14,13 @@ from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from conceptcaps import vae
+from conceptcaps import steps, vae
 from conceptcaps.taxonomy import Taxonomy
+from conceptcaps.threads import one_thread
 from conceptcaps.vae import BetaVAE
 
 PRIORS = ("aggregate", "gmm", "standard", "independent", "random")
-_CHUNK = 32_768  # sets drawn at once where many are wanted
+_CHUNK = 16_384  # sets drawn at once where many are wanted, one chunk on each core
 _FEW = 2048  # and where few are
 _PATIENCE = 50  # chunks without a new set before sampling gives up
 _COMPONENTS = (1, 5, 10, 20, 40)
@@ -46,7 +50,7 @@ def sample(
         condition: Tags that every set contains: latents come from the posterior of this partial set instead of the
             prior, and draws without one of its tags are left out; no tag is put in by force.
         min_categories: Categories that a set touches.
-        seed: Seed of all draws.
+        seed: Seed of all draws; they do not depend on the number of cores.
 
     Returns:
         ``(count, tags)``, distinct rows in the order in which they were drawn.
@@ -64,60 +68,72 @@ def sample(
     clashes = taxonomy.contradictions(condition)
     if clashes:
         raise ValueError(f"expected a condition without contradictions, got {' with '.join(clashes[0])}")
-    generator = torch.Generator().manual_seed(seed)
+    if prior not in PRIORS:
+        raise ValueError(f"expected prior {', '.join(PRIORS)}, got {prior!r}")
     exclusions = Exclusions.of(taxonomy)
     category = torch.as_tensor([taxonomy.categories.index(taxonomy.category(tag)) for tag in taxonomy.tags])
     membership = torch.nn.functional.one_hot(category).float()
+    mixture = _mixture(model, seed=seed) if prior == "gmm" else None
+    size = _FEW if count < _FEW else _CHUNK
+
+    def chunk(number: int) -> NDArray[np.uint8]:
+        generator = np.random.default_rng(steps.row_seed(f"chunk {number}", seed))
+        with torch.inference_mode():
+            logits = decoded(model, prior=prior, condition=wanted, mixture=mixture, generator=generator, size=size)
+            rows = draw(
+                logits if temperature == 1 else logits / temperature, exclusions=exclusions, generator=generator
+            )
+            good = ((rows.float() @ membership > 0).sum(1) >= min_categories) & rows[:, wanted].all(1)
+            return np.packbits(rows[good].numpy(), axis=1)
+
     found: dict[bytes, None] = {}
     idle = 0
-    chunk = _FEW if count < _FEW else _CHUNK
-    for logits in decoded(model, prior=prior, condition=wanted, generator=generator, seed=seed, chunk=chunk):
-        rows = draw(logits / temperature, exclusions=exclusions, generator=generator)
-        good = ((rows.float() @ membership > 0).sum(1) >= min_categories) & rows[:, wanted].all(1)
-        packed = np.packbits(rows[good].numpy(), axis=1)
-        before = len(found)
-        found |= dict.fromkeys(packed.view(f"V{packed.shape[1]}")[:, 0].tolist())
-        if len(found) >= count:
-            distinct = np.frombuffer(b"".join(list(found)[:count]), np.uint8).reshape(count, -1)
-            return np.unpackbits(distinct, axis=1, count=len(taxonomy.tags)).astype(np.bool_)
-        idle = idle + 1 if len(found) == before else 0
-        if idle == _PATIENCE:
-            raise ValueError(
-                f"expected {count} distinct sets of {min_categories} categories or more with {list(condition)}, "
-                f"got {len(found)} and none in the last {_PATIENCE * chunk:,} draws"
-            )
-    raise AssertionError("decoded never ends")
+    workers = torch.get_num_threads() if count > size else 1
+    with one_thread(), ThreadPoolExecutor(workers) as pool:
+        for first in itertools.count(0, workers):
+            for packed in pool.map(chunk, range(first, first + workers)):
+                before = len(found)
+                found |= dict.fromkeys(packed.view(f"V{packed.shape[1]}")[:, 0].tolist())
+                if len(found) >= count:
+                    distinct = np.frombuffer(b"".join(itertools.islice(found, count)), np.uint8).reshape(count, -1)
+                    return np.unpackbits(distinct, axis=1, count=len(taxonomy.tags)).view(np.bool_)
+                idle = idle + 1 if len(found) == before else 0
+                if idle == _PATIENCE:
+                    raise ValueError(
+                        f"expected {count} distinct sets of {min_categories} categories or more with "
+                        f"{list(condition)}, got {len(found)} and none in the last {_PATIENCE * size:,} draws"
+                    )
+    raise AssertionError("counting never ends")
 
 
 def decoded(
-    model: BetaVAE, *, prior: str, condition: Tensor, generator: torch.Generator, seed: int, chunk: int
-) -> Iterator[Tensor]:
-    """Logits ``(chunk, tags)`` of latents from a prior, or of a condition's posterior, without end."""
-    if prior not in PRIORS:
-        raise ValueError(f"expected prior {', '.join(PRIORS)}, got {prior!r}")
+    model: BetaVAE,
+    *,
+    prior: str,
+    condition: Tensor,
+    mixture: GaussianMixture | None,
+    generator: np.random.Generator,
+    size: int,
+) -> Tensor:
+    """Logits ``(size, tags)`` of latents from a prior, or of a condition's posterior."""
     rows = model.rows.float()
-    shape = (chunk, int(model.config["latent_dim"]))
-    mixture = _mixture(model, seed=seed) if prior == "gmm" else None
-    marginals = torch.logit(rows.mean(0).clamp(1e-6, 1 - 1e-6))
-    with torch.inference_mode():
-        while True:
-            chosen = torch.randint(len(rows), (chunk,), generator=generator)
-            if prior == "independent":
-                yield marginals.expand(chunk, -1)
-            elif prior == "random":
-                yield _uniform_sets(rows[chosen].sum(1), width=rows.shape[1], generator=generator)
-            elif condition.any():
-                mean, log_variance = model.encode(condition.float()[None])
-                yield model.decode(mean + torch.randn(shape, generator=generator) * (log_variance / 2).exp())
-            elif prior == "aggregate":
-                spread = (model.log_variances[chosen] / 2).exp()
-                yield model.decode(model.means[chosen] + torch.randn(shape, generator=generator) * spread)
-            elif mixture is not None:
-                state = int(torch.randint(2**31, (1,), generator=generator))
-                mixture.random_state = state
-                yield model.decode(torch.as_tensor(mixture.sample(chunk)[0], dtype=torch.float32))
-            else:
-                yield model.decode(torch.randn(shape, generator=generator))
+    chosen = torch.from_numpy(generator.integers(len(rows), size=size))
+    if prior == "independent":
+        return torch.logit(rows.mean(0).clamp(1e-6, 1 - 1e-6)).expand(size, -1)
+    if prior == "random":
+        return _uniform_sets(rows[chosen].sum(1), width=rows.shape[1], generator=generator)
+    if mixture is not None and not condition.any():
+        drawing = copy.copy(mixture)  # threads share the mixture, and it draws from a state of its own
+        drawing.random_state = int(generator.integers(2**31))
+        return model.decode(torch.as_tensor(drawing.sample(size)[0], dtype=torch.float32))
+    noise = torch.from_numpy(generator.standard_normal((size, model.config["latent_dim"]), dtype=np.float32))
+    if condition.any():
+        mean, log_variance = model.encode(condition.float()[None])
+    elif prior == "aggregate":
+        mean, log_variance = model.means[chosen], model.log_variances[chosen]
+    else:
+        return model.decode(noise)
+    return model.decode(mean + noise * (log_variance / 2).exp())
 
 
 class Exclusions(NamedTuple):
@@ -143,7 +159,7 @@ class Exclusions(NamedTuple):
         return cls(membership, groups, elsewhere)
 
 
-def draw(logits: Tensor, *, exclusions: Exclusions, generator: torch.Generator) -> Tensor:
+def draw(logits: Tensor, *, exclusions: Exclusions, generator: np.random.Generator) -> Tensor:
     """Bernoulli draws ``(n, tags)`` that hold at most one tag of each exclusion group.
 
     A row that holds more is corrected group by group: the tags of the group are drawn again from their distribution
@@ -152,10 +168,10 @@ def draw(logits: Tensor, *, exclusions: Exclusions, generator: torch.Generator) 
     that hold no contradiction stay as they were drawn.
 
     >>> nothing = Exclusions(torch.zeros(2, 0), [], [])
-    >>> draw(torch.tensor([[40.0, -40.0]]), exclusions=nothing, generator=torch.Generator()).tolist()
+    >>> draw(torch.tensor([[40.0, -40.0]]), exclusions=nothing, generator=np.random.default_rng()).tolist()
     [[True, False]]
     """
-    rows = torch.rand(logits.shape, generator=generator) < torch.sigmoid(logits)
+    rows = torch.from_numpy(generator.random(tuple(logits.shape), dtype=np.float32)) < torch.sigmoid(logits)
     over = rows.float() @ exclusions.membership > 1
     wrong = over.any(1).nonzero()[:, 0]
     if not len(wrong):
@@ -170,9 +186,9 @@ def draw(logits: Tensor, *, exclusions: Exclusions, generator: torch.Generator) 
         if not len(again):
             continue
         free = exclusions.elsewhere[place].T @ part[:, again] == 0
-        weights = torch.cat([torch.ones(1, len(again)), odds[group, again] * free]).T
-        chosen = torch.multinomial(weights, 1, generator=generator)
-        part[group, again] = torch.zeros_like(weights).scatter_(1, chosen, 1.0)[:, 1:].T
+        bounds = torch.cat([torch.ones(1, len(again)), odds[group, again] * free]).cumsum(0)
+        point = torch.from_numpy(generator.random(len(again), dtype=np.float32)) * bounds[-1]
+        part[group, again] = ((bounds[:-1] <= point) & (point < bounds[1:])).float()
     rows[wrong] = part.T.bool()
     return rows
 
@@ -216,9 +232,9 @@ def split_tags(text: str) -> list[str]:
     return [] if text == "none" else [tag.strip() for tag in text.split(",") if tag.strip()]
 
 
-def _uniform_sets(sizes: Tensor, *, width: int, generator: torch.Generator) -> Tensor:
+def _uniform_sets(sizes: Tensor, *, width: int, generator: np.random.Generator) -> Tensor:
     """Logits that are certain: ``sizes`` tags of each row, all tags alike."""
-    ranks = torch.rand((len(sizes), width), generator=generator).argsort(1).argsort(1)
+    ranks = torch.from_numpy(generator.random((len(sizes), width))).argsort(1).argsort(1)
     return torch.where(ranks < sizes[:, None], 40.0, -40.0)
 
 

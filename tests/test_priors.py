@@ -33,6 +33,17 @@ def test_more_sets_begin_with_the_same(model):
     assert np.array_equal(sample(model, count=40)[:30], sample(model))
 
 
+@pytest.mark.parametrize("prior", ["aggregate", "gmm"])
+def test_draws_do_not_depend_on_the_number_of_cores(model, prior, monkeypatch):
+    monkeypatch.setattr(priors, "_CHUNK", 2048)
+    many = {"count": 3000, "prior": prior, "temperature": 1.5}
+    rows = []
+    for cores in (1, 3):
+        monkeypatch.setattr(priors.torch, "get_num_threads", lambda cores=cores: cores)
+        rows.append(sample(model, **many))
+    assert np.array_equal(*rows)
+
+
 def test_a_condition_is_contained_and_draws_its_companions(model):
     rows = np.concatenate([sample(model, condition=["piano"], count=10, seed=seed) for seed in range(8)])
     tags = TAXONOMY.decode(rows)
@@ -61,7 +72,7 @@ def exclusions(groups: list[list[int]], tags: int) -> priors.Exclusions:
 
 def draws(shares: list[float], groups: list[list[int]], count: int = 60_000) -> torch.Tensor:
     logits = torch.logit(torch.tensor(shares)).expand(count, -1)
-    generator = torch.Generator().manual_seed(0)
+    generator = np.random.default_rng(0)
     return priors.draw(logits, exclusions=exclusions(groups, len(shares)), generator=generator)
 
 
