@@ -175,3 +175,14 @@ def test_a_killed_process_leaves_no_running_run(store):
         assert tracking.info(mine)["status"] == "RUNNING"
     statuses = {run.info.run_name: run.info.status for run in mlflow.search_runs(output_format="list")}
     assert statuses == {"train_vae": "KILLED", "promote": "FINISHED"}
+
+
+def test_a_log_that_fails_does_not_stop_a_training():
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.warns(UserWarning, match="not logged: .* No space left"):
+        tracking.attempt(full, {"train/loss": 1.0}, 3)
+    seen = []
+    tracking.attempt(lambda *args: seen.append(args), {"train/loss": 1.0}, 3)
+    assert seen == [({"train/loss": 1.0}, 3)]
