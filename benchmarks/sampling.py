@@ -13,7 +13,7 @@ DIALS = {"prior": "aggregate", "temperature": 1.0, "condition": [], "min_categor
 
 def main() -> None:
     taxonomy = Taxonomy.load()
-    model = vae.BetaVAE(taxonomy=taxonomy, latent_dim=32, hidden_dim=256, dropout=0.25, batch_norm=False)
+    model = vae.BetaVAE(taxonomy=taxonomy, latent_dim=32, hidden_dim=128, dropout=0.25, batch_norm=False)
     with torch.no_grad():
         model.decoder[-1].bias.fill_(-3.0)
     model.remember((torch.rand(2000, 200) < 0.05).float())

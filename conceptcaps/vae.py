@@ -1,31 +1,22 @@
-"""A beta-VAE over tag sets: network, loss, training with checkpoints, bounds, and its files."""
+"""A beta-VAE over tag sets: network, loss, bounds, and its files."""
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from conceptcaps import steps
 from conceptcaps.taxonomy import Taxonomy
-from conceptcaps.threads import one_thread
 
 Rows = NDArray[np.bool_]
-OnEpoch = Callable[[int, dict[str, float]], bool | None]
 
 IMPORTANCE_SAMPLES = 64
 ACTIVE_VARIANCE = 0.01
-_PARTIAL = 0.5  # share of rows that the encoder sees in part while it learns
-_WEIGHT_DECAY = 0.01
 _BLOCK = 64  # rows whose importance samples are decoded at once, which no result depends on
 
 
@@ -82,7 +73,7 @@ class BetaVAE(nn.Module):
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``(n, latent_dim)`` of the posterior of rows, whole or partial, ``(n, tags)``."""
         mean, log_variance = self.encoder(rows).chunk(2, dim=-1)
-        return mean, log_variance.clamp(-10, 10)
+        return mean, log_variance
 
     def decode(self, latents: Tensor) -> Tensor:
         """Logits ``(n, tags)`` of latents ``(n, latent_dim)``."""
@@ -121,173 +112,6 @@ def loss(logits: Tensor, rows: Tensor, mean: Tensor, log_variance: Tensor, *, be
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / len(rows)
     entropy = nn.functional.binary_cross_entropy_with_logits(logits, rows, reduction="sum") / len(rows)
     return entropy + beta * kl, kl
-
-
-# --- training ---------------------------------------------------------------------------------------------------------
-
-
-def fit(
-    *,
-    train: Rows,
-    validation: Rows,
-    taxonomy: Taxonomy,
-    latent_dim: int,
-    hidden_dim: int,
-    dropout: float,
-    beta: float,
-    learning_rate: float,
-    batch_size: int,
-    epochs: int,
-    patience: int,
-    seed: int,
-    batch_norm: bool = False,
-    warmup: int = 0,
-    folder: Path | None = None,
-    on_epoch: OnEpoch = lambda epoch, metrics: None,
-) -> BetaVAE:
-    """Train until the importance-weighted bound of the validation rows stops rising; keep the best epoch's weights.
-
-    The encoder sees half of the rows with a random part of their tags left out, while the decoder must give them
-    whole: the posterior of a partial set is one of sets that contain it. The draws of an epoch depend on ``seed`` and
-    its number alone, so that a resumed training ends where an uninterrupted one does.
-
-    Args:
-        train: Rows to learn from ``(n, tags)``.
-        validation: Rows that decide when to stop.
-        taxonomy: Its tags are the columns.
-        latent_dim: Size of the latent space.
-        hidden_dim: Size of the hidden layer of encoder and decoder.
-        dropout: On hidden layers, 0 to 1.
-        beta: Weight of the KL term.
-        learning_rate: Of AdamW.
-        batch_size: Rows in a step; the last, smaller batch is shared out among the others.
-        epochs: Most epochs.
-        patience: Epochs without a better bound after which training stops.
-        seed: Of the weights and all draws.
-        batch_norm: Normalise hidden layers over the batch.
-        warmup: Epochs over which beta rises from near 0 to its value.
-        folder: Checkpoints ``best/`` and ``last/``, written after every epoch and resumed from; None keeps none.
-        on_epoch: Called with the epoch (from 0) and ``train/loss``, ``train/kl``, ``val/elbo`` and ``val/iwae`` (nats,
-            means over rows); training ends where it returns True.
-
-    Returns:
-        The network in evaluation mode; it remembers the training rows.
-
-    Raises:
-        ValueError: If there are fewer than two rows to learn from or none to validate on, a dial is out of range, no
-            epoch gave a finite bound, or the checkpoints are of another training.
-    """
-    if len(train) < 2 or not len(validation) or train.shape[1:] != (len(taxonomy.tags),):
-        raise ValueError(
-            f"expected rows (n, {len(taxonomy.tags)}) to learn from and to validate on, "
-            f"got {train.shape} and {validation.shape}"
-        )
-    if beta < 0 or learning_rate <= 0 or min(batch_size, epochs, patience) < 1:
-        raise ValueError(
-            "expected beta of at least 0, learning_rate above 0, batch_size, epochs and patience of at least 1, "
-            f"got {beta}, {learning_rate}, {batch_size}, {epochs} and {patience}"
-        )
-    rows = torch.from_numpy(train.astype(np.float32))
-    with torch.random.fork_rng(devices=[]), one_thread():
-        torch.manual_seed(seed)
-        model = BetaVAE(
-            taxonomy=taxonomy, latent_dim=latent_dim, hidden_dim=hidden_dim, dropout=dropout, batch_norm=batch_norm
-        )
-        frequency = (rows.sum(0) + 0.5) / (len(rows) + 1)
-        output = model.decoder[-1]
-        assert isinstance(output, nn.Linear)
-        output.bias.data.copy_(frequency.logit())
-        optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=_WEIGHT_DECAY, fused=True)
-        settings = {**model.config, "beta": beta, "learning_rate": learning_rate, "batch_size": batch_size}
-        settings |= {"seed": seed, "warmup": warmup, "rows": steps.digest(np.packbits(train).tolist())}
-        start, best, best_bound, waited = _resume(folder, model, optimiser, settings=steps.digest(settings))
-        for epoch in tqdm(range(start, epochs), desc="train vae", unit="epoch", initial=start, total=epochs):
-            if waited >= patience:
-                break
-            weight = beta * min(1.0, (epoch + 1) / (warmup + 1))
-            torch.manual_seed(steps.row_seed(f"epoch {epoch}", seed))
-            metrics = train_epoch(model, optimiser, rows, beta=weight, batch_size=batch_size)
-            found = bounds(model, validation, seed=seed)
-            metrics |= {f"val/{name}": float(values.mean()) for name, values in found.items()}
-            waited += 1
-            if metrics["val/iwae"] > best_bound:
-                best_bound, waited = metrics["val/iwae"], 0
-                best = {name: value.clone() for name, value in model.state_dict().items()}
-            state = {"epoch": epoch, "best_bound": best_bound, "waited": waited, "settings": steps.digest(settings)}
-            _checkpoint(folder, model, optimiser, state=state)
-            if on_epoch(epoch, metrics):
-                break
-    if not best:
-        raise ValueError(f"expected a finite validation bound; a smaller learning_rate than {learning_rate}?")
-    model.load_state_dict(best)
-    model.remember(rows)
-    return model
-
-
-def train_epoch(
-    model: BetaVAE, optimiser: torch.optim.Optimizer, rows: Tensor, *, beta: float, batch_size: int
-) -> dict[str, float]:
-    """One pass over the rows in an order from torch's global generator; gives mean ``train/loss`` and ``train/kl``."""
-    model.train()
-    count = len(rows)
-    shuffled = rows[torch.randperm(count)]
-    kept = torch.where(torch.rand(count, 1) < _PARTIAL, torch.rand(count, 1), 1.0)
-    seen = shuffled * (torch.rand(shuffled.shape) < kept)
-    noise = torch.randn(count, model.config["latent_dim"])
-    parts = max(1, count // batch_size)
-    batches = zip(*(whole.tensor_split(parts) for whole in (shuffled, seen, noise)), strict=True)
-    totals = torch.zeros(2)
-    for batch, partial, epsilon in batches:
-        mean, log_variance = model.encode(partial)
-        logits = model.decode(mean + (0.5 * log_variance).exp() * epsilon)
-        value, kl = loss(logits, batch, mean, log_variance, beta=beta)
-        optimiser.zero_grad()
-        value.backward()
-        optimiser.step()
-        totals += torch.stack([value.detach(), kl.detach()]) * len(batch)
-    return dict(zip(("train/loss", "train/kl"), (totals / count).tolist(), strict=True))
-
-
-def _checkpoint(
-    folder: Path | None, model: BetaVAE, optimiser: torch.optim.Optimizer, *, state: Mapping[str, object]
-) -> None:
-    if folder is None:
-        return
-    tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
-    for number, moments in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{number}.{name}": value for name, value in moments.items()}
-    for name in ("best", "last") if state["waited"] == 0 else ("last",):  # best first: last says what is done
-        path = folder / name / "checkpoint.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, path.with_suffix(".tmp"), metadata={"state": json.dumps(state)})
-        os.replace(path.with_suffix(".tmp"), path)
-
-
-def _resume(
-    folder: Path | None, model: BetaVAE, optimiser: torch.optim.Optimizer, *, settings: str
-) -> tuple[int, dict[str, Tensor], float, int]:
-    """First epoch to train, the best weights, their bound, and the epochs waited since."""
-    if folder is None or not (folder / "last" / "checkpoint.safetensors").exists():
-        return 0, {}, -float("inf"), 0
-    path = folder / "last" / "checkpoint.safetensors"
-    with safe_open(path, framework="pt") as file:
-        state = json.loads(file.metadata()["state"])
-    if state["settings"] != settings:
-        raise ValueError(f"expected checkpoints of the same rows and parameters in {folder}, got others: remove them")
-    tensors = load_file(path)
-    model.load_state_dict(_part(tensors, "model."))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in _part(tensors, "optimiser.").items():
-        number, key = name.split(".")
-        moments.setdefault(int(number), {})[key] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    best = folder / "best" / "checkpoint.safetensors"
-    weights = _part(load_file(best), "model.") if best.exists() else {}
-    return state["epoch"] + 1, weights, state["best_bound"], state["waited"]
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 # --- what it is worth -------------------------------------------------------------------------------------------------

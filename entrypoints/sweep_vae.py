@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import fidelity, priors, search_spaces, steps, sweeps, tracking, vae
+from conceptcaps import fidelity, priors, search_spaces, steps, sweeps, tracking, vae, vae_training
 from conceptcaps.taxonomy import Taxonomy
 
 DRAWS = {"count": 2000, "prior": "aggregate", "temperature": 1.0, "condition": [], "min_categories": 1}
@@ -45,7 +45,7 @@ def main(argv=None):
                 sweeps.report(trial, metrics, epoch)
 
             with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)):
-                model = vae.fit(
+                model = vae_training.fit(
                     **rows, taxonomy=taxonomy, epochs=args.epochs, seed=args.seed, on_epoch=on_epoch, **dials
                 )
                 found = vae.assess(model, rows["validation"], prefix="val", seed=args.seed)

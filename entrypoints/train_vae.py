@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import figures, steps, tracking, vae
+from conceptcaps import figures, steps, tracking, vae, vae_training
 from conceptcaps.splits import SPLITS
 from conceptcaps.taxonomy import Taxonomy
 
@@ -37,7 +37,7 @@ def main(argv=None):
             tracking.log_dataset(frames[name], name=f"tag_sets/{name}", source=args.tag_sets, context=context)
         rows = {name: taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
         checkpoints = Path(steps.default_folder("train_vae", vars(args)))
-        model = vae.fit(
+        model = vae_training.fit(
             train=rows["train"],
             validation=rows["validation"],
             taxonomy=taxonomy,

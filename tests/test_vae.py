@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from conceptcaps import vae
+from conceptcaps import vae, vae_epoch, vae_training
 from conceptcaps.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.load()
@@ -18,7 +18,7 @@ def rows(count: int = 64, seed: int = 0) -> np.ndarray:
 
 def fit(**changes) -> vae.BetaVAE:
     given = {**DIALS, "epochs": 3, "patience": 50, "seed": 0, "taxonomy": TAXONOMY, **changes}
-    return vae.fit(train=rows(), validation=rows(16, 1), **given)
+    return vae_training.fit(train=rows(), validation=rows(16, 1), **given)
 
 
 def test_divergence_of_a_standard_normal_is_zero_and_the_loss_is_a_mean_over_rows():
@@ -36,6 +36,47 @@ def test_divergence_is_torch_s_own():
     posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
     expected = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
     assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_written_gradients_are_autograd_s(batch_norm):
+    torch.manual_seed(0)
+    model = vae.BetaVAE(taxonomy=TAXONOMY, latent_dim=8, hidden_dim=16, dropout=0.5, batch_norm=batch_norm)
+    batch = torch.from_numpy(rows(24).astype(np.float32))
+    noise, kept = torch.randn(24, 8), [2 * (torch.rand(24, 16) < 0.5).float() for _ in range(2)]
+
+    def half(layers, inputs, mask):
+        return layers[-1](torch.nn.functional.relu(layers[:-3](inputs)) * mask)
+
+    mean, log_variance = half(model.encoder, batch, kept[0]).chunk(2, 1)
+    logits = half(model.decoder, mean + (log_variance / 2).exp() * noise, kept[1])
+    value, _ = vae.loss(logits, batch, mean, log_variance, beta=0.7)
+    value.backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
+    optimiser = vae_epoch.AdamW.of(model)
+    with torch.inference_mode():
+        halves = [vae_epoch.Half.of(layers) for layers in (model.encoder, model.decoder)]
+        found, code = vae_epoch.gradients(*halves, batch, batch, noise, *kept, beta=0.7)
+    torch.testing.assert_close(found, logits)
+    torch.testing.assert_close(code, torch.cat([mean, log_variance], 1))
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+    assert optimiser.gradient.any() and optimiser.gradient.numel() == sum(map(torch.numel, model.parameters()))
+
+
+def test_the_optimiser_is_torch_s_own():
+    torch.manual_seed(0)
+    one, other = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    other.load_state_dict(one.state_dict())
+    ours, theirs = vae_epoch.AdamW.of(one), torch.optim.AdamW(other.parameters(), lr=0.1, weight_decay=0.01)
+    for _ in range(4):
+        for mine, own in zip(one.parameters(), other.parameters(), strict=True):
+            own.grad = torch.randn(own.shape)
+            mine.grad.copy_(own.grad)
+        ours.step(learning_rate=0.1)
+        theirs.step()
+    for mine, own in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(mine, own)
 
 
 def test_learns_which_tags_go_together():
@@ -106,4 +147,6 @@ def test_refuses_dials_out_of_range(changes, message):
     with pytest.raises(ValueError, match=message):
         fit(**changes)
     with pytest.raises(ValueError, match=r"expected rows \(n, 200\)"):
-        vae.fit(train=rows()[:, :5], validation=rows(), taxonomy=TAXONOMY, **DIALS, epochs=1, patience=1, seed=0)
+        vae_training.fit(
+            train=rows()[:, :5], validation=rows(), taxonomy=TAXONOMY, **DIALS, epochs=1, patience=1, seed=0
+        )
