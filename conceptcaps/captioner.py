@@ -14,24 +14,27 @@ import pandas as pd
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from conceptcaps import base_model, decoding
+from conceptcaps import base_model, decoding, vllm_engine
 from conceptcaps.faithfulness import Faithfulness, check
 from conceptcaps.steering import Steering
 from conceptcaps.taxonomy import Taxonomy
+from conceptcaps.vllm_engine import Engine
 
 PROMPT = {"system": "Write a music caption.", "request": "Tags: {tags}"}
 VARIANTS = ("tuned", "base", "zero_shot")
+ENGINES = ("torch", "vllm")
 STEERING = 2.0  # of served answers, in nats
+_SPARE = 56  # tokens that a caption may have beside two for each of its tags'
 ZERO_SHOT = "Describe a piece of music that has: {tags}"
 
 
 @dataclass
 class Captioner:
-    """A language model with its prompt; ``model`` holds the adapter merged into it."""
+    """A language model with its prompt; ``model`` holds the adapter, merged into it or with vLLM beside it."""
 
-    model: PreTrainedModel
+    model: PreTrainedModel | Engine
     tokenizer: PreTrainedTokenizerBase
     taxonomy: Taxonomy
     prompt: dict[str, str]
@@ -83,28 +86,44 @@ def require_trained(adapter: Path) -> None:
         raise ValueError(f"expected a trained adapter in {adapter}, got one that changes no logit of its base")
 
 
-def load(folder: Path, *, variant: str = "tuned", quantization: str = "none", cache: Path | None = None) -> Captioner:
+def load(
+    folder: Path,
+    *,
+    variant: str = "tuned",
+    quantization: str = "none",
+    engine: str = "torch",
+    cache: Path | None = None,
+) -> Captioner:
     """Open a captioner.
 
     Args:
         folder: Written by ``save``.
         variant: ``tuned``; ``base``, the same prompt without the adapter; ``zero_shot``, a plain request to the base.
         quantization: As ``base_model.load``; a quantised base keeps its adapter unmerged.
+        engine: What decodes: ``torch``, or ``vllm`` where that is installed, on the base as it is.
         cache: Folder of the assets.
 
     Raises:
-        ValueError: If the variant is unknown or the adapter changes nothing.
+        ValueError: If the variant or the engine is unknown or the adapter changes nothing.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"expected variant {', '.join(VARIANTS)}, got {variant!r}")
+    if variant not in VARIANTS or engine not in ENGINES:
+        raise ValueError(
+            f"expected variant {', '.join(VARIANTS)} and engine {', '.join(ENGINES)}, got {variant!r} and {engine!r}"
+        )
     facts = json.loads((folder / "captioner.json").read_text(encoding="utf-8"))
-    model, tokenizer = base_model.load(facts["base"], quantization=quantization, cache=cache)
-    if variant == "tuned":
-        require_trained(folder / "adapter")
-        adapted = PeftModel.from_pretrained(model, folder / "adapter")
-        model = adapted.merge_and_unload() if quantization == "none" else adapted
+    adapter = folder / "adapter" if variant == "tuned" else None
+    if adapter is not None:
+        require_trained(adapter)
     prompt = {"system": "", "request": ZERO_SHOT} if variant == "zero_shot" else facts["prompt"]
-    return Captioner(model.eval(), tokenizer, Taxonomy.load(folder / "taxonomy.yaml"), prompt)
+    taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+    if engine == "vllm":
+        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        return Captioner(vllm_engine.load(facts["base"], adapter=adapter, cache=cache), tokenizer, taxonomy, prompt)
+    model, tokenizer = base_model.load(facts["base"], quantization=quantization, cache=cache)
+    if adapter is not None:
+        adapted = PeftModel.from_pretrained(model, adapter)
+        model = adapted.merge_and_unload() if quantization == "none" else adapted
+    return Captioner(model.eval(), tokenizer, taxonomy, prompt)
 
 
 def write(
@@ -135,33 +154,26 @@ def write(
         n captions: the first of those with the fewest missed and hallucinated tags.
 
     Raises:
-        ValueError: If ``attempts`` is below 1 or lengths differ.
+        ValueError: If ``attempts`` is below 1, lengths differ, or vLLM is asked to steer.
     """
     if attempts < 1:
         raise ValueError(f"expected attempts of at least 1, got {attempts}")
+    if steering and isinstance(captioner.model, Engine):
+        raise ValueError(f"expected steering=0 with engine=vllm, whose captions cannot be taken back, got {steering}")
     if len(seeds) != len(tag_sets):
         raise ValueError(f"expected a seed for each tag set, got {len(seeds)} for {len(tag_sets)}")
-    chats = [messages(tags, prompt=captioner.prompt, taxonomy=captioner.taxonomy) for tags in tag_sets]
     best: dict[int, Written] = {}
     for attempt in range(attempts):
         open_rows = [row for row in range(len(tag_sets)) if row not in best or best[row].faithfulness.faults]
         if not open_rows:
             break
-        answers = decoding.generate(
-            captioner.model,
-            captioner.tokenizer,
-            [chats[row] for row in open_rows],
+        answers = _decode(
+            captioner,
+            [tag_sets[row] for row in open_rows],
             streams=[(seeds[row], attempt) for row in open_rows],
             sampling=sampling,
             batch_size=batch_size,
-            steering=Steering(
-                [tag_sets[row] for row in open_rows],
-                taxonomy=captioner.taxonomy,
-                tokenizer=captioner.tokenizer,
-                bonus=steering,
-            )
-            if steering
-            else None,
+            steering=steering,
         )
         for row, answer in zip(open_rows, answers, strict=True):
             text = answer.text if answer.ended else whole_sentences(answer.text)
@@ -171,6 +183,42 @@ def write(
             else:
                 best[row].attempts = attempt + 1
     return [best[row] for row in range(len(tag_sets))]
+
+
+def _decode(
+    captioner: Captioner,
+    tag_sets: Sequence[Sequence[str]],
+    *,
+    streams: Sequence[tuple[int, int]],
+    sampling: decoding.Sampling,
+    batch_size: int,
+    steering: float,
+) -> list[decoding.Answer]:
+    taxonomy, tokenizer, model = captioner.taxonomy, captioner.tokenizer, captioner.model
+    chats = [messages(tags, prompt=captioner.prompt, taxonomy=taxonomy) for tags in tag_sets]
+    bounds = [lengths(tags, tokenizer=tokenizer) for tags in tag_sets]
+    if isinstance(model, Engine):
+        return model.generate(chats, streams=streams, sampling=sampling, lengths=bounds)
+    steer = Steering(tag_sets, taxonomy=taxonomy, tokenizer=tokenizer, bonus=steering) if steering else None
+    return decoding.generate(
+        model,
+        tokenizer,
+        chats,
+        streams=streams,
+        sampling=sampling,
+        batch_size=batch_size,
+        lengths=bounds,
+        steering=steer,
+    )
+
+
+def lengths(tags: Iterable[str], *, tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Fewest and most tokens of a caption, from what its prompt asks for: all tags fit in, few tags need no long text.
+
+    Of MusicCaps' captions that say their tags and nothing else, none is shorter and 2.7 % are longer.
+    """
+    asked = len(tokenizer(", ".join(tags), add_special_tokens=False)["input_ids"])
+    return 3 * asked // 4, _SPARE + 2 * asked
 
 
 def whole_sentences(text: str) -> str:

@@ -61,6 +61,7 @@ def generate(
     streams: Sequence[tuple[int, int]],
     sampling: Sampling,
     batch_size: int,
+    lengths: Sequence[tuple[int, int]] | None = None,
     steering: Steering | None = None,
 ) -> list[Answer]:
     """Answers to chats, in order; the longest prompts are decoded first, with padding on the left.
@@ -75,6 +76,7 @@ def generate(
         streams: n seeds, each a pair of integers at least 0.
         sampling: Decoding dials.
         batch_size: Rows decoded at once.
+        lengths: n pairs of fewest and most tokens of an answer, within ``max_new_tokens``; None bounds none.
         steering: Reviews every answer under way; None lets them go as they come.
 
     Returns:
@@ -90,6 +92,7 @@ def generate(
     waiting = deque(sorted(range(len(chats)), key=lambda row: -len(encoded[row])))
     text = partial(tokenizer.decode, skip_special_tokens=True)
     ends = {tokenizer.eos_token_id, *np.atleast_1d(model.generation_config.eos_token_id).tolist()}
+    bounds = lengths or [(0, sampling.max_new_tokens)] * len(chats)
     draws = [np.random.default_rng(stream).random(sampling.max_new_tokens) for stream in streams]
     said: list[list[int]] = [[] for _ in chats]
     banned: list[dict[int, set[int]]] = [{} for _ in chats]
@@ -116,13 +119,14 @@ def generate(
                     for token, bonus in steering.bonuses(row, text(said[row]), said[row]).items():
                         batch.logits[place, token] += bonus
                     barred |= banned[row].get(len(said[row]), set())
+                barred |= ends if len(said[row]) < bounds[row][0] else set()
                 batch.logits[place, list(barred)] = -torch.inf
             tokens = draw(batch.logits, uniform=torch.as_tensor(uniform), sampling=sampling)
             for place, row in enumerate(batch.rows):
                 if row in ended:
                     continue
                 said[row].append(int(tokens[place]))
-                ending, full = said[row][-1] in ends, len(said[row]) == sampling.max_new_tokens
+                ending, full = said[row][-1] in ends, len(said[row]) >= min(bounds[row][1], sampling.max_new_tokens)
                 back = None if full or steering is None else steering.take_back(row, text(said[row]), ended=ending)
                 if back is not None:
                     kept = next(size for size in range(len(said[row])) if len(text(said[row][:size])) >= back)

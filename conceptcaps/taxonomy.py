@@ -51,10 +51,12 @@ class Taxonomy:
         self.tags: tuple[str, ...] = tuple(self._entries)
         self.categories = CATEGORIES
         self._index = {tag: column for column, tag in enumerate(self.tags)}
+        self._ancestors = {tag: _ancestors(tag, self._entries) for tag in self.tags}
         self.exclusions: list[tuple[str, ...]] = self._all_exclusions()
         self._spelling = {key: tuple(value.split()) for key, value in (content.get("spelling") or {}).items()}
         self._finder, self._whole = self._compile()
         self._match = lru_cache(maxsize=1 << 16)(self._match_uncached)
+        self._find = lru_cache(maxsize=1 << 12)(self._find_uncached)
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Self:
@@ -96,12 +98,8 @@ class Taxonomy:
 
     def ancestors(self, tag: str) -> list[str]:
         """Parent, parent's parent and so on, nearest first."""
-        found: list[str] = []
-        above = self.parent(tag)
-        while above is not None:
-            found.append(above)
-            above = self.parent(above)
-        return found
+        self._column(tag)
+        return list(self._ancestors[tag])
 
     def polarity(self, tag: str) -> Literal["present", "absent"]:
         """``absent`` for tags that say something is not there, such as ``no percussion``."""
@@ -118,7 +116,7 @@ class Taxonomy:
         A caption misses ``set(tags) - closure(find(caption))`` and invents ``set(find(caption)) - closure(tags)``.
         """
         present = set(tags)
-        return present | {above for tag in present for above in self.ancestors(tag)}
+        return present.union(*map(self.ancestors, present))
 
     # --- text to tags ---
 
@@ -139,7 +137,7 @@ class Taxonomy:
         >>> Taxonomy.load().find("A waltz for solo piano, without drums or vocals. No guitar.")
         ['instrumental', 'no percussion', 'piano', 'waltz time']
         """
-        return sorted(self._finder.find(self._tokens(text)))
+        return list(self._find(text))
 
     # --- tags to arrays ---
 
@@ -219,11 +217,23 @@ class Taxonomy:
     def _tokens(self, text: str) -> list[str]:
         return tokenise(text, self._spelling)
 
+    def _find_uncached(self, text: str) -> tuple[str, ...]:
+        return tuple(sorted(self._finder.find(self._tokens(text))))
+
     def _match_uncached(self, aspect: str) -> tuple[str, ...]:
         tokens = self._tokens(aspect)
         whole = self._whole.get(tuple(tokens))
         found = self._finder.find(tokens) if whole is None else set(whole)
         return tuple(sorted(found - {above for tag in found for above in self.ancestors(tag)}))
+
+
+def _ancestors(tag: str, entries: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    found = [tag]
+    while (above := entries[found[-1]].get("parent")) is not None:
+        if above in found:
+            raise ValueError(f"expected parents that lead to a tag without one, got {' -> '.join([*found, above])}")
+        found.append(above)
+    return tuple(found[1:])
 
 
 def _entries(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -14,6 +14,7 @@ def parse_args(argv=None):
     parser.add_argument("--captioner", required=True, help="models:/conceptcaps-captioner@<alias>, or a folder")
     parser.add_argument("--samples", required=True, help="folder or runs:/<id>/samples of sample_tags")
     parser.add_argument("--variant", choices=captioner.VARIANTS, required=True, help="with adapter, without, or asked")
+    parser.add_argument("--engine", choices=captioner.ENGINES, required=True, help="what decodes; vllm: see make vllm")
     parser.add_argument("--batch_size", type=int, required=True, help="captions decoded at once")
     parser.add_argument("--temperature", type=float, required=True, help="divides the logits; 0 decodes greedily")
     parser.add_argument("--top_k", type=int, required=True, help="most likely tokens that are kept")
@@ -38,7 +39,7 @@ def main(argv=None):
         version = tracking.resolve(args.captioner)
         rows = pd.read_parquet(tracking.fetch(args.samples) / "samples.parquet")
         tracking.log_dataset(rows, name="samples", source=args.samples, context="generation")
-        writer = captioner.load(tracking.fetch(args.captioner), variant=args.variant)
+        writer = captioner.load(tracking.fetch(args.captioner), variant=args.variant, engine=args.engine)
         sampling = Sampling(**{name: getattr(args, name) for name in Sampling.__dataclass_fields__})
         dials = {name: getattr(args, name) for name in ("batch_size", "attempts", "steering", "seed")}
         settings = {**vars(args), "captioner": version}

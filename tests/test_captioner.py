@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,6 +106,62 @@ def test_writes_what_it_learnt_and_merged_equals_unmerged(trained):
     assert texts[0] == texts[1] == CAPTIONS
 
 
+PLAIN = Sampling(temperature=0, max_new_tokens=30, repetition_penalty=1.0, no_repeat_ngram=0)
+
+
+@pytest.fixture
+def vllm(monkeypatch):
+    """An importable vllm."""
+    monkeypatch.syspath_prepend(Path(__file__).with_name("fake_vllm"))
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "vllm"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("variant", captioner.VARIANTS)
+def test_vllm_gives_the_same_captions_in_the_same_form(trained, variant, vllm):
+    rows = pd.DataFrame({"id": list("abcd"), "tags": TAGS})
+    dials = {"sampling": PLAIN, "batch_size": 4, "attempts": 1, "steering": 0, "seed": 0}
+    tables = [
+        captions.write_rows(rows, captioner.load(trained[2], variant=variant, engine=engine), **dials)
+        for engine in captioner.ENGINES
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    writer = captioner.load(trained[2], variant=variant, engine="vllm")
+    for changes, message in [
+        ({"steering": 2.0}, "expected steering=0 with engine=vllm"),
+        ({"sampling": Sampling()}, "expected no_repeat_ngram=0 and repetition_penalty=1 with engine=vllm"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            captions.write_rows(rows, writer, **{**dials, **changes})
+
+
+def test_vllm_has_to_be_installed(trained):
+    with pytest.raises(ValueError, match="expected the package vllm for engine=vllm, got none; make vllm"):
+        captioner.load(trained[2], engine="vllm")
+    with pytest.raises(ValueError, match="engine torch, vllm, got 'tuned' and 'onnx'"):
+        captioner.load(trained[2], engine="onnx")
+
+
+def test_captions_are_as_long_as_their_prompt_lets_them(trained):
+    writer = captioner.load(trained[2])
+    fewest, most = captioner.lengths(["jazz", "piano"], tokenizer=writer.tokenizer)
+    assert 0 < fewest < most < captioner.lengths(TAXONOMY.tags[:20], tokenizer=writer.tokenizer)[1]
+    chats = [captioner.messages(TAGS[0], prompt=writer.prompt, taxonomy=TAXONOMY)] * 3
+    short, free, long = decoding.generate(
+        writer.model,
+        writer.tokenizer,
+        chats,
+        streams=[(0, 0)] * 3,
+        sampling=PLAIN,
+        batch_size=3,
+        lengths=[(0, 3), (0, 30), (29, 30)],
+    )
+    assert free.text == CAPTIONS[0] and free.ended
+    assert free.text.startswith(short.text) and short.text and not short.ended, "cut off"
+    assert long.text.startswith(free.text) and len(long.text) > len(free.text), "not let end"
+
+
 def test_an_untrained_adapter_is_refused(base, tmp_path):
     model, tokenizer = base_model.load(base, device="cpu")
     untrained = get_peft_model(model, LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
@@ -128,7 +185,7 @@ def test_variants_differ_and_an_unknown_one_is_refused(trained):
         for variant in captioner.VARIANTS
     }
     assert texts["tuned"] != texts["base"]
-    with pytest.raises(ValueError, match="expected variant tuned, base, zero_shot, got 'none'"):
+    with pytest.raises(ValueError, match="expected variant tuned, base, zero_shot and engine torch, vllm, got 'none'"):
         captioner.load(folder, variant="none")
 
 

@@ -96,6 +96,10 @@ def test_the_reference_s_taxonomy_is_accepted():
         ),
         ("tags: [{name: a, category: mood}, {name: a, category: mood}]", "expected each tag once, got 'a' again"),
         ("tags: [{name: a, category: mood, parent: b}]", "as parent or negated by 'a', got 'b'"),
+        (
+            "tags: [{name: a, category: mood, parent: b}, {name: b, category: mood, parent: a}]",
+            "expected parents that lead to a tag without one, got a -> b -> a",
+        ),
         ("tags: []", "expected at least one tag"),
         ("just text", "expected a taxonomy"),
     ],
