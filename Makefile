@@ -13,8 +13,10 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export GIT_PYTHON_REFRESH ?= quiet
 # Compiled once at installation; every stage is a process of its own and would compile again where caches are off.
 export UV_COMPILE_BYTECODE ?= 1
+# MLflow's client tries seven times, for minutes, to reach a server that is down.
+export MLFLOW_HTTP_REQUEST_MAX_RETRIES ?= 2
 
-.PHONY: demo ui test check format lint types doctest fast bench lock clean
+.PHONY: demo ui test check format lint types doctest fast bench vllm lock clean
 
 demo: $(LAUNCHER)/.done
 	MLFLOW_LOGGING_LEVEL=WARNING $(LAUNCHER)/bin/mlflow run . --env-manager uv
@@ -45,9 +47,15 @@ doctest: $(VENV)/.done
 bench: $(VENV)/.done
 	for file in benchmarks/[a-z]*.py; do $(RUN) benchmarks.$$(basename $$file .py) || exit 1; done
 
+# An environment of its own for write_captions with engine=vllm: vLLM brings the torch that it was built for.
+vllm: $(LAUNCHER)/.done
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .vllm
+	$(UV) pip install --quiet --python .vllm/bin/python -r requirements-vllm.txt
+
 lock: $(LAUNCHER)/.done
 	$(UV) pip compile --quiet requirements.in -o requirements.txt --no-emit-index-url --no-header --python-version 3.11
 	$(UV) pip compile --quiet requirements-dev.in -o requirements-dev.txt --no-emit-index-url --no-header --python-version 3.11
+	{ grep -v '^torch' requirements.in; echo 'vllm>=0.33'; } | $(UV) pip compile --quiet - -o requirements-vllm.txt --no-emit-index-url --no-header --python-version 3.11
 
 $(LAUNCHER)/.done: requirements.txt
 	$(PYTHON) -m venv $(LAUNCHER)
@@ -60,4 +68,4 @@ $(VENV)/.done: requirements.txt requirements-dev.txt $(LAUNCHER)/.done
 	touch $@
 
 clean:
-	rm -rf $(LAUNCHER) $(VENV) outputs mlruns mlartifacts mlflow.db
+	rm -rf $(LAUNCHER) $(VENV) .vllm outputs mlruns mlartifacts mlflow.db

@@ -209,3 +209,29 @@ def test_bad_input_is_one_line_and_a_failed_run(pipeline, stage, changes, messag
     assert "\n" not in str(error.value)
     failed = mlflow.search_runs(output_format="list", max_results=1)[0]
     assert (failed.info.run_name, failed.info.status) == (stage, "FAILED")
+
+
+CSV = "ytid,aspect_list,caption\n"
+
+
+@pytest.mark.parametrize(
+    ("corpus", "taxonomy", "message"),
+    [
+        ("ytid,caption\na,A waltz.\n", None, "expected column aspect_list in .*corpus.csv, got columns ytid, caption"),
+        (CSV + "a,\"['jazz']\",A\nb,jazz,B\n", None, r"in row 2 \(ytid b\) of .*corpus.csv, got 'jazz'"),
+        (CSV, None, "expected at least one row in .*corpus.csv, got none"),
+        ("", None, "expected a CSV file with columns ytid, aspect_list, caption in .*corpus.csv"),
+        (CSV + "a,\"['noise']\",A\n", None, "expected a row with tags of 3 categories, got none in 1 rows"),
+        (CSV, "tags: [{name: polka, category: dance}]", "expected a category of genre, .* got 'dance'"),
+    ],
+)
+def test_a_bad_corpus_is_one_line_and_a_failed_run_without_tag_sets(store, corpus, taxonomy, message):
+    (store / "corpus.csv").write_text(corpus)
+    (store / "taxonomy.yaml").write_text(taxonomy or "")
+    with pytest.raises(ValueError, match=message) as error:
+        stages.run("distill_tags", corpus="corpus.csv", taxonomy="taxonomy.yaml" if taxonomy else "builtin")
+    assert "\n" not in str(error.value)
+    failed = mlflow.search_runs(output_format="list", max_results=1)[0]
+    assert (failed.info.run_name, failed.info.status) == ("distill_tags", "FAILED")
+    artifacts = [file.path for file in mlflow.MlflowClient().list_artifacts(failed.info.run_id)]
+    assert artifacts == ["traceback.txt"]

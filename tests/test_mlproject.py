@@ -67,7 +67,7 @@ def test_environment_is_the_lock_file():
 
 
 def test_every_requirement_is_pinned_and_names_no_index():
-    for file in ["requirements.txt", "requirements-dev.txt"]:
+    for file in ["requirements.txt", "requirements-dev.txt", "requirements-vllm.txt"]:
         lines = (ROOT / file).read_text().splitlines()
         pins = [line for line in lines if line and not line.lstrip().startswith("#")]
         assert pins and all(re.fullmatch(r"[A-Za-z0-9._\[\]-]+==[^ ;]+( ;.*)?", pin) for pin in pins)
