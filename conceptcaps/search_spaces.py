@@ -10,7 +10,7 @@ def vae(trial: optuna.Trial) -> Dials:
     return {
         "beta": trial.suggest_float("beta", 0.05, 1.0, log=True),
         "latent_dim": trial.suggest_categorical("latent_dim", [8, 16, 32, 64, 128]),
-        "hidden_dim": trial.suggest_categorical("hidden_dim", [128, 256, 512]),
+        "hidden_dim": trial.suggest_categorical("hidden_dim", [64, 128, 256, 512]),
         "dropout": trial.suggest_float("dropout", 0.0, 0.4),
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True),
         "batch_norm": trial.suggest_categorical("batch_norm", [False, True]),

@@ -96,7 +96,6 @@ def train_epoch(
     Returns:
         ``train/loss`` and ``train/kl`` (nats, means over rows).
     """
-    model.train()
     with torch.inference_mode():
         count, parts = len(rows), max(1, len(rows) // batch_size)
         shuffled = rows[torch.from_numpy(generator.permutation(count))]
