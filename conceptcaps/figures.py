@@ -84,8 +84,9 @@ def frequencies(samples: np.ndarray, real: np.ndarray, tags: Sequence[str], *, n
     end = 105 * max(real.max(), samples.max())
     axes.plot([0, end], [0, end], color="#bbbbbb", zorder=0)
     for place in np.argsort(-np.abs(samples - real))[:named]:
-        axes.annotate(tags[place], (100 * real[place], 100 * samples[place]), fontsize=8, xytext=(4, 4),
-                      textcoords="offset points")  # fmt: skip
+        right = 100 * real[place] > end / 2  # a name stays inside of the axes
+        axes.annotate(tags[place], (100 * real[place], 100 * samples[place]), fontsize=8, textcoords="offset points",
+                      xytext=(-5, 4) if right else (5, 4), ha="right" if right else "left")  # fmt: skip
     axes.set(title="tag frequencies", xlabel="held-out rows (%)", ylabel="samples (%)")
     return figure
 

@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
@@ -206,6 +207,7 @@ def _history(study: optuna.Study) -> Figure:
     so_far = done[objective].cummin() if lower else done[objective].cummax()
     axes.step(done["number"], so_far, where="post", color="#aa3377", label="best so far")
     axes.set(title=study.study_name, xlabel="trial", ylabel=objective)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
 

@@ -40,13 +40,13 @@ def main(argv=None):
             tracking.log_dataset(rows[name], name=f"captions/{name}", source=args.tag_sets, context=context)
         model, tokenizer = base_model.load(args.base_model, quantization=args.quantization)
         before = finetuning.caption_losses(model, tokenizer, rows["validation"], batch_size=args.batch_size)
+        tracking.log_metrics({"val/loss": before.mean()}, step=0)  # an adapter begins as its base
         tuned, checkpoints = train(args, rows, taxonomy, model, tokenizer)
         after = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=args.batch_size)
         losses = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": after, "val/base_loss": before})
         tracking.log_frame(losses, "per_item.parquet")
         found = {name: losses[name].mean() for name in ("val/loss", "val/base_loss")}
-        tracking.log_metrics(found)
-
+        tracking.log_metrics(found, step=int(tracking.history(run_id, "train/loss")["step"].max()))
         weights = Path(scratch, "captioner")
         captioner.save(weights, adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
         tracking.log_folder(checkpoints, "checkpoints")

@@ -50,7 +50,7 @@ def main(argv=None):
                 )
                 found = vae.assess(model, rows["validation"], prefix="val", seed=args.seed)
                 found |= fidelity.glance(priors.sample(model, **DRAWS, seed=args.seed), **rows, prefix="val")
-                tracking.log_metrics(found)
+                tracking.log_metrics(found, step=args.epochs)
             vae.save(model, kept / str(trial.number))
             return found
 

@@ -49,7 +49,7 @@ def main(argv=None):
         found = {}
         for name, prefix in {"validation": "val", "test": "test"}.items():
             found |= vae.assess(model, rows[name], prefix=prefix, seed=args.seed)
-        tracking.log_metrics(found)
+        tracking.log_metrics(found, step=args.epochs)
         bounds = vae.bounds(model, rows["validation"], seed=args.seed)["iwae"]
         tracking.log_frame(pd.DataFrame({"id": frames["validation"]["id"], "val/iwae": bounds}), "per_item.parquet")
 
