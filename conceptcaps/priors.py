@@ -125,7 +125,8 @@ def decoded(
     if mixture is not None and not condition.any():
         drawing = copy.copy(mixture)  # threads share the mixture, and it draws from a state of its own
         drawing.random_state = int(generator.integers(2**31))
-        return model.decode(torch.as_tensor(drawing.sample(size)[0], dtype=torch.float32))
+        latents = drawing.sample(size)[0][generator.permutation(size)]  # it gives them component by component
+        return model.decode(torch.as_tensor(latents, dtype=torch.float32))
     noise = torch.from_numpy(generator.standard_normal((size, model.config["latent_dim"]), dtype=np.float32))
     if condition.any():
         mean, log_variance = model.encode(condition.float()[None])

@@ -44,6 +44,15 @@ def test_draws_do_not_depend_on_the_number_of_cores(model, prior, monkeypatch):
     assert np.array_equal(*rows)
 
 
+def test_a_mixture_s_first_draws_are_like_its_last(model):
+    mixture = priors._mixture(model, seed=0)
+    assert mixture.n_components > 1
+    generator, nothing = np.random.default_rng(0), torch.zeros(200, dtype=torch.bool)
+    logits = priors.decoded(model, prior="gmm", condition=nothing, mixture=mixture, generator=generator, size=4000)
+    first, last = torch.sigmoid(logits).chunk(2)
+    assert (first.mean(0) - last.mean(0)).abs().max() < 0.05
+
+
 def test_a_condition_is_contained_and_draws_its_companions(model):
     rows = np.concatenate([sample(model, condition=["piano"], count=10, seed=seed) for seed in range(8)])
     tags = TAXONOMY.decode(rows)
