@@ -7,7 +7,6 @@ References:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,8 +44,10 @@ class Engine:
         """
         if sampling.no_repeat_ngram or sampling.repetition_penalty != 1:
             raise ValueError(f"expected no_repeat_ngram=0 and repetition_penalty=1 with engine=vllm, got {sampling}")
+        from vllm import SamplingParams  # optional, and slow to import
+
         params = [
-            import_module("vllm").SamplingParams(
+            SamplingParams(
                 temperature=sampling.temperature,
                 top_k=sampling.top_k,
                 top_p=sampling.top_p,
@@ -73,9 +74,12 @@ def load(reference: str, *, adapter: Path | None, cache: Path | None = None) -> 
     """
     if find_spec("vllm") is None:
         raise ValueError("expected the package vllm for engine=vllm, got none; make vllm builds an environment with it")
+    from vllm import LLM
+    from vllm.lora.request import LoRARequest
+
     place, revision = base_model.source(reference, cache=cache)
     rank = {} if adapter is None else {"max_lora_rank": PeftConfig.from_pretrained(str(adapter)).r}
-    llm = import_module("vllm").LLM(
+    llm = LLM(
         model=place,
         revision=revision,
         enable_lora=adapter is not None,
@@ -83,6 +87,4 @@ def load(reference: str, *, adapter: Path | None, cache: Path | None = None) -> 
         gpu_memory_utilization=_MEMORY,
         **rank,
     )
-    if adapter is None:
-        return Engine(llm, None)
-    return Engine(llm, import_module("vllm.lora.request").LoRARequest("captioner", 1, str(adapter)))
+    return Engine(llm, None if adapter is None else LoRARequest("captioner", 1, str(adapter)))
