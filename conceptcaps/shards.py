@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from tqdm import tqdm
 
-from conceptcaps import steps
+from conceptcaps import hashing, project
 
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
@@ -68,9 +68,9 @@ def map_shards(
         "settings": dict(settings),
         "ids": rows["id"].tolist(),
         "shard_size": shard_size,
-        "code": steps.source_hash(),
+        "code": project.source_hash(),
     }
-    fingerprint = steps.digest(work)
+    fingerprint = hashing.digest(work)
     plan = {"fingerprint": fingerprint, "rows": len(rows), "settings": dict(settings)}
     fs.makedirs(root, exist_ok=True)
     if fs.exists(f"{root}/{PLAN}"):

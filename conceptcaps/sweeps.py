@@ -17,7 +17,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
-from conceptcaps import steps
+from conceptcaps import hashing
 
 _HEARTBEAT = 30  # seconds between signs of life of a running trial; after twice as many it counts as dead
 _POLL = 1  # seconds between looks at trials of other processes
@@ -105,7 +105,7 @@ def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int, seed: int)
         if not _again(study.trials[trial.number]) and _places(study, before=trial.number) >= trials:
             trial.set_user_attr(_SURPLUS, True)
             raise Pruned
-        study.sampler = optuna.samplers.TPESampler(seed=steps.row_seed(f"trial {trial.number}", seed))
+        study.sampler = optuna.samplers.TPESampler(seed=hashing.row_seed(f"trial {trial.number}", seed))
         try:
             metrics = evaluate(trial)
         except KeyboardInterrupt:

@@ -2,8 +2,9 @@
 
 import argparse
 
-from conceptcaps import corpus, tracking
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import tracking
+from conceptcaps.tags import corpus
+from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def parse_args(argv=None):

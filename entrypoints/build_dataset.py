@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import dataset, report, shards, tracking
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import shards, tracking
+from conceptcaps.publishing import dataset, report
+from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def parse_args(argv=None):

@@ -5,7 +5,8 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from conceptcaps import fidelity, figures, priors, tracking
+from conceptcaps import figures, tracking
+from conceptcaps.tags import fidelity, sampling
 
 
 def parse_args(argv=None):
@@ -22,7 +23,7 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     with tracking.run("compare_priors", vars(args)):
-        model = priors.load(tracking.fetch(args.vae))
+        model = sampling.load(tracking.fetch(args.vae))
         folder = tracking.fetch(args.tag_sets)
         frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "validation", "test")}
         for name, frame in frames.items():
@@ -32,9 +33,9 @@ def main(argv=None):
 
         dials = {name: getattr(args, name) for name in ("count", "temperature", "min_categories", "seed")}
         found = {}
-        for prior in priors.PRIORS:
+        for prior in sampling.PRIORS:
             with tracking.child_run(prior, {"prior": prior, **dials}):
-                rows = priors.sample(model, prior=prior, condition=[], **dials)
+                rows = sampling.sample(model, prior=prior, condition=[], **dials)
                 found[prior] = fidelity.evaluate(
                     rows, held_out=held_out, real=encoded["train"], taxonomy=model.taxonomy, seed=args.seed
                 )

@@ -4,8 +4,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from conceptcaps import corpus, figures, splits, tracking
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import figures, tracking
+from conceptcaps.tags import corpus, splits
+from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def parse_args(argv=None):

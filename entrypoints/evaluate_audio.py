@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from conceptcaps import assets, audio, audio_metrics, clap, embeddings, figures, shards, tracking
+from conceptcaps import assets, figures, shards, tracking
+from conceptcaps.audio import waveform
 from conceptcaps.intervals import bootstrap_mean, paired_difference
+from conceptcaps.listening import clap, distances, embeddings
 
 FEWEST = 400  # clips; twice the dimensions of musicnn's embedding
 
@@ -45,15 +47,15 @@ def main(argv=None):
                 None if part is None else embeddings.musicnn_means(part, model=name, cache=cache)["penultimate"]
                 for part in (clips, reference)
             ]
-            found, lines[name] = audio_metrics.compare(*sets, name=name, seed=args.seed)
+            found, lines[name] = distances.compare(*sets, name=name, seed=args.seed)
             metrics |= found
         if args.clap_checkpoint != "none":
             device = "cuda" if torch.cuda.is_available() else "cpu"
             model = clap.load(tracking.fetch(args.clap_checkpoint), device=device)
             tracking.set_tags({"clap_sha256": model.sha256})
-            version = f"clap-{embeddings.version(model.sha256, clap, audio)}"
+            version = f"clap-{embeddings.version(model.sha256, clap, waveform)}"
             made = embeddings.compute(clips, function=model.embed_clip, name=version, cache=cache)
-            own, others = audio_metrics.clap_scores(
+            own, others = distances.clap_scores(
                 np.stack([arrays["clap"] for arrays in made]), model.embed_text(rows["caption"].tolist())
             )
             items = items.assign(**{"audio/clap_score": own, "audio/clap_control": others})
@@ -64,7 +66,7 @@ def main(argv=None):
             metrics["audio/clap_control"] = others.mean()
         tracking.log_metrics(metrics)
         tracking.log_frame(items, "per_item.parquet")
-        tracking.log_figure(audio_metrics.extrapolation_figure(lines), "fad_inf")
+        tracking.log_figure(distances.extrapolation_figure(lines), "fad_inf")
         heard = items["loudness"][items["loudness"] > -70]
         title = f"loudness of {len(heard)} clips, {len(items) - len(heard)} silent"
         tracking.log_figure(figures.histogram(heard, title=title, label="LUFS", ylabel="clips"), "loudness")

@@ -4,8 +4,9 @@ import argparse
 
 import pandas as pd
 
-from conceptcaps import base_model, captions, judge, text_metrics, tracking
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import tracking
+from conceptcaps.captions import language_model, llm_judge, metrics, table
+from conceptcaps.tags.taxonomy import Taxonomy
 
 MAUVE_SEEDS = 3
 
@@ -28,45 +29,45 @@ def main(argv=None):
     with tracking.run("evaluate_captions", vars(args)):
         folder = tracking.fetch(args.references)
         taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-        written = captions.open_table(str(tracking.fetch(args.captions)), taxonomy=taxonomy)
+        written = table.open_table(str(tracking.fetch(args.captions)), taxonomy=taxonomy)
         real = pd.read_parquet(folder / "test.parquet")
         tracking.log_dataset(written, name="captions", source=args.captions, context="evaluation")
         tracking.log_dataset(real, name="tag_sets/test", source=args.references, context="evaluation")
-        model, _ = base_model.source(args.feature_model)
+        model, _ = language_model.source(args.feature_model)
         texts, tags, all_real = written["caption"].tolist(), written["tags"].tolist(), real["caption"].tolist()
-        rows, jaccard = text_metrics.nearest_references(taxonomy.encode(tags), taxonomy.encode(real["tags"].tolist()))
+        rows, jaccard = metrics.nearest_references(taxonomy.encode(tags), taxonomy.encode(real["tags"].tolist()))
         references = [all_real[row] for row in rows]
-        scorer = text_metrics.bert_scorer(model, layer=args.feature_layer)
+        scorer = metrics.bert_scorer(model, layer=args.feature_layer)
         tracking.set_tags({"bertscore.hash": scorer.hash.replace(model, args.feature_model)})
 
-        scores = captions.judge(written, taxonomy=taxonomy).assign(
+        scores = table.judge(written, taxonomy=taxonomy).assign(
             reference_jaccard=jaccard,
-            **text_metrics.overlap(texts, references),
-            bertscore_f1=text_metrics.bert_score(texts, references, scorer=scorer),
+            **metrics.overlap(texts, references),
+            bertscore_f1=metrics.bert_score(texts, references, scorer=scorer),
         )
         if args.perplexity_model != "none":
-            outside, tokenizer = base_model.load(args.perplexity_model)
-            scores["perplexity"] = text_metrics.perplexities(texts, model=outside, tokenizer=tokenizer)
-        metrics = {"captions/count": len(texts)}
+            outside, tokenizer = language_model.load(args.perplexity_model)
+            scores["perplexity"] = metrics.perplexities(texts, model=outside, tokenizer=tokenizer)
+        summary = {"captions/count": len(texts)}
         if args.judge_model != "none":
-            outside, tokenizer = base_model.load(args.judge_model)
-            scores["judge"] = judge.preferences(tags, texts, references, model=outside, tokenizer=tokenizer)
-            metrics["captions/judge_failures"] = int(scores["judge"].isna().sum())
-        metrics |= captions.means(scores.loc[:, scores.count() >= 2], seed=args.seed)
+            outside, tokenizer = language_model.load(args.judge_model)
+            scores["judge"] = llm_judge.preferences(tags, texts, references, model=outside, tokenizer=tokenizer)
+            summary["captions/judge_failures"] = int(scores["judge"].isna().sum())
+        summary |= table.means(scores.loc[:, scores.count() >= 2], seed=args.seed)
         named = {"id": written["id"], "sample_id": written["sample_id"], "reference_id": real["id"].to_numpy()[rows]}
         items = pd.concat([pd.DataFrame(named), scores], axis=1)
         tracking.log_frame(items, "per_item.parquet")
         if args.baseline != "none":
-            metrics |= captions.paired(items, pd.read_parquet(tracking.fetch(args.baseline)), seed=args.seed)
+            summary |= table.paired(items, pd.read_parquet(tracking.fetch(args.baseline)), seed=args.seed)
 
         seeds = range(args.seed, args.seed + MAUVE_SEEDS)
-        features, real_features = (text_metrics.embed(part, model=model) for part in (texts, all_real))
-        found = text_metrics.mauve_score(features, real_features, seeds=seeds)
-        metrics |= {"captions/mauve": found.mean, "captions/mauve_spread": found.spread, "captions/mauve_n": found.n}
-        metrics |= {f"captions/distinct_{n}": text_metrics.distinct(texts, n=n) for n in (1, 2)}
-        metrics["captions/self_bleu"] = text_metrics.self_bleu(texts, seed=args.seed)
-        tracking.log_metrics(metrics)
-        if found.n < text_metrics.MAUVE_NEEDS:
+        features, real_features = (metrics.embed(part, model=model) for part in (texts, all_real))
+        found = metrics.mauve_score(features, real_features, seeds=seeds)
+        summary |= {"captions/mauve": found.mean, "captions/mauve_spread": found.spread, "captions/mauve_n": found.n}
+        summary |= {f"captions/distinct_{n}": metrics.distinct(texts, n=n) for n in (1, 2)}
+        summary["captions/self_bleu"] = metrics.self_bleu(texts, seed=args.seed)
+        tracking.log_metrics(summary)
+        if found.n < metrics.MAUVE_NEEDS:
             tracking.set_tags({"warning": f"MAUVE of {found.n} texts: compare it within this project only"})
 
 

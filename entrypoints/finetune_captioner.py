@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import base_model, captioner, captions, figures, finetuning, steps, tracking
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import figures, project, tracking
+from conceptcaps.captions import captioner, finetuning, language_model, table
+from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def parse_args(argv=None):
@@ -19,7 +20,9 @@ def parse_args(argv=None):
     parser.add_argument("--dropout", type=float, required=True, help="dropout on the adapter's input, 0 to 1")
     parser.add_argument("--adapter", choices=finetuning.ADAPTERS, required=True, help="kind of low-rank update")
     parser.add_argument("--target_modules", required=True, help="adapted layers by name, a,b,c, or all-linear")
-    parser.add_argument("--quantization", choices=base_model.QUANTIZATIONS, required=True, help="of the base weights")
+    parser.add_argument(
+        "--quantization", choices=language_model.QUANTIZATIONS, required=True, help="of the base weights"
+    )
     parser.add_argument("--epochs", type=float, required=True, help="passes over the training rows")
     parser.add_argument("--learning_rate", type=float, required=True, help="peak learning rate of AdamW")
     parser.add_argument("--batch_size", type=int, required=True, help="examples in a step")
@@ -32,13 +35,13 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     if not finetuning.first_process():  # of accelerate launch: the first keeps the records, the others only train
-        train(args, *read(args), *base_model.load(args.base_model, quantization=args.quantization))
+        train(args, *read(args), *language_model.load(args.base_model, quantization=args.quantization))
         return
     with tracking.run("finetune_captioner", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
         rows, taxonomy = read(args)
         for name, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(rows[name], name=f"captions/{name}", source=args.tag_sets, context=context)
-        model, tokenizer = base_model.load(args.base_model, quantization=args.quantization)
+        model, tokenizer = language_model.load(args.base_model, quantization=args.quantization)
         before = finetuning.caption_losses(model, tokenizer, rows["validation"], batch_size=args.batch_size)
         tracking.log_metrics({"val/loss": before.mean()}, step=0)  # an adapter begins as its base
         tuned, checkpoints = train(args, rows, taxonomy, model, tokenizer)
@@ -54,7 +57,7 @@ def main(argv=None):
         tracking.log_figure(figures.curves(curves, title="captioner", xlabel="step", ylabel="loss (nats)"), "loss")
         example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
         name = "conceptcaps-captioner"
-        tracking.register(name, weights, module="conceptcaps.captioner", example=example, metrics=found)
+        tracking.register(name, weights, module="conceptcaps.captions.captioner", example=example, metrics=found)
 
 
 def read(args):
@@ -66,11 +69,11 @@ def read(args):
 def train(args, rows, taxonomy, model, tokenizer):
     def show(step, tuned):
         writer = captioner.Captioner(tuned, tokenizer, taxonomy, captioner.PROMPT)
-        shown = captions.show(rows["validation"], writer, seed=args.seed)
+        shown = table.show(rows["validation"], writer, seed=args.seed)
         tracking.attempt(tracking.log_json, shown, f"captions/step_{step:06d}.json")
 
     hooks = {"report": lambda step, metrics: tracking.attempt(tracking.log_metrics, metrics, step), "on_epoch": show}
-    folder = Path(steps.default_folder("finetune_captioner", vars(args)))
+    folder = Path(project.default_folder("finetune_captioner", vars(args)))
     dials = {name: getattr(args, name) for name in finetuning.DIALS}
     return finetuning.fit(model, tokenizer, **rows, **dials, **hooks, folder=folder), folder
 

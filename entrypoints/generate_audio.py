@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from conceptcaps import musicgen, shards, steps, synthesis, tracking
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import project, shards, tracking
+from conceptcaps.audio import musicgen, table
+from conceptcaps.tags.taxonomy import Taxonomy
 
 EXAMPLES = 4
 
@@ -17,7 +18,7 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captions", required=True, help="folder or runs:/<id>/captions of write_captions")
     parser.add_argument("--taxonomy", required=True, help="builtin, or a taxonomy file; the soundfont backend reads it")
-    parser.add_argument("--backend", choices=synthesis.BACKENDS, required=True, help="what makes the sound")
+    parser.add_argument("--backend", choices=table.BACKENDS, required=True, help="what makes the sound")
     parser.add_argument("--model", required=True, help="musicgen: a folder or a Hub id with @revision; otherwise none")
     parser.add_argument("--guidance", type=float, required=True, help="musicgen: weight of the caption, above 1")
     parser.add_argument("--temperature", type=float, required=True, help="musicgen: divides the logits")
@@ -39,19 +40,17 @@ def main(argv=None):
         common = {"duration": args.duration, "seed": args.seed}
         if args.backend == "soundfont":
             taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
-            make = partial(synthesis.play_rows, taxonomy=taxonomy, **common)
+            make = partial(table.play_rows, taxonomy=taxonomy, **common)
         else:
             guidance = musicgen.Guidance(scale=args.guidance, temperature=args.temperature, top_k=args.top_k)
             model = musicgen.load(args.model)
-            make = partial(
-                synthesis.generate_rows, model=model, guidance=guidance, batch_size=args.batch_size, **common
-            )
-        out = steps.default_folder("generate_audio", vars(args)) if args.out == "auto" else args.out
+            make = partial(table.generate_rows, model=model, guidance=guidance, batch_size=args.batch_size, **common)
+        out = project.default_folder("generate_audio", vars(args)) if args.out == "auto" else args.out
         shards.map_shards(
             make,
             rows,
             out=out,
-            schema=pa.schema(synthesis.FIELDS),
+            schema=pa.schema(table.FIELDS),
             shard_size=args.shard_size,
             settings={
                 name: value for name, value in vars(args).items() if name not in {"out", "executor", "batch_size"}
@@ -60,8 +59,8 @@ def main(argv=None):
         )
         tracking.log_folder(tracking.fetch(out), "audio")
         made = shards.read(out)
-        tracking.log_metrics(synthesis.summary(made))
-        tracking.log_figure(synthesis.spectra(made), "spectra")
+        tracking.log_metrics(table.summary(made))
+        tracking.log_figure(table.spectra(made), "spectra")
         for row in made.head(EXAMPLES).to_dict("records"):
             path = Path(scratch, row["audio"]["path"])
             path.write_bytes(row["audio"]["bytes"])

@@ -4,7 +4,8 @@ import argparse
 import json
 import time
 
-from conceptcaps import report, tracking
+from conceptcaps import tracking
+from conceptcaps.publishing import report
 
 
 def parse_args(argv=None):

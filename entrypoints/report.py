@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import report, tracking
+from conceptcaps import tracking
+from conceptcaps.publishing import report
 
 CLIPS = 8
 

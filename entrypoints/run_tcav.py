@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from conceptcaps import classifier, clips, concepts, probes, tcav, tracking
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import tracking
+from conceptcaps.probing import classifier, clips, concepts, networks, tcav
+from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def parse_args(argv=None):
@@ -30,10 +31,10 @@ def main(argv=None):
     args = parse_args(argv)
     with tracking.run("run_tcav", vars(args)):
         taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
-        if args.classifier in probes.MUSICNN:
-            probe = probes.of_musicnn(args.classifier)
+        if args.classifier in networks.MUSICNN:
+            probe = networks.of_musicnn(args.classifier)
         else:
-            probe = probes.of_classifier(classifier.load(tracking.fetch(args.classifier)))
+            probe = networks.of_classifier(classifier.load(tracking.fetch(args.classifier)))
         rows, _ = clips.read(tracking.fetch(args.audio))
         tracking.log_dataset(rows.drop(columns="clip"), name="audio", source=args.audio, context="evaluation")
         sounds = list(rows["sounds"])
@@ -44,7 +45,7 @@ def main(argv=None):
             probe.network,
             probe.inputs(list(rows["clip"]), Path("outputs", "embeddings")),
             concepts=[concepts.concept(name.strip(), sounds, taxonomy=taxonomy, seed=args.seed) for name in chosen],
-            targets=probes.targets(probe, sounds, taxonomy=taxonomy, names=args.targets, most=6, seed=args.seed),
+            targets=networks.targets(probe, sounds, taxonomy=taxonomy, names=args.targets, most=6, seed=args.seed),
             layers=probe.layers if args.layers == "auto" else [name.strip() for name in args.layers.split(",")],
             random_sets=args.random_sets,
             seed=args.seed,

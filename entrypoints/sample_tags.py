@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from conceptcaps import fidelity, figures, priors, tracking
-from conceptcaps.taxonomy import tag_set_id
+from conceptcaps import figures, tracking
+from conceptcaps.tags import fidelity, sampling
+from conceptcaps.tags.taxonomy import tag_set_id
 
 
 def parse_args(argv=None):
@@ -18,7 +19,7 @@ def parse_args(argv=None):
         "--tag_sets", required=True, help="folder or runs:/<id>/tag_sets; what samples are held against"
     )
     parser.add_argument("--count", type=int, required=True, help="distinct tag sets to draw")
-    parser.add_argument("--prior", choices=priors.PRIORS, required=True, help="where latents come from")
+    parser.add_argument("--prior", choices=sampling.PRIORS, required=True, help="where latents come from")
     parser.add_argument("--temperature", type=float, required=True, help="divides the decoder's logits")
     parser.add_argument("--condition", required=True, help="tags that each set contains, by commas, or none")
     parser.add_argument("--min_categories", type=int, required=True, help="categories that a set touches")
@@ -29,7 +30,7 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     with tracking.run("sample_tags", vars(args)), tempfile.TemporaryDirectory() as scratch:
-        model = priors.load(tracking.fetch(args.vae))
+        model = sampling.load(tracking.fetch(args.vae))
         taxonomy = model.taxonomy
         folder = tracking.fetch(args.tag_sets)
         frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "validation", "test")}
@@ -39,8 +40,8 @@ def main(argv=None):
         held_out = np.concatenate([taxonomy.encode(frames[name]["tags"].tolist()) for name in ("validation", "test")])
 
         dials = {name: getattr(args, name) for name in ("prior", "temperature", "min_categories", "seed")}
-        condition = priors.split_tags(args.condition)
-        rows = priors.sample(model, count=args.count, condition=condition, **dials)
+        condition = sampling.split_tags(args.condition)
+        rows = sampling.sample(model, count=args.count, condition=condition, **dials)
         tags = taxonomy.decode(rows)
         samples = pd.DataFrame({"id": [tag_set_id(one, seed=args.seed) for one in tags], "tags": tags})
         samples.assign(seed=args.seed).to_parquet(Path(scratch, "samples.parquet"), index=False)

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import base_model, captioner, captions, finetuning, search_spaces, steps, sweeps, tracking
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import project, search_spaces, sweeps, tracking
+from conceptcaps.captions import captioner, finetuning, language_model, table
+from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
     parser.add_argument("--base_model", required=True, help="smollm2, a folder, or a Hub id with @revision")
-    parser.add_argument("--quantization", choices=base_model.QUANTIZATIONS, required=True, help="of the base weights")
+    parser.add_argument(
+        "--quantization", choices=language_model.QUANTIZATIONS, required=True, help="of the base weights"
+    )
     parser.add_argument("--trials", type=int, required=True, help="trials that the study shall hold in the end")
     parser.add_argument("--study", required=True, help="name of the study, or auto: a hash of the parameters")
     parser.add_argument("--storage", required=True, help="database URL that processes share, such as sqlite:///…")
@@ -33,9 +36,9 @@ def main(argv=None):
         rows = finetuning.read_examples(folder, taxonomy=taxonomy, most=args.max_examples, seed=args.seed)
         tracking.log_dataset(rows["train"], name="captions/train", source=args.tag_sets, context="training")
         tracking.log_dataset(rows["validation"], name="captions/validation", source=args.tag_sets, context="validation")
-        name = steps.study_name("captioner", args.study, vars(args))
+        name = project.study_name("captioner", args.study, vars(args))
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective)
-        kept = Path(steps.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
+        kept = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
 
         def evaluate(trial):
             dials = search_spaces.captioner(trial)
@@ -46,7 +49,7 @@ def main(argv=None):
 
             out = kept / str(trial.number)
             with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)):
-                model, tokenizer = base_model.load(args.base_model, quantization=args.quantization)
+                model, tokenizer = language_model.load(args.base_model, quantization=args.quantization)
                 tuned = finetuning.fit(
                     model, tokenizer, **rows, folder=out / "checkpoints", seed=args.seed, report=report, **dials
                 )
@@ -54,7 +57,7 @@ def main(argv=None):
                 found = {"val/loss": losses.mean()}
                 if args.objective != "val/loss":
                     writer = captioner.Captioner(tuned, tokenizer, taxonomy, captioner.PROMPT)
-                    found |= captions.validate(rows["validation"], writer, seed=args.seed)
+                    found |= table.validate(rows["validation"], writer, seed=args.seed)
                 tracking.log_metrics(found)
             items = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": losses})
             captioner.save(out / "model", adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
@@ -68,7 +71,9 @@ def main(argv=None):
         out = kept / str(best.number)
         tracking.log_file(out / "per_item.parquet")
         example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
-        tracking.register("conceptcaps-captioner", out / "model", module="conceptcaps.captioner", example=example)
+        tracking.register(
+            "conceptcaps-captioner", out / "model", module="conceptcaps.captions.captioner", example=example
+        )
 
 
 if __name__ == "__main__":

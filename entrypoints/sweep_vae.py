@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import fidelity, priors, search_spaces, steps, sweeps, tracking, vae, vae_training
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import project, search_spaces, sweeps, tracking
+from conceptcaps.tags import fidelity, sampling, vae, vae_training
+from conceptcaps.tags.taxonomy import Taxonomy
 
 DRAWS = {"count": 2000, "prior": "aggregate", "temperature": 1.0, "condition": [], "min_categories": 1}
 
@@ -33,9 +34,9 @@ def main(argv=None):
         rows = {name: taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
         for name, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(frames[name], name=f"tag_sets/{name}", source=args.tag_sets, context=context)
-        name = steps.study_name("vae", args.study, vars(args))
+        name = project.study_name("vae", args.study, vars(args))
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective)
-        kept = Path(steps.default_folder("sweep_vae", {"study": name, "storage": args.storage}))
+        kept = Path(project.default_folder("sweep_vae", {"study": name, "storage": args.storage}))
 
         def evaluate(trial):
             dials = search_spaces.vae(trial)
@@ -49,7 +50,7 @@ def main(argv=None):
                     **rows, taxonomy=taxonomy, epochs=args.epochs, seed=args.seed, on_epoch=on_epoch, **dials
                 )
                 found = vae.assess(model, rows["validation"], prefix="val", seed=args.seed)
-                found |= fidelity.glance(priors.sample(model, **DRAWS, seed=args.seed), **rows, prefix="val")
+                found |= fidelity.glance(sampling.sample(model, **DRAWS, seed=args.seed), **rows, prefix="val")
                 tracking.log_metrics(found, step=args.epochs)
             vae.save(model, kept / str(trial.number))
             return found
@@ -64,7 +65,7 @@ def main(argv=None):
         weights = Path(scratch, "vae")
         vae.save(model, weights)
         example = pd.DataFrame({"condition": ["jazz, piano", ""], "seed": [0, 1]})
-        tracking.register("conceptcaps-vae", weights, module="conceptcaps.priors", example=example)
+        tracking.register("conceptcaps-vae", weights, module="conceptcaps.tags.sampling", example=example)
 
 
 if __name__ == "__main__":

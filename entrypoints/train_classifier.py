@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from conceptcaps import classifier, clips, embeddings, tracking
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import tracking
+from conceptcaps.listening import embeddings
+from conceptcaps.probing import classifier, clips
+from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def parse_args(argv=None):
@@ -70,7 +72,7 @@ def main(argv=None):
         example = pd.DataFrame({"audio": [base64.b64encode(data.rows["clip"].iloc[0]).decode()]})
         chosen = {name: metrics[name] for name in ("val/nll", "val/accuracy", "test/accuracy")}
         tracking.register(
-            "conceptcaps-classifier", weights, module="conceptcaps.classifier", example=example, metrics=chosen
+            "conceptcaps-classifier", weights, module="conceptcaps.probing.classifier", example=example, metrics=chosen
         )
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import figures, steps, tracking, vae, vae_training
-from conceptcaps.splits import SPLITS
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import figures, project, tracking
+from conceptcaps.tags import vae, vae_training
+from conceptcaps.tags.splits import SPLITS
+from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def parse_args(argv=None):
@@ -36,7 +37,7 @@ def main(argv=None):
         for name, context in {"train": "training", "validation": "validation", "test": "evaluation"}.items():
             tracking.log_dataset(frames[name], name=f"tag_sets/{name}", source=args.tag_sets, context=context)
         rows = {name: taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
-        checkpoints = Path(steps.default_folder("train_vae", vars(args)))
+        checkpoints = Path(project.default_folder("train_vae", vars(args)))
         model = vae_training.fit(
             train=rows["train"],
             validation=rows["validation"],
@@ -60,7 +61,9 @@ def main(argv=None):
         weights = Path(scratch, "vae")
         vae.save(model, weights)
         example = pd.DataFrame({"condition": ["jazz, piano", ""], "seed": [0, 1]})
-        tracking.register("conceptcaps-vae", weights, module="conceptcaps.priors", example=example, metrics=found)
+        tracking.register(
+            "conceptcaps-vae", weights, module="conceptcaps.tags.sampling", example=example, metrics=found
+        )
 
 
 if __name__ == "__main__":

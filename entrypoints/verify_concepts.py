@@ -2,8 +2,9 @@
 
 import argparse
 
-from conceptcaps import assets, shards, tracking, verify
-from conceptcaps.taxonomy import Taxonomy
+from conceptcaps import assets, shards, tracking
+from conceptcaps.listening import verification
+from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def parse_args(argv=None):
@@ -18,14 +19,14 @@ def main(argv=None):
         rows = shards.read(str(tracking.fetch(args.audio)), columns=["id", "tags", "added", "audio", "duration"])
         tracking.log_dataset(rows.drop(columns="audio"), name="audio", source=args.audio, context="evaluation")
         clips = [clip["bytes"] for clip in rows["audio"]]
-        scores = verify.hear(clips, cache=assets.default_cache() / "embeddings")
-        frame, table = verify.judge(
+        scores = verification.hear(clips, cache=assets.default_cache() / "embeddings")
+        frame, table = verification.judge(
             rows["id"].tolist(), rows["tags"].tolist(), rows["added"].tolist(), scores, taxonomy=Taxonomy.load()
         )
         tracking.log_frame(frame, "verification/verification.parquet")
         tracking.log_frame(table, "verification/detectors.parquet")
-        tracking.log_metrics(verify.summarise(frame, table))
-        tracking.log_figure(verify.figure(table), "detectors")
+        tracking.log_metrics(verification.summarise(frame, table))
+        tracking.log_figure(verification.figure(table), "detectors")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ import argparse
 import pandas as pd
 import pyarrow as pa
 
-from conceptcaps import captioner, captions, figures, shards, steps, tracking
-from conceptcaps.decoding import Sampling
+from conceptcaps import figures, project, shards, tracking
+from conceptcaps.captions import captioner, table
+from conceptcaps.captions.decoding import Sampling
 
 
 def parse_args(argv=None):
@@ -43,19 +44,19 @@ def main(argv=None):
         sampling = Sampling(**{name: getattr(args, name) for name in Sampling.__dataclass_fields__})
         dials = {name: getattr(args, name) for name in ("batch_size", "attempts", "steering", "seed")}
         settings = {**vars(args), "captioner": version}
-        out = steps.default_folder("write_captions", settings) if args.out == "auto" else args.out
+        out = project.default_folder("write_captions", settings) if args.out == "auto" else args.out
         shards.map_shards(
-            lambda part: captions.write_rows(part, writer, sampling=sampling, **dials),
+            lambda part: table.write_rows(part, writer, sampling=sampling, **dials),
             rows,
             out=out,
-            schema=pa.schema(captions.FIELDS),
+            schema=pa.schema(table.FIELDS),
             shard_size=args.shard_size,
             settings={name: settings[name] for name in settings if name not in {"out", "executor", "batch_size"}},
             description="write_captions",
         )
         tracking.log_folder(tracking.fetch(out), "captions")
         written = shards.read(out)
-        tracking.log_metrics(captions.summary(written, taxonomy=writer.taxonomy, seed=args.seed))
+        tracking.log_metrics(table.summary(written, taxonomy=writer.taxonomy, seed=args.seed))
         recall = figures.histogram(written["tag_recall"], title="tags said", label="tag recall", ylabel="captions")
         tracking.log_figure(recall, "tag_recall")
         lengths = figures.histogram(written["words"], title="caption length", label="words", ylabel="captions")

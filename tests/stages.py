@@ -2,12 +2,12 @@
 
 import importlib
 
-from conceptcaps import steps, tracking
+from conceptcaps import project, tracking
 
 
 def run(stage: str, **changes: object) -> str:
     """Call a stage's ``main`` and give the id of its run."""
-    defaults, _ = steps.entry_point(stage)
+    defaults, _ = project.entry_point(stage)
     values = {**defaults, **{name: str(value) for name, value in changes.items()}}
     missing = [name for name, value in values.items() if value is None]
     assert not missing, f"{stage} needs {missing}"

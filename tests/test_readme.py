@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conceptcaps import steps
+from conceptcaps import project
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -18,7 +18,7 @@ LAUNCHED = [line for line in LINES if line.startswith("accelerate launch")]
 def test_commands_name_real_entry_points_and_parameters(command):
     words = command.split()
     stage = words[words.index("-e") + 1] if "-e" in words else "main"
-    defaults, _ = steps.entry_point(stage)
+    defaults, _ = project.entry_point(stage)
     given = {words[place + 1].split("=", 1)[0] for place, word in enumerate(words) if word == "-P"}
     assert given <= set(defaults)
     assert {name for name, default in defaults.items() if default is None} <= given
@@ -34,7 +34,7 @@ def test_launched_stages_get_all_their_flags(command):
     words = command.split()
     stage = words[words.index("-m") + 1].removeprefix("entrypoints.")
     flags = {word.removeprefix("--") for word in words[words.index("-m") + 2 :] if word.startswith("--")}
-    assert flags == set(steps.entry_point(stage)[0])
+    assert flags == set(project.entry_point(stage)[0])
 
 
 def test_make_targets_exist():

@@ -9,7 +9,7 @@ import pyarrow as pa
 import soundfile
 
 from conceptcaps import shards
-from conceptcaps.taxonomy import tag_set_id
+from conceptcaps.tags.taxonomy import tag_set_id
 
 RATE = 16_000
 GENRES = ("techno", "classical", "metal")

@@ -1,0 +1,1 @@
+"""Captions: language models, fine-tuning, decoding, faithfulness, text metrics, a judge."""

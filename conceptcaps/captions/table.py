@@ -1,0 +1,211 @@
+"""Tables of captions: written for tables of tag sets, read, judged, summed up and compared."""
+
+import json
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from conceptcaps import assets, shards
+from conceptcaps.captions import metrics
+from conceptcaps.captions.captioner import Captioner, write
+from conceptcaps.captions.decoding import Sampling
+from conceptcaps.captions.faithfulness import check
+from conceptcaps.hashing import row_seed
+from conceptcaps.intervals import bootstrap_mean, paired_difference, paired_p_value
+from conceptcaps.tags import corpus
+from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+
+_STRINGS = pa.list_(pa.string())
+FIELDS = [
+    ("id", pa.string()),
+    ("sample_id", pa.string()),
+    ("tags", _STRINGS),
+    ("seed", pa.int64()),
+    ("caption", pa.string()),
+    ("tag_recall", pa.float64()),
+    ("missed", _STRINGS),
+    ("hallucinated", _STRINGS),
+    ("attempts", pa.int64()),
+    ("words", pa.int64()),
+]
+
+
+def write_rows(
+    rows: pd.DataFrame,
+    captioner: Captioner,
+    *,
+    sampling: Sampling,
+    batch_size: int,
+    attempts: int,
+    steering: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Captions for tag sets.
+
+    Args:
+        rows: Columns ``id`` and ``tags``.
+        captioner: Model and prompt.
+        sampling: Decoding dials.
+        batch_size: Rows decoded at once.
+        attempts: Most attempts at one caption.
+        steering: Bonus of tags not yet said, in nats; 0 does not steer.
+        seed: Seed of the run; a row draws from ``row_seed(id, seed)``.
+
+    Returns:
+        Columns of ``FIELDS``: ``id`` is the hash of tag set, row seed and caption; ``sample_id`` the input's id.
+    """
+    seeds = [row_seed(sample, seed) for sample in rows["id"]]
+    tag_sets = [list(tags) for tags in rows["tags"]]
+    written = write(
+        captioner, tag_sets, seeds=seeds, sampling=sampling, batch_size=batch_size, attempts=attempts, steering=steering
+    )
+    return pd.DataFrame(
+        {
+            "id": [
+                tag_set_id(tags, seed=own, caption=row.caption)
+                for tags, own, row in zip(tag_sets, seeds, written, strict=True)
+            ],
+            "sample_id": rows["id"].to_numpy(),
+            "tags": tag_sets,
+            "seed": seeds,
+            "caption": [row.caption for row in written],
+            "tag_recall": [row.faithfulness.tag_recall for row in written],
+            "missed": [row.faithfulness.missed for row in written],
+            "hallucinated": [row.faithfulness.hallucinated for row in written],
+            "attempts": [row.attempts for row in written],
+            "words": [len(row.caption.split()) for row in written],
+        }
+    )
+
+
+def show(rows: pd.DataFrame, captioner: Captioner, *, seed: int, most: int = 3) -> list[dict[str, Any]]:
+    """Tags, caption and tag recall of the first ``most`` rows, written once and not steered: a look at a training."""
+    sampling = Sampling(max_new_tokens=80)
+    written = write_rows(
+        rows.head(most), captioner, sampling=sampling, batch_size=most, attempts=1, steering=0, seed=seed
+    )
+    return json.loads(written[["tags", "caption", "tag_recall"]].to_json(orient="records"))
+
+
+def validate(rows: pd.DataFrame, captioner: Captioner, *, seed: int) -> dict[str, float]:
+    """What a training is worth beyond its loss: captions of validation rows, written once, greedily and not steered.
+
+    Args:
+        rows: Columns ``id``, ``tags`` and ``caption``.
+        captioner: Model and prompt.
+        seed: Of the rows' draws.
+
+    Returns:
+        ``val/tag_recall`` (0 to 1, best 1) and ``val/bertscore_f1`` with the rows' own captions (MiniLM, at most 1).
+    """
+    sampling = Sampling(temperature=0.0)
+    written = write_rows(rows, captioner, sampling=sampling, batch_size=32, attempts=1, steering=0, seed=seed)
+    scorer = metrics.bert_scorer(str(assets.fetch("minilm")), layer=5)
+    f1 = metrics.bert_score(written["caption"].tolist(), rows["caption"].tolist(), scorer=scorer)
+    return {"val/tag_recall": float(written["tag_recall"].mean()), "val/bertscore_f1": float(f1.mean())}
+
+
+def open_table(source: str, *, taxonomy: Taxonomy) -> pd.DataFrame:
+    """Captions of ``write_captions``, or of anyone else.
+
+    Args:
+        source: Folder of shards; or a CSV with ``aspect_list``, which is mapped to tags, and ``caption`` or
+            ``prediction`` (rows that no tag is found for are left out).
+        taxonomy: Maps the aspects.
+
+    Returns:
+        Columns ``id``, ``sample_id``, ``tags`` and ``caption`` at least.
+
+    Raises:
+        ValueError: If the CSV lacks a column, or no row has a tag.
+    """
+    if not source.endswith(".csv"):
+        return shards.read(source)
+    frame = pd.read_csv(source).rename(columns={"prediction": "caption"})
+    if not {"aspect_list", "caption"} <= set(frame):
+        raise ValueError(f"expected columns aspect_list and caption or prediction in {source}, got {list(frame)}")
+    aspects = [
+        corpus.parse_aspects(text, where=f"row {row} of {source}") for row, text in enumerate(frame["aspect_list"])
+    ]
+    tags = [sorted({tag for aspect in row for tag in taxonomy.match(aspect)}) for row in aspects]
+    ids = [str(number) for number in range(len(frame))]
+    frame = pd.DataFrame({"id": ids, "sample_id": ids, "tags": tags, "caption": frame["caption"]})
+    found = frame[frame["tags"].map(len) > 0].reset_index(drop=True)
+    if found.empty:
+        raise ValueError(f"expected rows with a tag of the taxonomy in {source}, got none in {len(frame)}")
+    return found
+
+
+def judge(captions: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:
+    """What each caption says of its tags, by the taxonomy's matcher.
+
+    Returns:
+        ``tag_recall`` (0 to 1, best 1), and 0 or 1 each: ``all_tags`` (it says every tag), ``hallucinating`` (it names
+        a tag that nobody asked for) and ``inventing`` (one of genre or instrument).
+    """
+    found = [
+        check(text, tags, taxonomy=taxonomy) for text, tags in zip(captions["caption"], captions["tags"], strict=True)
+    ]
+    heard = {"genre", "instrument"}
+    return pd.DataFrame(
+        {
+            "tag_recall": [row.tag_recall for row in found],
+            "all_tags": [float(not row.missed) for row in found],
+            "hallucinating": [float(bool(row.hallucinated)) for row in found],
+            "inventing": [float(any(taxonomy.category(tag) in heard for tag in row.hallucinated)) for row in found],
+        }
+    )
+
+
+def summary(captions: pd.DataFrame, *, taxonomy: Taxonomy, seed: int) -> dict[str, float]:
+    """Means over captions, with 95 % bootstrap intervals for what ``judge`` gives.
+
+    Returns:
+        ``captions/<column of judge>``, each with ``_low`` and ``_high``, and ``captions/words``, ``/attempts``,
+        ``/count``.
+    """
+    found: dict[str, float] = {"captions/count": len(captions)}
+    found |= means(judge(captions, taxonomy=taxonomy), seed=seed)
+    return found | {f"captions/{name}": float(captions[name].mean()) for name in ("words", "attempts")}
+
+
+def means(scores: pd.DataFrame, *, seed: int) -> dict[str, float]:
+    """``captions/<column>`` with its ``_low`` and ``_high``: means of per-caption scores, NaN left out."""
+    found: dict[str, float] = {}
+    for name in scores:
+        interval = bootstrap_mean(scores[name].dropna(), seed=seed)
+        found |= {f"captions/{name}": interval.mean}
+        found |= {f"captions/{name}_low": interval.low, f"captions/{name}_high": interval.high}
+    return found
+
+
+def paired(scores: pd.DataFrame, baseline: pd.DataFrame, *, seed: int) -> dict[str, float]:
+    """Differences between two evaluations over the tag sets that both hold, with intervals and p-values.
+
+    Args:
+        scores: Columns ``sample_id``, ``reference_id`` and one per score.
+        baseline: The same of other captions.
+        seed: Of resamples and permutations.
+
+    Returns:
+        ``paired/<score>`` (mean of ours minus theirs), ``_low``, ``_high``, ``_p`` (sign-flip test), and ``paired/n``.
+
+    Raises:
+        ValueError: If they share fewer than two rows of the same tag set and reference.
+    """
+    shared = scores.merge(baseline, on=["sample_id", "reference_id"], suffixes=("", " theirs"))
+    if len(shared) < 2:
+        raise ValueError(
+            f"expected a baseline of the same samples and references, got {len(shared)} of {len(scores)} rows in common"
+        )
+    found: dict[str, float] = {"paired/n": len(shared)}
+    for name in scores.columns.drop(["id", "sample_id", "reference_id"]):
+        if f"{name} theirs" not in shared:
+            continue
+        pairs = shared[[name, f"{name} theirs"]].dropna()
+        ours, theirs = pairs[name], pairs[f"{name} theirs"]
+        difference = paired_difference(ours, theirs, seed=seed)
+        found |= {f"paired/{name}": difference.mean, f"paired/{name}_p": paired_p_value(ours, theirs, seed=seed)}
+        found |= {f"paired/{name}_low": difference.low, f"paired/{name}_high": difference.high}
+    return found

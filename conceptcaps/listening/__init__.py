@@ -1,0 +1,1 @@
+"""Listening: embeddings, taggers, distances between sets of clips, verification of concepts."""

@@ -1,0 +1,1 @@
+"""Probing: classifiers, activations, concept sets and TCAV."""

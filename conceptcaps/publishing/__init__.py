@@ -1,0 +1,1 @@
+"""Publishing: the dataset, its card and the report."""

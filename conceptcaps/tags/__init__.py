@@ -1,0 +1,1 @@
+"""Tags: the taxonomy and its matcher, corpora, splits, the tag VAE and sampling from it."""

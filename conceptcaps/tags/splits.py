@@ -1,0 +1,188 @@
+"""Splits that no tag set and no near-duplicate caption straddles, with the same share of every tag, and their proof."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from sklearn.feature_extraction.text import CountVectorizer
+
+from conceptcaps.tags.taxonomy import Taxonomy
+
+SPLITS = ("train", "validation", "test")
+SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+NEAR_DUPLICATE = 0.5
+
+_BLOCK = 512
+
+
+def near_duplicates(captions: Sequence[str], *, threshold: float = NEAR_DUPLICATE) -> npt.NDArray[np.int64]:
+    """Pairs of captions that are nearly the same, by the Jaccard index of their sets of three-word runs.
+
+    Args:
+        captions: n texts; case and punctuation do not count.
+        threshold: Least Jaccard index of a near-duplicate, in (0, 1]; 1 asks for the same runs.
+
+    Returns:
+        Array ``(pairs, 2)`` of row numbers, the smaller first. Captions of fewer than three words match only their
+        like.
+
+    >>> near_duplicates(["A slow waltz for harp.", "a slow waltz for harp", "A fast polka."]).tolist()
+    [[0, 1]]
+    """
+    if len(captions) < 2:
+        return np.empty((0, 2), dtype=np.int64)
+    vectoriser = CountVectorizer(ngram_range=(3, 3), binary=True, token_pattern=r"(?u)\b\w+\b", dtype=np.int32)
+    padded = [f"startmark {caption} endmark" for caption in captions]
+    runs = vectoriser.fit_transform(padded).tocsr()
+    sizes = np.asarray(runs.sum(axis=1)).ravel()
+    found = []
+    for start in range(0, len(captions), _BLOCK):
+        shared = (runs[start : start + _BLOCK] @ runs.T).tocoo()
+        rows, columns = shared.row + start, shared.col
+        close = shared.data >= threshold * (sizes[rows] + sizes[columns] - shared.data)
+        close &= rows < columns
+        found.append(np.stack([rows[close], columns[close]], axis=1))
+    return np.concatenate(found).astype(np.int64)
+
+
+def group_rows(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Group number of each row: rows with the same tag set or near-duplicate captions share one, transitively."""
+    same_tags = pd.factorize(pd.Series([tuple(tags) for tags in frame["tags"]], dtype=object))[0]
+    first = pd.Series(np.arange(len(frame))).groupby(same_tags).transform("first").to_numpy()
+    pairs = np.concatenate([np.stack([first, np.arange(len(frame))], axis=1), near_duplicates(list(frame["caption"]))])
+    graph = sparse.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(frame), len(frame)))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def stratify(
+    labels: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64], *, shares: Sequence[float], seed: int
+) -> npt.NDArray[np.int64]:
+    """Divide groups of rows so that each part gets its share of the rows of every label.
+
+    Iterative stratification over groups: the label with the fewest rows left goes first, and each of its groups, the
+    largest first, to the part that still wants most rows of the label, then most rows at all; a draw breaks ties.
+
+    Args:
+        labels: ``(n, labels)``.
+        groups: Group number of each row, ``(n,)``.
+        shares: Share of each part, summing to 1.
+        seed: Seed of the draws.
+
+    Returns:
+        Part of each row, ``(n,)``.
+
+    References:
+        Sechidis, Tsoumakas, Vlahavas: On the stratification of multi-label data. ECML PKDD 2011.
+    """
+    numbers, members = np.unique(groups, return_inverse=True)
+    rows = np.bincount(members).astype(np.float64)
+    per_group = np.zeros((len(numbers), labels.shape[1]))
+    np.add.at(per_group, members, labels)
+    share = np.asarray(shares, dtype=np.float64)
+    wanted, wanted_rows = share[:, None] * per_group.sum(axis=0), share * rows.sum()
+    left = (per_group > 0).sum(axis=0).astype(np.float64)
+    part = np.full(len(numbers), -1)
+    generator = np.random.default_rng(seed)
+    draws = generator.random((len(numbers), len(share)))
+    order = generator.permutation(len(numbers))
+    while (part < 0).any():
+        open_labels = np.flatnonzero(left > 0)
+        waiting = order[part[order] < 0]
+        if len(open_labels):
+            label = open_labels[np.argmin(left[open_labels])]
+            chosen = waiting[per_group[waiting, label] > 0]
+        else:
+            label, chosen = None, waiting
+        for group in chosen[np.argsort(-rows[chosen], kind="stable")]:
+            first = wanted_rows if label is None else wanted[:, label]
+            target = np.lexsort((draws[group], wanted_rows, first))[-1]
+            part[group] = target
+            wanted[target] -= per_group[group]
+            wanted_rows[target] -= rows[group]
+            left -= per_group[group] > 0
+    return part[members].astype(np.int64)
+
+
+def split_rows(frame: pd.DataFrame, *, taxonomy: Taxonomy, split: str, seed: int) -> dict[str, pd.DataFrame]:
+    """Divide distilled rows into ``train``, ``validation`` and ``test`` (80, 10 and 10 %).
+
+    Args:
+        frame: Rows of ``corpus.distil``.
+        taxonomy: Columns of the stratification.
+        split: ``grouped``, or ``official``: the rows that carry MusicCaps' evaluation flag are the test set, rows of
+            their groups without it are left out, and the others are divided 8 to 1.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: If ``split`` is another word, or a part would be empty.
+    """
+    if split not in ("grouped", "official"):
+        raise ValueError(f"expected split grouped or official, got {split!r}")
+    groups = group_rows(frame)
+    labels = taxonomy.encode(list(frame["tags"]))
+    if split == "grouped":
+        part = stratify(labels, groups, shares=list(SHARES.values()), seed=seed)
+    else:
+        flagged = frame["is_eval"].to_numpy(dtype=bool)
+        part = np.where(flagged, SPLITS.index("test"), -1)
+        free = ~np.isin(groups, groups[flagged])
+        shares = [SHARES["train"] / (1 - SHARES["test"]), SHARES["validation"] / (1 - SHARES["test"])]
+        if free.any():
+            part[free] = stratify(labels[free], groups[free], shares=shares, seed=seed)
+    parts = {name: frame[part == number].reset_index(drop=True) for number, name in enumerate(SPLITS)}
+    empty = [name for name, rows in parts.items() if rows.empty]
+    if empty:
+        raise ValueError(f"expected rows enough for every split, got none for {empty[0]} of {len(frame)} rows")
+    return parts
+
+
+def certificate(
+    folder: Path, parts: Mapping[str, pd.DataFrame], *, taxonomy: Taxonomy, facts: Mapping[str, object]
+) -> dict[str, object]:
+    """Proof of a split: hashes of its files, overlaps of its parts (all 0 when sound) and counts of every tag.
+
+    Args:
+        folder: Holds ``<split>.parquet`` of every part.
+        parts: Rows by split.
+        taxonomy: Tags to count.
+        facts: What else to state: seed, corpus, counts of the distillation.
+
+    Raises:
+        ValueError: If an id, a tag set or a near-duplicate caption stands in two parts.
+    """
+    whole = pd.concat(parts.values(), ignore_index=True)
+    where = np.repeat(list(parts), [len(rows) for rows in parts.values()])
+    close = near_duplicates(list(whole["caption"]))
+    overlaps: dict[str, dict[str, int]] = {}
+    for one, other in combinations(parts, 2):
+        shared = {
+            "ids": set(parts[one]["id"]) & set(parts[other]["id"]),
+            "tag_sets": set(map(tuple, parts[one]["tags"])) & set(map(tuple, parts[other]["tags"])),
+            "captions": set(parts[one]["caption"]) & set(parts[other]["caption"]),
+        }
+        overlaps[f"{one}/{other}"] = {name: len(values) for name, values in shared.items()}
+        across = (np.isin(where[close], [one, other]).all(axis=1)) & (where[close[:, 0]] != where[close[:, 1]])
+        overlaps[f"{one}/{other}"]["near_duplicates"] = int(across.sum())
+    if any(number for counts in overlaps.values() for number in counts.values()):
+        raise ValueError(f"expected splits that share nothing, got overlaps {overlaps}")
+    counted = {name: taxonomy.encode(list(rows["tags"])).sum(axis=0) for name, rows in parts.items()}
+    return {
+        **facts,
+        "rows": {name: len(rows) for name, rows in parts.items()},
+        "sha256": {name: hashlib.sha256((folder / f"{name}.parquet").read_bytes()).hexdigest() for name in parts},
+        "overlaps": overlaps,
+        "tags": {tag: {name: int(counted[name][at]) for name in parts} for at, tag in enumerate(taxonomy.tags)},
+    }
+
+
+def write_certificate(folder: Path, facts: Mapping[str, object]) -> None:
+    """Write ``split_certificate.json`` beside the parts that it speaks of."""
+    text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
+    (folder / "split_certificate.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,165 @@
+"""Training the tag VAE: epochs until the validation bound stops rising, and checkpoints to resume from."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from conceptcaps import hashing
+from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.tags.vae import BetaVAE, Rows, bounds
+from conceptcaps.tags.vae_epoch import AdamW, train_epoch
+from conceptcaps.threads import one_thread
+
+OnEpoch = Callable[[int, dict[str, float]], bool | None]
+_CHECKPOINT = "checkpoint.safetensors"
+_MOMENTS = ("mean", "square", "steps")
+
+
+def fit(
+    *,
+    train: Rows,
+    validation: Rows,
+    taxonomy: Taxonomy,
+    latent_dim: int,
+    hidden_dim: int,
+    dropout: float,
+    beta: float,
+    learning_rate: float,
+    batch_size: int,
+    epochs: int,
+    patience: int,
+    seed: int,
+    batch_norm: bool = False,
+    warmup: int = 0,
+    folder: Path | None = None,
+    on_epoch: OnEpoch = lambda epoch, metrics: None,
+) -> BetaVAE:
+    """Train until the importance-weighted bound of the validation rows stops rising; keep the best epoch's weights.
+
+    The encoder sees half of the rows with a random part of their tags left out, while the decoder must give them
+    whole: the posterior of a partial set is one of sets that contain it. The draws of an epoch depend on ``seed`` and
+    its number alone, so that a resumed training ends where an uninterrupted one does.
+
+    Args:
+        train: Rows to learn from ``(n, tags)``.
+        validation: Rows that decide when to stop.
+        taxonomy: Its tags are the columns.
+        latent_dim: Size of the latent space.
+        hidden_dim: Size of the hidden layer of encoder and decoder.
+        dropout: On hidden layers, 0 to 1.
+        beta: Weight of the KL term.
+        learning_rate: Of AdamW.
+        batch_size: Rows in a step; the last, smaller batch is shared out among the others.
+        epochs: Most epochs.
+        patience: Epochs without a better bound after which training stops.
+        seed: Of the weights and all draws.
+        batch_norm: Normalise hidden layers over the batch.
+        warmup: Epochs over which beta rises from near 0 to its value.
+        folder: Checkpoints ``best/`` and ``last/``, written after every epoch and resumed from; None keeps none.
+        on_epoch: Called with the epoch (from 0) and ``train/loss``, ``train/kl``, ``val/elbo`` and ``val/iwae`` (nats,
+            means over rows); training ends where it returns True.
+
+    Returns:
+        The network in evaluation mode; it remembers the training rows.
+
+    Raises:
+        ValueError: If there are fewer than two rows to learn from or none to validate on, a dial is out of range, no
+            epoch gave a finite bound, or the checkpoints are of another training.
+    """
+    if len(train) < 2 or not len(validation) or train.shape[1:] != (len(taxonomy.tags),):
+        raise ValueError(
+            f"expected rows (n, {len(taxonomy.tags)}) to learn from and to validate on, "
+            f"got {train.shape} and {validation.shape}"
+        )
+    if beta < 0 or learning_rate <= 0 or min(batch_size, epochs, patience) < 1:
+        raise ValueError(
+            "expected beta of at least 0, learning_rate above 0, batch_size, epochs and patience of at least 1, "
+            f"got {beta}, {learning_rate}, {batch_size}, {epochs} and {patience}"
+        )
+    rows = torch.from_numpy(train.astype(np.float32))
+    with torch.random.fork_rng(devices=[]), one_thread():
+        torch.manual_seed(seed)
+        model = BetaVAE(
+            taxonomy=taxonomy, latent_dim=latent_dim, hidden_dim=hidden_dim, dropout=dropout, batch_norm=batch_norm
+        )
+        frequency = (rows.sum(0) + 0.5) / (len(rows) + 1)
+        output = model.decoder[-1]
+        assert isinstance(output, nn.Linear)
+        output.bias.data.copy_(frequency.logit())
+        optimiser = AdamW.of(model)
+        settings = {**model.config, "beta": beta, "learning_rate": learning_rate, "batch_size": batch_size}
+        settings |= {"seed": seed, "warmup": warmup, "rows": hashing.digest(np.packbits(train).tolist())}
+        start, best, best_bound, waited = _resume(folder, model, optimiser, settings=hashing.digest(settings))
+        for epoch in tqdm(range(start, epochs), desc="train vae", unit="epoch", initial=start, total=epochs):
+            if waited >= patience:
+                break
+            weight = beta * min(1.0, (epoch + 1) / (warmup + 1))
+            generator = np.random.default_rng(hashing.row_seed(f"epoch {epoch}", seed))
+            metrics = train_epoch(
+                model,
+                optimiser,
+                rows,
+                beta=weight,
+                learning_rate=learning_rate,
+                batch_size=batch_size,
+                generator=generator,
+            )
+            found = bounds(model, validation, seed=seed)
+            metrics |= {f"val/{name}": float(values.mean()) for name, values in found.items()}
+            waited += 1
+            if metrics["val/iwae"] > best_bound:
+                best_bound, waited = metrics["val/iwae"], 0
+                best = {name: value.clone() for name, value in model.state_dict().items()}
+            state = {"epoch": epoch, "best_bound": best_bound, "waited": waited, "settings": hashing.digest(settings)}
+            _checkpoint(folder, model, optimiser, state=state)
+            if on_epoch(epoch, metrics):
+                break
+    if not best:
+        raise ValueError(f"expected a finite validation bound; a smaller learning_rate than {learning_rate}?")
+    model.load_state_dict(best)
+    model.remember(rows)
+    return model
+
+
+def _checkpoint(folder: Path | None, model: BetaVAE, optimiser: AdamW, *, state: Mapping[str, object]) -> None:
+    if folder is None:
+        return
+    tensors = {f"model.{name}": value.clone() for name, value in model.state_dict().items()}
+    tensors |= {f"optimiser.{name}": getattr(optimiser, name) for name in _MOMENTS}
+    for name in ("best", "last") if state["waited"] == 0 else ("last",):  # best first: last says what is done
+        path = folder / name / _CHECKPOINT
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, path.with_suffix(".tmp"), metadata={"state": json.dumps(state)})
+        os.replace(path.with_suffix(".tmp"), path)
+
+
+def _resume(
+    folder: Path | None, model: BetaVAE, optimiser: AdamW, *, settings: str
+) -> tuple[int, dict[str, Tensor], float, int]:
+    """First epoch to train, the best weights, their bound, and the epochs waited since."""
+    if folder is None or not (folder / "last" / _CHECKPOINT).exists():
+        return 0, {}, -float("inf"), 0
+    path = folder / "last" / _CHECKPOINT
+    with safe_open(path, framework="pt") as file:
+        state = json.loads(file.metadata()["state"])
+    if state["settings"] != settings:
+        raise ValueError(f"expected checkpoints of the same rows and parameters in {folder}, got others: remove them")
+    tensors = load_file(path)
+    model.load_state_dict(_part(tensors, "model."))
+    for name, value in _part(tensors, "optimiser.").items():
+        getattr(optimiser, name).copy_(value)
+    best = folder / "best" / _CHECKPOINT
+    weights = _part(load_file(best), "model.") if best.exists() else {}
+    return state["epoch"] + 1, weights, state["best_bound"], state["waited"]
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,206 @@
+"""The stage that makes clips, end to end: what it logs, what it refuses, and that a kill changes nothing."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from conceptcaps import assets, shards, tracking
+from conceptcaps.tags.taxonomy import tag_set_id
+from entrypoints import generate_audio
+
+ROOT = Path(__file__).resolve().parents[2]
+TAGS = [
+    ["jazz", "piano", "calm"],
+    ["rock", "electric guitar", "fast tempo"],
+    ["techno", "four-on-the-floor", "dark"],
+    ["classical", "strings", "slow tempo"],
+    ["folk", "acoustic guitar", "female vocals"],
+    ["ambient", "synth pad", "no percussion"],
+    ["latin music", "trumpet", "happy"],
+    ["celtic", "flute", "waltz time"],
+]
+COLUMNS = ["id", "tags", "caption", "audio", "seed", "unrealised", "added", "sample_rate", "duration"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def soundfont() -> Path:
+    return assets.fetch("soundfont")
+
+
+def write_captions(folder: Path, tag_sets: list[list[str]]) -> Path:
+    captions = [f"A clip with {', '.join(tags)}." for tags in tag_sets]
+    ids = [tag_set_id(tags, seed=0, caption=caption) for tags, caption in zip(tag_sets, captions, strict=True)]
+    rows = pd.DataFrame({"id": ids, "tags": tag_sets, "caption": captions})
+    schema = pa.schema([("id", pa.string()), ("tags", pa.list_(pa.string())), ("caption", pa.string())])
+    shards.map_shards(
+        lambda part: part, rows, out=str(folder), schema=schema, shard_size=4, settings={}, description="captions"
+    )
+    return folder
+
+
+def flags(captions: Path, out: Path, **changes: object) -> list[str]:
+    values = {
+        "captions": captions, "taxonomy": "builtin", "backend": "soundfont", "model": "none", "guidance": 3.0,
+        "temperature": 1.0, "top_k": 250, "duration": 2.0, "batch_size": 4, "shard_size": 3, "executor": "local",
+        "out": out, "seed": 0,
+    }  # fmt: skip
+    return [f"--{name}={value}" for name, value in {**values, **changes}.items()]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_every_caption_gets_a_clip_and_the_run_shows_them(store):
+    captions = write_captions(store / "captions", TAGS)
+    generate_audio.main(flags(captions, store / "audio"))
+    made = shards.read(str(store / "audio"))
+    assert list(made.columns) == COLUMNS and len(made) == 8 and made["id"].is_unique
+    assert made["tags"].tolist() == TAGS
+    for row in made.to_dict("records"):
+        sound, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), always_2d=True)
+        assert row["audio"]["path"] == f"{row['id']}.flac" and rate == row["sample_rate"]
+        assert len(sound) == 2 * rate and row["duration"] == 2.0
+        assert set(row["unrealised"]) <= set(row["tags"]) and not set(row["added"]) & set(row["tags"])
+    assert made["unrealised"].tolist()[4] == ["female vocals"]
+
+    run = mlflow.search_runs(search_all_experiments=True, output_format="list")[0]
+    assert run.info.run_name == "generate_audio" and run.info.status == "FINISHED"
+    assert run.data.metrics["audio/clips"] == 8
+    assert run.data.metrics["audio/hours"] == pytest.approx(8 * 2 / 3600)
+    assert run.data.metrics["audio/unrealised"] == sum(map(len, made["unrealised"])) / sum(map(len, TAGS))
+    assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["captions"]
+    logged = {file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
+    assert logged == {"audio", "examples", "figures"}
+    local = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/audio")
+    pd.testing.assert_frame_equal(shards.read(local), made)
+    examples = Path(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/examples"))
+    assert {path.stem for path in examples.glob("*.flac")} == set(made["id"][:4])
+
+
+def test_clips_do_not_depend_on_shards_or_on_the_clips_beside_them(store):
+    captions = write_captions(store / "captions", TAGS)
+    few = write_captions(store / "few", TAGS[5:2:-1])
+    generate_audio.main(flags(captions, store / "audio"))
+    generate_audio.main(flags(few, store / "others", shard_size=1))
+    whole = shards.read(str(store / "audio")).set_index("id")
+    part = shards.read(str(store / "others")).set_index("id")
+    assert len(part) == 3
+    pd.testing.assert_frame_equal(part, whole.loc[part.index])
+
+
+def test_another_seed_makes_other_clips(store):
+    captions = write_captions(store / "captions", TAGS[:2])
+    generate_audio.main(flags(captions, store / "a"))
+    generate_audio.main(flags(captions, store / "b", seed=1))
+    first, second = (shards.read(str(store / name))["audio"] for name in "ab")
+    assert all(one["bytes"] != other["bytes"] for one, other in zip(first, second, strict=True))
+
+
+def test_a_finished_folder_is_not_made_again_and_a_truncated_shard_is_noticed(store):
+    captions = write_captions(store / "captions", TAGS)
+    generate_audio.main(flags(captions, store / "audio"))
+    before = {path.name: path.stat().st_mtime_ns for path in (store / "audio").glob("part-*")}
+    generate_audio.main(flags(captions, store / "audio"))
+    assert {path.name: path.stat().st_mtime_ns for path in (store / "audio").glob("part-*")} == before
+
+    shard = store / "audio" / "part-00001.parquet"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="truncated or changed"):
+        shards.read(str(store / "audio"))
+    generate_audio.main(flags(captions, store / "audio"))
+    assert shard.read_bytes() == whole
+
+
+def test_other_parameters_do_not_mix_with_what_is_in_the_folder(store):
+    captions = write_captions(store / "captions", TAGS[:3])
+    generate_audio.main(flags(captions, store / "audio"))
+    with pytest.raises(ValueError, match="name another folder"):
+        generate_audio.main(flags(captions, store / "audio", duration=3.0))
+
+
+def test_missing_or_unfinished_captions_are_refused(store):
+    with pytest.raises(ValueError, match="expected a local path"):
+        generate_audio.main(flags(store / "nowhere", store / "audio"))
+    captions = write_captions(store / "captions", TAGS[:3])
+    (captions / "manifest.json").unlink()
+    with pytest.raises(ValueError, match=r"manifest\.json"):
+        generate_audio.main(flags(captions, store / "audio"))
+    assert not (store / "audio").exists()
+    assert {run.info.status for run in mlflow.search_runs(output_format="list")} == {"FAILED"}
+
+
+def test_no_captions_are_refused(store):
+    captions = write_captions(store / "captions", TAGS[:1])
+    empty = pa.schema([("id", pa.string()), ("tags", pa.list_(pa.string())), ("caption", pa.string())]).empty_table()
+    data = io.BytesIO()
+    pq.write_table(empty, data)
+    (captions / "part-00000.parquet").write_bytes(data.getvalue())
+    manifest = json.loads((captions / "manifest.json").read_text())
+    manifest["shards"][0] |= {"rows": 0, "sha256": hashlib.sha256(data.getvalue()).hexdigest()}
+    (captions / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="at least one row"):
+        generate_audio.main(flags(captions, store / "audio"))
+
+
+@pytest.mark.parametrize("change", [{"backend": "kazoo"}, {"executor": "moon"}])
+def test_unknown_choices_are_refused(store, change):
+    with pytest.raises(SystemExit):
+        generate_audio.main(flags(store / "captions", store / "audio", **change))
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_bytes(store):
+    captions = write_captions(store / "captions", TAGS)
+    changes = {"shard_size": 1, "duration": 8.0}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "entrypoints.generate_audio", *flags(captions, store / "killed", **changes)]
+    run = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not (store / "killed" / "part-00001.parquet").exists() and run.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    left = {path.name for path in (store / "killed").glob("part-*.parquet")}
+    assert "part-00001.parquet" in left and not (store / "killed" / "manifest.json").exists()
+
+    generate_audio.main(flags(captions, store / "killed", **changes))
+    generate_audio.main(flags(captions, store / "at_once", **changes))
+    ours, theirs = hashes(store / "killed"), hashes(store / "at_once")
+    assert {name: ours[name] for name in theirs} == theirs
+
+
+def test_a_full_disk_fails_the_run_in_one_line_and_it_goes_on_to_the_same_bytes(store, monkeypatch, capsys):
+    captions = write_captions(store / "captions", TAGS)
+    disk = shards.fsspec.implementations.local.LocalFileSystem
+    whole_open = disk._open
+
+    def open_full(self, path, mode="rb", **kwargs):
+        return whole_open(self, "/dev/full" if path.endswith("part-00001.parquet.tmp") else path, mode, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "_open", open_full)
+        with pytest.raises(SystemExit):
+            tracking.execute(lambda: generate_audio.main(flags(captions, store / "audio")))
+    assert capsys.readouterr().err.splitlines()[-1] == "error: [Errno 28] No space left on device"
+    assert {run.info.status for run in mlflow.search_runs(output_format="list")} == {"FAILED"}
+    assert set(hashes(store / "audio")) == {"plan.json", "part-00000.parquet"}
+
+    generate_audio.main(flags(captions, store / "audio"))
+    generate_audio.main(flags(captions, store / "at_once"))
+    assert hashes(store / "audio") == hashes(store / "at_once")

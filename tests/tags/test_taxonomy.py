@@ -1,0 +1,115 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+
+TAXONOMY = Taxonomy.load()
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "data" / "conceptcaps_taxonomy.json"
+
+
+def test_there_are_200_tags_in_four_categories_each_defined():
+    assert len(TAXONOMY.tags) == len(set(TAXONOMY.tags)) == 200
+    counts = Counter(TAXONOMY.category(tag) for tag in TAXONOMY.tags)
+    assert set(counts) == {"genre", "mood", "instrument", "tempo"}
+    assert all(TAXONOMY.definition(tag) for tag in TAXONOMY.tags)
+
+
+@pytest.mark.parametrize("tag", TAXONOMY.tags)
+def test_each_tag_is_found_by_its_name_and_by_no_other_tag_s(tag):
+    assert TAXONOMY.match(tag) == [tag]
+    for form in TAXONOMY.surface_forms(tag):
+        assert tag in TAXONOMY.closure(TAXONOMY.match(form)), form
+
+
+@pytest.mark.parametrize(
+    ("aspect", "tags"),
+    [
+        ("sustained strings melody", ["strings"]),
+        ("no drums", ["no percussion"]),
+        ("no guitar", []),
+        ("drum and bass", ["drum and bass"]),
+        ("Electric Guitars", ["electric guitar"]),
+        ("paino", ["piano"]),
+        ("low quality", []),
+        ("alternative rock", ["alternative rock"]),
+        ("slow jazz", ["jazz", "slow tempo"]),
+        ("soft rock", ["soft rock"]),
+    ],
+)
+def test_aspects_map_by_alias_head_noun_and_negation(aspect, tags):
+    assert TAXONOMY.match(aspect) == tags
+
+
+def test_an_audit_of_100_random_mappings_finds_97_right():
+    """A hundred covered aspect occurrences of MusicCaps (``default_rng(2026)``), each judged by hand."""
+    audit = pd.read_csv(Path(__file__).parents[1] / "data" / "matching_audit.csv", keep_default_na=False)
+    assert len(audit) == 100 and set(audit["right"]) == {"yes", "no"}
+    assert [", ".join(TAXONOMY.match(aspect)) for aspect in audit["aspect"]] == audit["tags"].tolist()
+    assert (audit["right"] == "yes").sum() >= 97
+
+
+def test_parents_are_implied():
+    assert TAXONOMY.parent("alternative rock") == "rock"
+    assert TAXONOMY.closure(["alternative rock"]) == {"alternative rock", "rock"}
+
+
+def test_contradictions_are_named():
+    assert TAXONOMY.contradictions(["slow tempo", "fast tempo", "piano"]) == [("slow tempo", "fast tempo")]
+    assert TAXONOMY.contradictions(["no percussion", "snare drum"]) == [("no percussion", "snare drum")]
+    assert TAXONOMY.contradictions(["piano", "jazz"]) == []
+
+
+def test_encoding_is_undone_by_decoding():
+    sets = [["jazz", "piano"], [], list(TAXONOMY.tags)]
+    matrix = TAXONOMY.encode(sets)
+    assert matrix.shape == (3, 200) and matrix.sum() == 202
+    assert TAXONOMY.decode(matrix) == [sorted(tags) for tags in sets]
+    with pytest.raises(ValueError, match="200 tags, got 'polka metal'"):
+        TAXONOMY.encode([["polka metal"]])
+    with pytest.raises(ValueError, match=r"expected a matrix \(n, 200\)"):
+        TAXONOMY.decode(np.zeros((1, 3)))
+
+
+def test_a_saved_taxonomy_is_the_same(tmp_path):
+    TAXONOMY.save(tmp_path / "taxonomy.yaml")
+    again = Taxonomy.load(tmp_path / "taxonomy.yaml")
+    assert again.tags == TAXONOMY.tags and again.exclusions == TAXONOMY.exclusions
+    assert again.match("sustained strings melody") == ["strings"]
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="needs ../shared/data/conceptcaps_taxonomy.json")
+def test_the_reference_s_taxonomy_is_accepted():
+    reference = Taxonomy.load(REFERENCE)
+    assert len(reference.tags) == 200 and set(map(reference.category, reference.tags)) == set(reference.categories)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "tags: [{name: polka, category: dance}]",
+            "expected a category of genre, mood, instrument, tempo, got 'dance'",
+        ),
+        ("tags: [{name: a, category: mood}, {name: a, category: mood}]", "expected each tag once, got 'a' again"),
+        ("tags: [{name: a, category: mood, parent: b}]", "as parent or negated by 'a', got 'b'"),
+        (
+            "tags: [{name: a, category: mood, parent: b}, {name: b, category: mood, parent: a}]",
+            "expected parents that lead to a tag without one, got a -> b -> a",
+        ),
+        ("tags: []", "expected at least one tag"),
+        ("just text", "expected a taxonomy"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path, text, message):
+    (tmp_path / "taxonomy.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Taxonomy.load(tmp_path / "taxonomy.yaml")
+
+
+def test_ids_depend_on_the_set_not_its_order():
+    assert tag_set_id(["a", "b"]) == tag_set_id(["b", "a", "a"])
+    assert len({tag_set_id(["a"]), tag_set_id(["a"], seed=0), tag_set_id(["a"], seed=0, caption="x")}) == 3

@@ -1,0 +1,100 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conceptcaps import project
+
+MLPROJECT = """
+name: toy
+entry_points:
+  train:
+    parameters:
+      data: string
+      beta: {type: float, default: 0.5}
+    command: "python -m entrypoints.train --data {data} --beta {beta}"
+"""
+
+
+def git(checkout: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", "-C", str(checkout), *identity, *arguments], check=True, capture_output=True)
+
+
+def commit(checkout: Path) -> None:
+    git(checkout, "add", "--all")
+    git(checkout, "commit", "-m", "state")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    for file in ["conceptcaps/vae.py", "entrypoints/train.py", "entrypoints/other.py", "requirements.txt", "data.csv"]:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("1\n")
+    (tmp_path / "MLproject").write_text(MLPROJECT)
+    git(tmp_path, "init")
+    commit(tmp_path)
+    return tmp_path
+
+
+def key(checkout: Path, **parameters: object) -> str | None:
+    return project.step_key("train", {"data": "runs:/1/tag_sets", **parameters}, project=checkout)
+
+
+def test_defaults_are_merged_in(checkout):
+    assert key(checkout) == key(checkout, beta=0.5)
+    assert key(checkout) != key(checkout, beta=0.25)
+    assert key(checkout) != key(checkout, data="runs:/2/tag_sets")
+
+
+@pytest.mark.parametrize("file", ["conceptcaps/vae.py", "entrypoints/train.py", "requirements.txt"])
+def test_code_and_lock_file_change_the_key(checkout, file):
+    before = key(checkout)
+    (checkout / file).write_text("2\n")
+    assert key(checkout) is None, "a dirty tree is never reused"
+    commit(checkout)
+    assert key(checkout) not in {before, None}
+
+
+def test_other_stages_and_documents_do_not(checkout):
+    before = key(checkout)
+    (checkout / "entrypoints/other.py").write_text("2\n")
+    (checkout / "README.md").write_text("2\n")
+    assert key(checkout) == before
+    commit(checkout)
+    assert key(checkout) == before
+
+
+def test_a_new_default_changes_the_key(checkout):
+    before = key(checkout)
+    (checkout / "MLproject").write_text(MLPROJECT.replace("0.5", "0.25"))
+    commit(checkout)
+    assert key(checkout) != before
+    assert key(checkout, beta=0.5) == before
+
+
+def test_contents_of_local_files_count(checkout):
+    before = key(checkout, data="data.csv")
+    (checkout / "data.csv").write_text("2\n")
+    assert key(checkout, data="data.csv") != before
+
+
+def test_without_a_git_checkout_nothing_is_reused(checkout):
+    subprocess.run(["rm", "-rf", str(checkout / ".git")], check=True)
+    assert key(checkout) is None
+
+
+def test_unknown_entry_point_is_refused(checkout):
+    with pytest.raises(ValueError, match="expected an entry point among train, got 'traim'"):
+        project.entry_point("traim", project=checkout)
+
+
+def test_default_folder_depends_on_every_parameter():
+    first = project.default_folder("generate_audio", {"seed": 0})
+    assert first == project.default_folder("generate_audio", {"seed": 0})
+    assert first != project.default_folder("generate_audio", {"seed": 1})
+    assert first.startswith("outputs/generate_audio/")
+
+
+def test_long_text_is_no_path(checkout):
+    assert key(checkout, beta="x" * 5000) != key(checkout, beta="y" * 5000)

@@ -1,0 +1,102 @@
+"""A toy project of two stages, run for real as nested MLflow projects: nesting, reuse, cascade, failure."""
+
+import subprocess
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from conceptcaps import project, tracking
+
+ROOT = Path(__file__).resolve().parents[2]
+MLPROJECT = """
+name: toy
+entry_points:
+  double:
+    parameters:
+      x: {type: float, default: 1}
+    command: "python -m entrypoints.double --x {x}"
+  add:
+    parameters:
+      before: string
+      y: {type: float, default: 1e-3}
+    command: "python -m entrypoints.add --before {before} --y {y}"
+"""
+STAGE = """
+import argparse
+from conceptcaps import tracking
+parser = argparse.ArgumentParser()
+for name in NAMES:
+    parser.add_argument("--" + name, required=True)
+def main():
+    args = parser.parse_args()
+    with tracking.run(STAGE, vars(args)):
+        if getattr(args, "x", "") == "-1":
+            raise ValueError("expected x of at least 0, got -1")
+        tracking.log_metrics({"val/answer": 1.0})
+tracking.execute(main)
+"""
+
+
+@pytest.fixture
+def checkout(store, monkeypatch):
+    root = store / "project"
+    (root / "entrypoints").mkdir(parents=True)
+    (root / "conceptcaps").mkdir()
+    (root / "entrypoints" / "__init__.py").touch()
+    (root / "conceptcaps" / "code.txt").write_text("1")
+    (root / "requirements.txt").write_text("")
+    (root / "MLproject").write_text(MLPROJECT)
+    for stage, names in {"double": ["x"], "add": ["before", "y"]}.items():
+        code = STAGE.replace("NAMES", repr(names)).replace("STAGE", repr(stage))
+        (root / "entrypoints" / f"{stage}.py").write_text(code)
+    (root / ".gitignore").write_text("__pycache__\n")
+    for command in [["init"], ["add", "--all"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-m", "1"]]:
+        subprocess.run(["git", "-C", str(root), *command], check=True, capture_output=True)
+    monkeypatch.setattr(project, "PROJECT", root)
+    monkeypatch.setattr(project.step_key, "__kwdefaults__", {"project": root})
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return root
+
+
+def pipeline(**changes: object) -> list[str]:
+    with tracking.run("main", {}):
+        first = tracking.submit("double", {key: value for key, value in changes.items() if key == "x"})
+        second = {"before": f"runs:/{first}/out", **{key: value for key, value in changes.items() if key == "y"}}
+        return [first, tracking.submit("add", second)]
+
+
+@pytest.mark.slow
+def test_steps_are_nested_reused_and_cascade(checkout, capfd):
+    with tracking.run("main", {}) as parent:
+        first = tracking.submit("double", {})
+    assert tracking.children(parent) == [("double", first, "FINISHED")]
+    assert tracking.params(first) == {"x": "1"}
+
+    before = pipeline()
+    assert before[0] == first, "an equal step of another pipeline is reused"
+    capfd.readouterr()
+    assert pipeline(x=1, y="1e-3") == before, "defaults named are defaults merged in"
+    assert "double: reused run" in capfd.readouterr().err
+
+    below = pipeline(y=2)
+    assert below[0] == before[0] and below[1] != before[1], "a changed step runs again, the one above does not"
+    above = pipeline(x=3)
+    assert above[0] != before[0] and above[1] != before[1], "a change cascades"
+    assert tracking.tags(tracking.latest("main")).get(f"reused.double.{first[:8]}") is None
+
+    (checkout / "conceptcaps" / "code.txt").write_text("2")
+    dirty = pipeline()
+    assert not set(dirty) & set(before), "a dirty tree reuses nothing"
+    assert "step_key" not in tracking.tags(dirty[0])
+
+
+@pytest.mark.slow
+def test_a_failed_stage_fails_the_pipeline_and_is_not_reused(checkout, capfd):
+    with pytest.raises(RuntimeError, match="stage double failed: expected x of at least 0, got -1"):
+        pipeline(x=-1)
+    statuses = {run.info.run_name: run.info.status for run in mlflow.search_runs(output_format="list")}
+    assert statuses == {"main": "FAILED", "double": "FAILED"}
+    assert "error: expected x of at least 0, got -1" in capfd.readouterr().err
+    failed = next(run for run in mlflow.search_runs(output_format="list") if run.info.run_name == "double")
+    assert "step_key" not in failed.data.tags
