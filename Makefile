@@ -16,7 +16,7 @@ export UV_COMPILE_BYTECODE ?= 1
 # MLflow's client tries seven times, for minutes, to reach a server that is down.
 export MLFLOW_HTTP_REQUEST_MAX_RETRIES ?= 2
 
-.PHONY: demo ui test check format lint types doctest fast bench vllm lock clean
+.PHONY: demo ui test check format lint types doctest fast bench vllm lock mlproject clean
 
 demo: $(LAUNCHER)/.done
 	MLFLOW_LOGGING_LEVEL=WARNING $(LAUNCHER)/bin/mlflow run . --env-manager uv
@@ -46,6 +46,9 @@ doctest: $(VENV)/.done
 
 bench: $(VENV)/.done
 	for file in benchmarks/[a-z]*.py; do $(RUN) benchmarks.$$(basename $$file .py) || exit 1; done
+
+mlproject: $(VENV)/.done
+	$(RUN) tools.mlproject
 
 # An environment of its own for write_captions with engine=vllm: vLLM brings the torch that it was built for.
 vllm: $(LAUNCHER)/.done

@@ -1,22 +1,23 @@
 """Print what a taxonomy covers of a corpus and what it leaves, most frequent first, and log both tables."""
 
 import argparse
+from collections.abc import Sequence
 
 from conceptcaps import tracking
 from conceptcaps.tags import corpus
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", required=True, help="demo, a MusicCaps CSV, or a Hub id with @revision")
-    parser.add_argument("--taxonomy", required=True, help="builtin, or a taxonomy file")
-    parser.add_argument("--top", type=int, required=True, help="aspects of each table that are printed")
-    return parser.parse_args(argv)
+    parser.add_argument("--corpus", default="demo", help="demo, a MusicCaps CSV, or a Hub id with @revision")
+    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a taxonomy file")
+    parser.add_argument("--top", type=int, default=40, help="aspects of each table that are printed")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("audit_taxonomy", vars(args)):
         taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
         rows = corpus.load_corpus(args.corpus)

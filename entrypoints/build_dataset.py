@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,19 +12,19 @@ from conceptcaps.publishing import dataset, report
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
     parser.add_argument("--captions", required=True, help="folder or runs:/<id>/captions of write_captions")
     parser.add_argument("--audio", required=True, help="folder or runs:/<id>/audio of generate_audio")
     parser.add_argument("--verification", required=True, help="folder or runs:/<id>/verification of verify_concepts")
-    parser.add_argument("--push_to", required=True, help="Hub id of a dataset to upload to (needs HF_TOKEN), or none")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the split")
-    return parser.parse_args(argv)
+    parser.add_argument("--push_to", default="none", help="Hub id of a dataset to upload to (needs HF_TOKEN), or none")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("build_dataset", vars(args)), tempfile.TemporaryDirectory() as scratch:
         taxonomy = Taxonomy.load(tracking.fetch(args.tag_sets) / "taxonomy.yaml")
         captions = shards.read(str(tracking.fetch(args.captions)))

@@ -1,6 +1,7 @@
 """Draw tag sets from each of the five priors of a registered VAE and set their fidelity figures side by side."""
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,19 +10,21 @@ from conceptcaps import figures, tracking
 from conceptcaps.tags import fidelity, sampling
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--vae", required=True, help="models:/conceptcaps-vae@<alias>, or a folder")
+    parser.add_argument(
+        "--vae", default="models:/conceptcaps-vae@champion", help="models:/conceptcaps-vae@<alias>, or a folder"
+    )
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
-    parser.add_argument("--count", type=int, required=True, help="distinct tag sets to draw from each prior")
-    parser.add_argument("--temperature", type=float, required=True, help="divides the decoder's logits")
-    parser.add_argument("--min_categories", type=int, required=True, help="categories that a set touches")
-    parser.add_argument("--seed", type=int, required=True, help="seed of every draw")
-    return parser.parse_args(argv)
+    parser.add_argument("--count", type=int, default=20000, help="distinct tag sets to draw from each prior")
+    parser.add_argument("--temperature", type=float, default=1.0, help="divides the decoder's logits")
+    parser.add_argument("--min_categories", type=int, default=3, help="categories that a set touches")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("compare_priors", vars(args)):
         model = sampling.load(tracking.fetch(args.vae))
         folder = tracking.fetch(args.tag_sets)

@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from conceptcaps import figures, tracking
@@ -9,18 +10,22 @@ from conceptcaps.tags import corpus, splits
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", required=True, help="demo, a MusicCaps CSV, or a Hub id with @revision")
-    parser.add_argument("--taxonomy", required=True, help="builtin, or a taxonomy file (YAML, or the reference's JSON)")
-    parser.add_argument("--min_categories", type=int, required=True, help="categories that a row's tags must touch")
-    parser.add_argument("--split", choices=["grouped", "official"], required=True, help="how the test rows are chosen")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the split")
-    return parser.parse_args(argv)
+    parser.add_argument("--corpus", default="demo", help="demo, a MusicCaps CSV, or a Hub id with @revision")
+    parser.add_argument(
+        "--taxonomy", default="builtin", help="builtin, or a taxonomy file (YAML, or the reference's JSON)"
+    )
+    parser.add_argument("--min_categories", type=int, default=3, help="categories that a row's tags must touch")
+    parser.add_argument(
+        "--split", choices=["grouped", "official"], default="grouped", help="how the test rows are chosen"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("distill_tags", vars(args)), tempfile.TemporaryDirectory() as folder:
         taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
         rows = corpus.load_corpus(args.corpus)

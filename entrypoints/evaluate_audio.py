@@ -1,6 +1,7 @@
 """Measure clips: distance to reference audio (FAD, FAD-inf, KAD) or between halves, CLAP score, loudness."""
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,20 +15,20 @@ from conceptcaps.listening import clap, distances, embeddings
 FEWEST = 400  # clips; twice the dimensions of musicnn's embedding
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--audio", required=True, help="folder or runs:/<id>/audio of generate_audio")
-    parser.add_argument("--reference", required=True, help="audio to compare with, or self: halves with each other")
+    parser.add_argument("--reference", default="self", help="audio to compare with, or self: halves with each other")
+    parser.add_argument("--clap_checkpoint", default="none", help="LAION-CLAP checkpoint: file or runs:/ URI, or none")
     parser.add_argument(
-        "--clap_checkpoint", required=True, help="file, folder or runs:/ URI of a LAION-CLAP checkpoint, or none"
+        "--embedding", default="musicnn_mtt,musicnn_msd", help="musicnn_mtt and musicnn_msd, or one, joined by commas"
     )
-    parser.add_argument("--embedding", required=True, help="musicnn_mtt and musicnn_msd, or one, joined by commas")
-    parser.add_argument("--seed", type=int, required=True, help="seed of subsets, halves and intervals")
-    return parser.parse_args(argv)
+    parser.add_argument("--seed", type=int, default=0, help="seed of subsets, halves and intervals")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     cache = assets.default_cache() / "embeddings"
 
     def load(uri, name):

@@ -1,6 +1,7 @@
 """Compare written captions with real ones of the test split that have the most similar tags."""
 
 import argparse
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -11,21 +12,21 @@ from conceptcaps.tags.taxonomy import Taxonomy
 MAUVE_SEEDS = 3
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captions", required=True, help="folder or runs:/<id>/captions, or a CSV of other captions")
     parser.add_argument("--references", required=True, help="folder or runs:/<id>/tag_sets; its test split is read")
-    parser.add_argument("--baseline", required=True, help="runs:/<id>/per_item.parquet to compare with, or none")
-    parser.add_argument("--feature_model", required=True, help="minilm, a folder of a sentence encoder, or a Hub id")
-    parser.add_argument("--feature_layer", type=int, required=True, help="hidden layer that BERTScore compares")
-    parser.add_argument("--perplexity_model", required=True, help="causal LM that wrote none of the captions, or none")
-    parser.add_argument("--judge_model", required=True, help="chat model that compares with the references, or none")
-    parser.add_argument("--seed", type=int, required=True, help="seed of intervals and of MAUVE's clusterings")
-    return parser.parse_args(argv)
+    parser.add_argument("--baseline", default="none", help="runs:/<id>/per_item.parquet to compare with, or none")
+    parser.add_argument("--feature_model", default="minilm", help="minilm, a folder of a sentence encoder, or a Hub id")
+    parser.add_argument("--feature_layer", type=int, default=5, help="hidden layer that BERTScore compares")
+    parser.add_argument("--perplexity_model", default="none", help="causal LM that wrote none of the captions, or none")
+    parser.add_argument("--judge_model", default="none", help="chat model that compares with the references, or none")
+    parser.add_argument("--seed", type=int, default=0, help="seed of intervals and of MAUVE's clusterings")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("evaluate_captions", vars(args)):
         folder = tracking.fetch(args.references)
         taxonomy = Taxonomy.load(folder / "taxonomy.yaml")

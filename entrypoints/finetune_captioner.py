@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,29 +12,27 @@ from conceptcaps.captions import captioner, finetuning, language_model, table
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
-    parser.add_argument("--base_model", required=True, help="smollm2, a folder, or a Hub id with @revision")
-    parser.add_argument("--rank", type=int, required=True, help="rank of the LoRA update")
-    parser.add_argument("--alpha", type=float, required=True, help="LoRA scale; the update is weighted by alpha / rank")
-    parser.add_argument("--dropout", type=float, required=True, help="dropout on the adapter's input, 0 to 1")
-    parser.add_argument("--adapter", choices=finetuning.ADAPTERS, required=True, help="kind of low-rank update")
-    parser.add_argument("--target_modules", required=True, help="adapted layers by name, a,b,c, or all-linear")
-    parser.add_argument(
-        "--quantization", choices=language_model.QUANTIZATIONS, required=True, help="of the base weights"
-    )
-    parser.add_argument("--epochs", type=float, required=True, help="passes over the training rows")
-    parser.add_argument("--learning_rate", type=float, required=True, help="peak learning rate of AdamW")
-    parser.add_argument("--batch_size", type=int, required=True, help="examples in a step")
-    parser.add_argument("--max_examples", type=int, required=True, help="captions to learn from; 0 takes all")
-    parser.add_argument("--max_tokens", type=int, required=True, help="longest prompt and caption (tokens)")
-    parser.add_argument("--seed", type=int, required=True, help="seed of rows, adapter, order and dropout")
-    return parser.parse_args(argv)
+    parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
+    parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA update")
+    parser.add_argument("--alpha", type=float, default=32.0, help="LoRA scale; the update is weighted by alpha / rank")
+    parser.add_argument("--dropout", type=float, default=0.0, help="dropout on the adapter's input, 0 to 1")
+    parser.add_argument("--adapter", choices=finetuning.ADAPTERS, default="lora", help="kind of low-rank update")
+    parser.add_argument("--target_modules", default="all-linear", help="adapted layers by name, a,b,c, or all-linear")
+    parser.add_argument("--quantization", choices=language_model.QUANTIZATIONS, default="none", help="of the base")
+    parser.add_argument("--epochs", type=float, default=1.0, help="passes over the training rows")
+    parser.add_argument("--learning_rate", type=float, default=0.002, help="peak learning rate of AdamW")
+    parser.add_argument("--batch_size", type=int, default=4, help="examples in a step")
+    parser.add_argument("--max_examples", type=int, default=160, help="captions to learn from; 0 takes all")
+    parser.add_argument("--max_tokens", type=int, default=192, help="longest prompt and caption (tokens)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of rows, adapter, order and dropout")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     if not finetuning.first_process():  # of accelerate launch: the first keeps the records, the others only train
         train(args, *read(args), *language_model.load(args.base_model, quantization=args.quantization))
         return
@@ -56,8 +55,7 @@ def main(argv=None):
         curves = {name: tracking.history(run_id, name) for name in ("train/loss", "val/loss")}
         tracking.log_figure(figures.curves(curves, title="captioner", xlabel="step", ylabel="loss (nats)"), "loss")
         example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
-        name = "conceptcaps-captioner"
-        tracking.register(name, weights, module="conceptcaps.captions.captioner", example=example, metrics=found)
+        tracking.register("conceptcaps-captioner", weights, module=captioner.__name__, example=example, metrics=found)
 
 
 def read(args):

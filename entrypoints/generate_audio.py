@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,26 +15,28 @@ from conceptcaps.tags.taxonomy import Taxonomy
 EXAMPLES = 4
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captions", required=True, help="folder or runs:/<id>/captions of write_captions")
-    parser.add_argument("--taxonomy", required=True, help="builtin, or a taxonomy file; the soundfont backend reads it")
-    parser.add_argument("--backend", choices=table.BACKENDS, required=True, help="what makes the sound")
-    parser.add_argument("--model", required=True, help="musicgen: a folder or a Hub id with @revision; otherwise none")
-    parser.add_argument("--guidance", type=float, required=True, help="musicgen: weight of the caption, above 1")
-    parser.add_argument("--temperature", type=float, required=True, help="musicgen: divides the logits")
-    parser.add_argument("--top_k", type=int, required=True, help="musicgen: most likely codes that are kept")
-    parser.add_argument("--duration", type=float, required=True, help="length of a clip (s)")
-    parser.add_argument("--batch_size", type=int, required=True, help="clips that musicgen makes at once")
-    parser.add_argument("--shard_size", type=int, required=True, help="clips in a shard")
-    parser.add_argument("--executor", choices=["local"], required=True, help="where shards are made")
-    parser.add_argument("--out", required=True, help="folder or URL of the shards that survives a crash, or auto")
-    parser.add_argument("--seed", type=int, required=True, help="seed of every draw")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--taxonomy", default="builtin", help="builtin, or a taxonomy file; the soundfont backend reads it"
+    )
+    parser.add_argument("--backend", choices=table.BACKENDS, default="soundfont", help="what makes the sound")
+    parser.add_argument("--model", default="none", help="musicgen: a folder or a Hub id with @revision; otherwise none")
+    parser.add_argument("--guidance", type=float, default=3.0, help="musicgen: weight of the caption, above 1")
+    parser.add_argument("--temperature", type=float, default=1.0, help="musicgen: divides the logits")
+    parser.add_argument("--top_k", type=int, default=250, help="musicgen: most likely codes that are kept")
+    parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
+    parser.add_argument("--batch_size", type=int, default=8, help="clips that musicgen makes at once")
+    parser.add_argument("--shard_size", type=int, default=64, help="clips in a shard")
+    parser.add_argument("--executor", choices=["local"], default="local", help="where shards are made")
+    parser.add_argument("--out", default="auto", help="folder or URL of the shards that survives a crash, or auto")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("generate_audio", vars(args)), tempfile.TemporaryDirectory() as scratch:
         rows = shards.read(str(tracking.fetch(args.captions)), columns=["id", "tags", "caption"])
         tracking.log_dataset(rows, name="captions", source=args.captions, context="generation")

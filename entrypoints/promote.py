@@ -1,23 +1,24 @@
 """Make a version the champion if it is better, beyond doubt, than the present one on the same validation rows."""
 
 import argparse
+from collections.abc import Sequence
 
 import pandas as pd
 
 from conceptcaps import promotion, tracking
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="models:/<name>/<version> or models:/<name>@candidate")
     parser.add_argument("--metric", required=True, help="column of both runs' per_item.parquet; must begin with val/")
-    parser.add_argument("--margin", type=float, required=True, help="gain that is asked for, in the metric's unit")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the bootstrap")
-    return parser.parse_args(argv)
+    parser.add_argument("--margin", type=float, default=0.0, help="gain that is asked for, in the metric's unit")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("promote", vars(args)):
         promotion.require_validation(args.metric)
         name, version, training_run = tracking.model_version(args.model)

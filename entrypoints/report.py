@@ -3,6 +3,7 @@
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,14 +14,14 @@ from conceptcaps.publishing import report
 CLIPS = 8
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", required=True, help="run id of main, or a JSON object of stage names and run ids")
-    return parser.parse_args(argv)
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("report", vars(args)), tempfile.TemporaryDirectory() as folder:
         named = args.runs.startswith("{")
         runs = json.loads(args.runs if named else tracking.fetch(f"runs:/{args.runs}/runs.json").read_text())

@@ -1,6 +1,7 @@
 """Test which concepts a classifier's answers depend on, layer by layer, against random sets of clips."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from conceptcaps import tracking
@@ -8,27 +9,29 @@ from conceptcaps.probing import classifier, clips, concepts, networks, tcav
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--classifier", required=True, help="models:/conceptcaps-classifier/…, musicnn_mtt or musicnn_msd"
+        "--classifier",
+        default="models:/conceptcaps-classifier@champion",
+        help="models:/conceptcaps-classifier/…, musicnn_mtt or musicnn_msd",
     )
     parser.add_argument("--audio", required=True, help="audio of generate_audio, whose tags are the concepts")
     parser.add_argument(
-        "--taxonomy", required=True, help="builtin, or a taxonomy file: runs:/<id>/tag_sets/taxonomy.yaml"
+        "--taxonomy", default="builtin", help="builtin, or a taxonomy file: runs:/<id>/tag_sets/taxonomy.yaml"
     )
     parser.add_argument(
-        "--concepts", required=True, help="tags, comma-separated, or auto: the 8 most frequent, no genre"
+        "--concepts", default="auto", help="tags, comma-separated, or auto: the 8 most frequent, no genre"
     )
-    parser.add_argument("--targets", required=True, help="classes, comma-separated, or auto: the 6 with most clips")
-    parser.add_argument("--layers", required=True, help="layers, comma-separated, or auto: three hidden ones")
-    parser.add_argument("--random_sets", type=int, required=True, help="runs of each concept, and of its null")
-    parser.add_argument("--seed", type=int, required=True, help="seed of random sets and folds")
-    return parser.parse_args(argv)
+    parser.add_argument("--targets", default="auto", help="classes, comma-separated, or auto: the 6 with most clips")
+    parser.add_argument("--layers", default="auto", help="layers, comma-separated, or auto: three hidden ones")
+    parser.add_argument("--random_sets", type=int, default=20, help="runs of each concept, and of its null")
+    parser.add_argument("--seed", type=int, default=0, help="seed of random sets and folds")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("run_tcav", vars(args)):
         taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
         if args.classifier in networks.MUSICNN:

@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +13,25 @@ from conceptcaps.tags import fidelity, sampling
 from conceptcaps.tags.taxonomy import tag_set_id
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--vae", required=True, help="models:/conceptcaps-vae@<alias>, or a folder")
+    parser.add_argument(
+        "--vae", default="models:/conceptcaps-vae@champion", help="models:/conceptcaps-vae@<alias>, or a folder"
+    )
     parser.add_argument(
         "--tag_sets", required=True, help="folder or runs:/<id>/tag_sets; what samples are held against"
     )
-    parser.add_argument("--count", type=int, required=True, help="distinct tag sets to draw")
-    parser.add_argument("--prior", choices=sampling.PRIORS, required=True, help="where latents come from")
-    parser.add_argument("--temperature", type=float, required=True, help="divides the decoder's logits")
-    parser.add_argument("--condition", required=True, help="tags that each set contains, by commas, or none")
-    parser.add_argument("--min_categories", type=int, required=True, help="categories that a set touches")
-    parser.add_argument("--seed", type=int, required=True, help="seed of every draw")
-    return parser.parse_args(argv)
+    parser.add_argument("--count", type=int, default=1000, help="distinct tag sets to draw")
+    parser.add_argument("--prior", choices=sampling.PRIORS, default="aggregate", help="where latents come from")
+    parser.add_argument("--temperature", type=float, default=1.0, help="divides the decoder's logits")
+    parser.add_argument("--condition", default="none", help="tags that each set contains, by commas, or none")
+    parser.add_argument("--min_categories", type=int, default=3, help="categories that a set touches")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("sample_tags", vars(args)), tempfile.TemporaryDirectory() as scratch:
         model = sampling.load(tracking.fetch(args.vae))
         taxonomy = model.taxonomy

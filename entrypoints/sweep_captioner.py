@@ -1,6 +1,7 @@
 """Search the captioner's LoRA dials with Optuna, every trial a nested run, and register the best."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,26 +11,24 @@ from conceptcaps.captions import captioner, finetuning, language_model, table
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
-    parser.add_argument("--base_model", required=True, help="smollm2, a folder, or a Hub id with @revision")
+    parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
+    parser.add_argument("--quantization", choices=language_model.QUANTIZATIONS, default="none", help="of the base")
+    parser.add_argument("--trials", type=int, default=8, help="trials that the study shall hold in the end")
+    parser.add_argument("--study", default="auto", help="name of the study, or auto: a hash of the parameters")
+    parser.add_argument("--storage", default="sqlite:///outputs/optuna.db", help="database URL, shared by processes")
     parser.add_argument(
-        "--quantization", choices=language_model.QUANTIZATIONS, required=True, help="of the base weights"
+        "--objective", default="val/loss", help="val/loss, or several of it, val/tag_recall, val/bertscore_f1"
     )
-    parser.add_argument("--trials", type=int, required=True, help="trials that the study shall hold in the end")
-    parser.add_argument("--study", required=True, help="name of the study, or auto: a hash of the parameters")
-    parser.add_argument("--storage", required=True, help="database URL that processes share, such as sqlite:///…")
-    parser.add_argument(
-        "--objective", required=True, help="val/loss, or several of it, val/tag_recall, val/bertscore_f1"
-    )
-    parser.add_argument("--max_examples", type=int, required=True, help="captions a trial learns from; 0 takes all")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the sampler and of every training")
-    return parser.parse_args(argv)
+    parser.add_argument("--max_examples", type=int, default=8, help="captions a trial learns from; 0 takes all")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampler and of every training")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("sweep_captioner", vars(args)):
         folder = tracking.fetch(args.tag_sets)
         taxonomy = Taxonomy.load(folder / "taxonomy.yaml")

@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,20 +14,22 @@ from conceptcaps.tags.taxonomy import Taxonomy
 DRAWS = {"count": 2000, "prior": "aggregate", "temperature": 1.0, "condition": [], "min_categories": 1}
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
-    parser.add_argument("--trials", type=int, required=True, help="trials that the study shall hold in the end")
-    parser.add_argument("--study", required=True, help="name of the study, or auto: a hash of the parameters")
-    parser.add_argument("--storage", required=True, help="database URL that processes share, such as sqlite:///…")
-    parser.add_argument("--objective", required=True, help="val/iwae, or several such as val/cooccurrence,val/novelty")
-    parser.add_argument("--epochs", type=int, required=True, help="most passes over the rows of a trial")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the sampler and of every training")
-    return parser.parse_args(argv)
+    parser.add_argument("--trials", type=int, default=20, help="trials that the study shall hold in the end")
+    parser.add_argument("--study", default="auto", help="name of the study, or auto: a hash of the parameters")
+    parser.add_argument("--storage", default="sqlite:///outputs/optuna.db", help="database URL, shared by processes")
+    parser.add_argument(
+        "--objective", default="val/iwae", help="val/iwae, or several such as val/cooccurrence,val/novelty"
+    )
+    parser.add_argument("--epochs", type=int, default=100, help="most passes over the rows of a trial")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampler and of every training")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("sweep_vae", vars(args)), tempfile.TemporaryDirectory() as scratch:
         folder = tracking.fetch(args.tag_sets)
         taxonomy = Taxonomy.load(folder / "taxonomy.yaml")

@@ -3,6 +3,7 @@
 import argparse
 import base64
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,23 +15,21 @@ from conceptcaps.probing import classifier, clips
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--audio", required=True, help="audio of generate_audio, or a folder <genre>/*.wav|au (GTZAN)")
-    parser.add_argument(
-        "--taxonomy", required=True, help="builtin, or a taxonomy file: runs:/<id>/tag_sets/taxonomy.yaml"
-    )
-    parser.add_argument("--min_clips", type=int, required=True, help="training clips that a genre needs")
-    parser.add_argument("--epochs", type=int, required=True, help="most epochs")
-    parser.add_argument("--batch_size", type=int, required=True, help="clips in a step")
-    parser.add_argument("--learning_rate", type=float, required=True, help="learning rate of AdamW")
-    parser.add_argument("--patience", type=int, required=True, help="epochs without a better val/nll before stopping")
-    parser.add_argument("--seed", type=int, required=True, help="seed of split, weights and order")
-    return parser.parse_args(argv)
+    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a file: runs:/<id>/tag_sets/taxonomy.yaml")
+    parser.add_argument("--min_clips", type=int, default=6, help="training clips that a genre needs")
+    parser.add_argument("--epochs", type=int, default=20, help="most epochs")
+    parser.add_argument("--batch_size", type=int, default=16, help="clips in a step")
+    parser.add_argument("--learning_rate", type=float, default=0.001, help="learning rate of AdamW")
+    parser.add_argument("--patience", type=int, default=5, help="epochs without a better val/nll before stopping")
+    parser.add_argument("--seed", type=int, default=0, help="seed of split, weights and order")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("train_classifier", vars(args)), tempfile.TemporaryDirectory() as folder:
         taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
         rows, unreadable = clips.read(tracking.fetch(args.audio))

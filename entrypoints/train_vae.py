@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,24 +13,24 @@ from conceptcaps.tags.splits import SPLITS
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
-    parser.add_argument("--latent_dim", type=int, required=True, help="latent variables")
-    parser.add_argument("--hidden_dim", type=int, required=True, help="units of the hidden layers")
-    parser.add_argument("--dropout", type=float, required=True, help="dropout of the hidden layers, 0 to 1")
-    parser.add_argument("--beta", type=float, required=True, help="weight of the KL term")
-    parser.add_argument("--warmup", type=int, required=True, help="epochs over which beta rises to its value")
-    parser.add_argument("--learning_rate", type=float, required=True, help="learning rate of AdamW")
-    parser.add_argument("--batch_size", type=int, required=True, help="rows in a step")
-    parser.add_argument("--epochs", type=int, required=True, help="most passes over the rows")
-    parser.add_argument("--patience", type=int, required=True, help="epochs without a better bound before it stops")
-    parser.add_argument("--seed", type=int, required=True, help="seed of weights, order, latents and dropout")
-    return parser.parse_args(argv)
+    parser.add_argument("--latent_dim", type=int, default=32, help="latent variables")
+    parser.add_argument("--hidden_dim", type=int, default=128, help="units of the hidden layers")
+    parser.add_argument("--dropout", type=float, default=0.25, help="dropout of the hidden layers, 0 to 1")
+    parser.add_argument("--beta", type=float, default=0.5, help="weight of the KL term")
+    parser.add_argument("--warmup", type=int, default=0, help="epochs over which beta rises to its value")
+    parser.add_argument("--learning_rate", type=float, default=0.001, help="learning rate of AdamW")
+    parser.add_argument("--batch_size", type=int, default=32, help="rows in a step")
+    parser.add_argument("--epochs", type=int, default=400, help="most passes over the rows")
+    parser.add_argument("--patience", type=int, default=20, help="epochs without a better bound before it stops")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, order, latents and dropout")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("train_vae", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
         folder = tracking.fetch(args.tag_sets)
         taxonomy = Taxonomy.load(folder / "taxonomy.yaml")

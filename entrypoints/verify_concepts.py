@@ -1,20 +1,21 @@
 """Check in the audio whether each asked tag is present, absent or uncertain, and how well the detectors do."""
 
 import argparse
+from collections.abc import Sequence
 
 from conceptcaps import assets, shards, tracking
 from conceptcaps.listening import verification
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--audio", required=True, help="folder or runs:/<id>/audio of generate_audio")
-    return parser.parse_args(argv)
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("verify_concepts", vars(args)):
         rows = shards.read(str(tracking.fetch(args.audio)), columns=["id", "tags", "added", "audio", "duration"])
         tracking.log_dataset(rows.drop(columns="audio"), name="audio", source=args.audio, context="evaluation")

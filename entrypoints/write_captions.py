@@ -1,6 +1,7 @@
 """Write a caption for every tag set with a registered captioner, and check what each caption says."""
 
 import argparse
+from collections.abc import Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -10,32 +11,38 @@ from conceptcaps.captions import captioner, table
 from conceptcaps.captions.decoding import Sampling
 
 
-def parse_args(argv=None):
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--captioner", required=True, help="models:/conceptcaps-captioner@<alias>, or a folder")
-    parser.add_argument("--samples", required=True, help="folder or runs:/<id>/samples of sample_tags")
-    parser.add_argument("--variant", choices=captioner.VARIANTS, required=True, help="with adapter, without, or asked")
-    parser.add_argument("--engine", choices=captioner.ENGINES, required=True, help="what decodes; vllm: see make vllm")
-    parser.add_argument("--batch_size", type=int, required=True, help="captions decoded at once")
-    parser.add_argument("--temperature", type=float, required=True, help="divides the logits; 0 decodes greedily")
-    parser.add_argument("--top_k", type=int, required=True, help="most likely tokens that are kept")
-    parser.add_argument("--top_p", type=float, required=True, help="probability that the kept tokens hold, 0 to 1")
-    parser.add_argument("--repetition_penalty", type=float, required=True, help="over 1 discourages repetition")
-    parser.add_argument("--no_repeat_ngram", type=int, required=True, help="tokens in a row that may stand once; 0 any")
     parser.add_argument(
-        "--steering", type=float, required=True, help="bonus of tags not yet said (nats); 0: no steering"
+        "--captioner",
+        default="models:/conceptcaps-captioner@champion",
+        help="models:/conceptcaps-captioner@<alias>, or a folder",
     )
-    parser.add_argument("--max_new_tokens", type=int, required=True, help="longest caption (tokens)")
-    parser.add_argument("--attempts", type=int, required=True, help="most attempts at one caption")
-    parser.add_argument("--shard_size", type=int, required=True, help="captions in a shard")
-    parser.add_argument("--executor", choices=["local"], required=True, help="where shards are made")
-    parser.add_argument("--out", required=True, help="folder or URL of the shards that survives a crash, or auto")
-    parser.add_argument("--seed", type=int, required=True, help="seed of every draw")
-    return parser.parse_args(argv)
+    parser.add_argument("--samples", required=True, help="folder or runs:/<id>/samples of sample_tags")
+    parser.add_argument(
+        "--variant", choices=captioner.VARIANTS, default="tuned", help="with adapter, without, or asked"
+    )
+    parser.add_argument(
+        "--engine", choices=captioner.ENGINES, default="torch", help="what decodes; vllm: see make vllm"
+    )
+    parser.add_argument("--batch_size", type=int, default=64, help="captions decoded at once")
+    parser.add_argument("--temperature", type=float, default=0.5, help="divides the logits; 0 decodes greedily")
+    parser.add_argument("--top_k", type=int, default=50, help="most likely tokens that are kept")
+    parser.add_argument("--top_p", type=float, default=0.97, help="probability that the kept tokens hold, 0 to 1")
+    parser.add_argument("--repetition_penalty", type=float, default=1.1, help="over 1 discourages repetition")
+    parser.add_argument("--no_repeat_ngram", type=int, default=4, help="tokens in a row that may stand once; 0 any")
+    parser.add_argument("--steering", type=float, default=2.0, help="bonus of tags not yet said (nats); 0: no steering")
+    parser.add_argument("--max_new_tokens", type=int, default=110, help="longest caption (tokens)")
+    parser.add_argument("--attempts", type=int, default=3, help="most attempts at one caption")
+    parser.add_argument("--shard_size", type=int, default=64, help="captions in a shard")
+    parser.add_argument("--executor", choices=["local"], default="local", help="where shards are made")
+    parser.add_argument("--out", default="auto", help="folder or URL of the shards that survives a crash, or auto")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
+    return parser
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
     with tracking.run("write_captions", vars(args)):
         version = tracking.resolve(args.captioner)
         rows = pd.read_parquet(tracking.fetch(args.samples) / "samples.parquet")

@@ -1,64 +1,31 @@
-"""MLproject's parameters, the stages' flags and the commands' placeholders are one list, with one default."""
+"""MLproject is what the parsers of the stages say; the environment is the lock file."""
 
-import argparse
 import ast
-import importlib
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tools import mlproject
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
-STAGES = sorted(path.stem for path in (ROOT / "entrypoints").glob("*.py") if path.stem != "__init__")
 
 
-class Parsed(Exception):
-    def __init__(self, parser: argparse.ArgumentParser):
-        self.parser = parser
+def test_the_file_is_what_the_parsers_say():
+    assert (ROOT / "MLproject").read_text() == mlproject.mlproject(), "run make mlproject"
 
 
-@pytest.fixture
-def parser(request, monkeypatch) -> argparse.ArgumentParser:
-    def parse_args(self, argv=None):
-        raise Parsed(self)
-
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
-    with pytest.raises(Parsed) as parsed:
-        importlib.import_module(f"entrypoints.{request.param}").parse_args([])
-    return parsed.value.parser
-
-
-def test_every_stage_has_an_entry_point_and_a_file():
-    assert sorted(PROJECT["entry_points"]) == STAGES
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_command_passes_every_parameter_under_its_own_name(stage):
+@pytest.mark.parametrize("stage", mlproject.STAGES)
+def test_parameters_are_flags_with_help_and_a_default_of_their_type(stage):
     spec = PROJECT["entry_points"][stage]
-    command = spec["command"].split()
-    assert command[:3] == ["python", "-m", f"entrypoints.{stage}"]
-    flags = dict(zip(command[3::2], command[4::2], strict=True))
-    assert flags == {f"--{name}": f"{{{name}}}" for name in spec["parameters"]}
-
-
-@pytest.mark.parametrize(("parser", "stage"), [(stage, stage) for stage in STAGES], indirect=["parser"])
-def test_flags_are_the_parameters_required_and_without_a_second_default(parser, stage):
-    actions = [action for action in parser._actions if action.dest != "help"]
-    assert [action.dest for action in actions] == list(PROJECT["entry_points"][stage]["parameters"])
-    assert all(action.required and action.default is None and action.help for action in actions)
-    assert all(action.option_strings == [f"--{action.dest}"] for action in actions)
-
-
-@pytest.mark.parametrize(("parser", "stage"), [(stage, stage) for stage in STAGES], indirect=["parser"])
-def test_defaults_have_the_flag_s_type(parser, stage):
-    for action in parser._actions:
-        spec = PROJECT["entry_points"][stage]["parameters"].get(action.dest)
-        if isinstance(spec, dict):
-            value = parser._get_value(action, str(spec["default"]))
-            assert action.choices is None or value in action.choices
-            assert spec["type"] == ("float" if action.type in {int, float} else "string")
+    for action in mlproject.parameters(stage):
+        assert action.option_strings == [f"--{action.dest}"] and action.help
+        assert f"--{action.dest} {{{action.dest}}}" in spec["command"]
+        if not action.required:
+            assert action.choices is None or action.default in action.choices
+            assert type(action.default) is (action.type or str)
 
 
 def test_environment_is_the_lock_file():

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from conceptcaps import project, tracking
+from conceptcaps import tracking
 from conceptcaps.captions import captioner
 from conceptcaps.tags import corpus
 from tests import stages, tiny_model
@@ -23,11 +23,10 @@ pytestmark = pytest.mark.slow
 
 
 def arguments(stage: str, **changes: object) -> list[str]:
-    values = {**project.entry_point(stage)[0], **changes}
     return [
         "-m",
         f"entrypoints.{stage}",
-        *(text for name, value in values.items() for text in (f"--{name}", str(value))),
+        *(text for name, value in changes.items() for text in (f"--{name}", str(value))),
     ]
 
 

@@ -1,0 +1,89 @@
+"""What a run records: metrics, tags, files, tables, figures and the data that it used."""
+
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.exceptions import MlflowException
+
+from conceptcaps.tracking.registry import resolve
+from conceptcaps.tracking.runs import one_line
+
+
+def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
+    """Log finite or NaN numbers under ``split/name``, at a step (such as an epoch) if given."""
+    mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, step=step)
+
+
+def attempt(log: Callable[..., None], *args: object) -> None:
+    """Log something that is not worth stopping a training for: where it fails, a warning says why."""
+    try:
+        log(*args)
+    except (MlflowException, OSError) as error:
+        warnings.warn(f"not logged: {one_line(error)}", stacklevel=2)
+
+
+def set_tags(tags: Mapping[str, object]) -> None:
+    """Set tags of the active run."""
+    mlflow.set_tags(dict(tags))
+
+
+def log_folder(folder: Path, name: str) -> None:
+    """Log a folder as artifact ``name/``."""
+    mlflow.log_artifacts(str(folder), name)
+
+
+def log_file(path: Path, folder: str = "") -> None:
+    """Log a file as an artifact, inside ``folder`` if given."""
+    mlflow.log_artifact(str(path), folder or None)
+
+
+def log_figure(figure: Figure, name: str) -> None:
+    """Log a figure as ``figures/<name>.png``."""
+    mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 150})
+
+
+def log_json(value: object, name: str) -> None:
+    """Log a JSON value as artifact ``name``."""
+    mlflow.log_text(json.dumps(value, indent=2, sort_keys=True) + "\n", name)
+
+
+def log_frame(frame: pd.DataFrame, name: str) -> None:
+    """Log a table as Parquet artifact ``name``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, Path(name).name)
+        frame.to_parquet(path, index=False)
+        log_file(path, str(Path(name).parent) if Path(name).parent != Path(".") else "")
+
+
+def log_sweep(
+    trials: pd.DataFrame, *, best: Mapping[str, object], values: Mapping[str, float], figures: Mapping[str, Figure]
+) -> None:
+    """Log a sweep's trials and figures, and its best one's parameters as tags ``best.<name>`` and values as metrics."""
+    log_frame(trials, "trials.parquet")
+    set_tags({f"best.{name}": setting for name, setting in best.items()})
+    states = {f"trials/{str(state).lower()}": float(number) for state, number in trials["state"].value_counts().items()}
+    log_metrics({**values, **states})
+    for name, figure in figures.items():
+        log_figure(figure, name)
+
+
+def log_dataset(frame: pd.DataFrame, *, name: str, source: str, context: str) -> None:
+    """Record which data a run used, so that the UI shows it.
+
+    Args:
+        frame: The rows; their schema, number and digest are recorded, not the rows themselves.
+        name: Name of the dataset, such as ``tag_sets/train``.
+        source: URI that it came from.
+        context: ``training``, ``validation`` or ``evaluation``.
+    """
+    text = frame.map(lambda value: json.dumps(value) if isinstance(value, list) else value)
+    origin = CodeDatasetSource({"mlflow.source.name": resolve(source)})  # MLflow has no source for runs:/ and models:/
+    dataset = mlflow.data.from_pandas(text, source=origin, name=name)
+    mlflow.log_input(dataset, context=context)

@@ -1,0 +1,81 @@
+"""Reading runs: their metrics, parameters, tags, artifacts and children, and where the store is."""
+
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Run
+
+
+def latest(entry_point: str) -> str:
+    """Id of the newest finished run of an entry point, over all experiments.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = search(f"attributes.run_name = '{entry_point}' AND attributes.status = 'FINISHED'")
+    if not found:
+        raise ValueError(f"expected a finished run of {entry_point} in {mlflow.get_tracking_uri()}, got none")
+    return str(found[0].info.run_id)
+
+
+def metrics(run_id: str) -> dict[str, float]:
+    """Last value of every metric of a run."""
+    return dict(client().get_run(run_id).data.metrics)
+
+
+def params(run_id: str) -> dict[str, str]:
+    """Parameters of a run, as text."""
+    return dict(client().get_run(run_id).data.params)
+
+
+def tags(run_id: str) -> dict[str, str]:
+    """Tags of a run."""
+    return dict(client().get_run(run_id).data.tags)
+
+
+def info(run_id: str) -> dict[str, Any]:
+    """Name, status, start (s since 1970) and duration (s; None while it runs) of a run."""
+    found = client().get_run(run_id).info
+    duration = None if found.end_time is None else (found.end_time - found.start_time) / 1000
+    return {"name": found.run_name, "status": found.status, "start": found.start_time / 1000, "duration": duration}
+
+
+def run_of(uri: str) -> str | None:
+    """Run id inside ``runs:/<id>/<artifact>``, or None for any other URI."""
+    return uri.removeprefix("runs:/").split("/")[0] if uri.startswith("runs:/") else None
+
+
+def local_path(uri: str) -> str:
+    """Where ``runs:/<id>/<artifact>`` lies: a local path if the store is local, its own URI otherwise."""
+    run_id, _, artifact = uri.removeprefix("runs:/").partition("/")
+    return f"{str(mlflow.get_run(run_id).info.artifact_uri).removeprefix('file://')}/{artifact}"
+
+
+def ui_command() -> str:
+    """The command that opens the tracking UI on the store in use, or the address of its server."""
+    uri = mlflow.get_tracking_uri()
+    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+
+
+def history(run_id: str, metric: str) -> pd.DataFrame:
+    """Every value of a metric: columns ``step`` and ``value``."""
+    points = client().get_metric_history(run_id, metric)
+    return pd.DataFrame({"step": [point.step for point in points], "value": [point.value for point in points]})
+
+
+def children(run_id: str) -> list[tuple[str, str, str]]:
+    """Name, id and status of the runs nested in a run, oldest first."""
+    found = search(f"tags.mlflow.parentRunId = '{run_id}'")
+    return [(str(child.info.run_name), str(child.info.run_id), str(child.info.status)) for child in reversed(found)]
+
+
+def search(condition: str) -> list[Run]:
+    """Runs of all experiments for which a condition of MLflow's search syntax holds, newest first."""
+    experiments = [experiment.experiment_id for experiment in client().search_experiments()]
+    return list(client().search_runs(experiments, condition, order_by=["attributes.start_time DESC"]))
+
+
+def client() -> mlflow.MlflowClient:
+    """MLflow's client on the store in use."""
+    return mlflow.MlflowClient()

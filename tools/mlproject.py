@@ -1,0 +1,53 @@
+"""Write ``MLproject`` from the stages' parsers: ``make mlproject``."""
+
+import argparse
+import importlib
+import textwrap
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = sorted(path.stem for path in (ROOT / "entrypoints").glob("[a-z]*.py"))
+_HEAD = """\
+# Written from the parsers of entrypoints/ by `make mlproject`; a test holds them equal.
+name: ConceptCaps
+
+python_env: python_env.yaml
+
+entry_points:
+"""
+
+
+def parameters(stage: str) -> list[argparse.Action]:
+    """What a stage's parser takes, in its order."""
+    parser: argparse.ArgumentParser = importlib.import_module(f"entrypoints.{stage}").command_line()
+    return [action for action in parser._actions if action.dest != "help"]
+
+
+def entry_point(stage: str) -> str:
+    """The stage's block of ``MLproject``."""
+    actions = parameters(stage)
+    lines = [f"  {stage}:", "    parameters:"]
+    for action in actions:
+        kind = "float" if action.type in {int, float} else "string"
+        default = "" if action.required else f", default: {_scalar(action.default)}"
+        lines.append(f"      {action.dest}: {{type: {kind}{default}}}")
+    flags = " ".join(f"{action.option_strings[0]} {{{action.dest}}}" for action in actions)
+    lines += ["    command: >-", f"      python -m entrypoints.{stage}"]
+    lines += textwrap.wrap(flags, 110, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False)
+    return "\n".join(lines) + "\n"
+
+
+def _scalar(value: object) -> str:
+    return yaml.safe_dump([value], default_flow_style=True, width=1000).strip()[1:-1]
+
+
+def mlproject() -> str:
+    """The whole file; ``main`` and ``paper`` first."""
+    order = ["main", "paper", *(stage for stage in STAGES if stage not in {"main", "paper"})]
+    return _HEAD + "\n".join(map(entry_point, order))
+
+
+if __name__ == "__main__":
+    (ROOT / "MLproject").write_text(mlproject(), encoding="utf-8")
