@@ -70,7 +70,7 @@ def test_same_bytes_in_any_order_and_in_another_process(sampler):
     sampler.note.cache_clear()
     assert digest(order[::-1]) == here
     script = f"""
-import hashlib; from conceptcaps import assets; from conceptcaps.sampler import Sampler
+import hashlib; from conceptcaps import assets; from conceptcaps.audio.sf2 import Sampler
 s = Sampler.load(assets.fetch("soundfont"), sample_rate={RATE})
 n = [s.note(bank=0, program=p, key=k, velocity=100, duration=0.5, ).tobytes() for p, k in {order}]
 print(hashlib.sha256(b"".join(n)).hexdigest())"""

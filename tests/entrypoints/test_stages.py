@@ -17,7 +17,7 @@ from conceptcaps.tags import corpus
 from conceptcaps.tags.sampling import PRIORS
 from conceptcaps.tags.taxonomy import Taxonomy
 from tests import stages, tiny_model
-from tests.test_server import serving
+from tests.tracking.test_server import serving
 
 COUNT = 120
 

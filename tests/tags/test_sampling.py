@@ -5,7 +5,7 @@ import torch
 
 from conceptcaps.tags import sampling, vae
 from conceptcaps.tags.taxonomy import Taxonomy
-from tests.test_vae import fit
+from tests.tags.test_vae import fit
 
 TAXONOMY = Taxonomy.load()
 
