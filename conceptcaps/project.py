@@ -1,32 +1,100 @@
-"""What a pipeline step is made of: the key under which a finished step may be reused."""
+"""The checkout: its entry points, and keys that stand for what a stage's code reaches."""
 
-import hashlib
+import ast
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
-from conceptcaps.hashing import digest
+from conceptcaps.hashing import digest, file_sha256
 
 PROJECT = Path(__file__).resolve().parents[1]
+LOCK = "requirements.txt"
+_RECORDS = "conceptcaps/tracking/"  # keeps results and makes none
+_MODULE = re.compile(r"conceptcaps(\.\w+)+")
 
 
-def source_hash() -> str:
-    """Sha256 (hex) of the library's own files, so that work begun with other code is not gone on with."""
-    files = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in {".py", ".yaml"})
-    return digest({str(path.relative_to(PROJECT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+def closure(file: Path, *, project: Path = PROJECT) -> tuple[Path, ...]:
+    """Files of the project that a Python file reaches: itself, what it imports, and so on, with their data files.
+
+    A module that is named by a string counts as imported; a data file is one that lies beside a module which names it.
+    Code that was typed in has no file and reaches nothing.
+    """
+    found: set[Path] = set()
+    waiting = [file] if file.is_file() else []
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            if path.suffix == ".py":
+                waiting += _mentions(path, project)
+    return tuple(sorted(found))
+
+
+def _mentions(path: Path, project: Path) -> Iterator[Path]:
+    """Modules of the project and data files that one file names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield from _files(name.name, project)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for name in node.names:
+                yield from _files(f"{node.module}.{name.name}", project)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if _MODULE.fullmatch(node.value):
+                yield from _files(node.value, project)
+            elif re.fullmatch(r"[\w.-]+\.\w+", node.value) and (path.parent / node.value).is_file():
+                yield path.parent / node.value
+
+
+def _files(module: str, project: Path) -> Iterator[Path]:
+    """Files of a dotted name: of its packages, and of the module itself; none for what is not the project's."""
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        place = project.joinpath(*parts[:count])
+        yield from (path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file())
+
+
+def code_hash(file: Path | str, *, project: Path = PROJECT, without: Collection[str] = ()) -> str:
+    """Sha256 (hex) of what a Python file reaches (``closure``) and of the lock file.
+
+    Args:
+        file: The Python file, such as a module's ``__file__``.
+        project: Root of the checkout.
+        without: Folders that are left out, relative to the root.
+    """
+    file = Path(file)
+    files = [path for path in closure(file, project=project) if path.is_relative_to(project)]
+    names = {path.relative_to(project).as_posix(): path for path in files} | {LOCK: project / LOCK}
+    own = {"": file_sha256(file)} if file.is_file() else {}
+    kept = {name: path for name, path in names.items() if not name.startswith(tuple(without)) and path.is_file()}
+    return digest({name: file_sha256(path) for name, path in kept.items()} | own)
+
+
+def work_hash(stage: str, *, project: Path = PROJECT) -> str:
+    """``code_hash`` of a stage without the room that only records: work begun with other code is not gone on with."""
+    return code_hash(project / "entrypoints" / f"{stage}.py", project=project, without=(_RECORDS,))
 
 
 def default_folder(stage: str, parameters: Mapping[str, object]) -> str:
-    """Where a stage keeps its shards when ``out`` is ``auto``: ``outputs/<stage>/<hash of parameters and code>``.
+    """Where a stage keeps its work when ``out`` is ``auto``: ``outputs/<stage>/<hash of parameters and code>``.
 
     Args:
         stage: Name of the entry point.
         parameters: The stage's parameters, aliases resolved to versions.
     """
     text = {name: str(value) for name, value in parameters.items()}
-    return str(Path("outputs", stage, digest([text, source_hash()])[:16]))
+    return str(Path("outputs", stage, digest([text, work_hash(stage)])[:16]))
+
+
+def study_name(stage: str, study: str, parameters: Mapping[str, object]) -> str:
+    """A sweep's study: the name that was given, or for ``auto`` one that its parameters, but not its trials, make."""
+    if study != "auto":
+        return study
+    text = {name: str(value) for name, value in parameters.items() if name not in {"trials", "storage", "study"}}
+    return f"{stage}-{digest([text, work_hash(stage)])[:12]}"
 
 
 def entry_point(name: str, *, project: Path = PROJECT) -> tuple[dict[str, str | None], str]:
@@ -49,8 +117,7 @@ def step_key(name: str, parameters: Mapping[str, object], *, project: Path = PRO
     """Key under which a finished run of an entry point may stand for a new one.
 
     It covers the entry point's name and command, all its parameters as text with MLproject's defaults merged in, the
-    contents of parameters that name local files or folders, and the git tree ids of ``conceptcaps/``, the stage's file
-    and the lock file.
+    contents of parameters that name local files or folders, the files that the stage reaches, and the lock file.
 
     Args:
         name: Entry point.
@@ -58,17 +125,18 @@ def step_key(name: str, parameters: Mapping[str, object], *, project: Path = PRO
         project: Root of the checkout.
 
     Returns:
-        Sha256 (hex), or None where nothing may be reused: the tree is dirty, or is no git checkout.
+        Sha256 (hex), or None where nothing may be reused: one of those files is not committed, or there is no git
+        checkout.
     """
     defaults, command = entry_point(name, project=project)
-    sources = ["conceptcaps", f"entrypoints/{name}.py", "requirements.txt"]
-    dirty = _git(project, "status", "--porcelain", "--", *sources, "MLproject")
-    trees = _git(project, "rev-parse", *[f"HEAD:{source}" for source in sources])
-    if dirty is None or dirty or trees is None:
+    stage = project / "entrypoints" / f"{name}.py"
+    sources = [str(path.relative_to(project)) for path in closure(stage, project=project)]
+    dirty = _git(project, "status", "--porcelain", "--", *sources, LOCK, "MLproject")
+    if dirty is None or dirty:
         return None
     merged = {**defaults, **{key: str(value) for key, value in parameters.items()}}
     contents = {key: _content(project / value) for key, value in merged.items() if value and _is_path(project / value)}
-    return digest([name, command, merged, contents, trees.split()])
+    return digest([name, command, merged, contents, code_hash(stage, project=project)])
 
 
 def _git(project: Path, *arguments: str) -> str | None:
@@ -85,12 +153,4 @@ def _is_path(path: Path) -> bool:
 
 def _content(path: Path) -> str:
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return digest([[str(file.relative_to(path)), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files])
-
-
-def study_name(subject: str, study: str, parameters: Mapping[str, object]) -> str:
-    """A sweep's study: the name that was given, or for ``auto`` one that its parameters, but not its trials, make."""
-    if study != "auto":
-        return study
-    text = {name: str(value) for name, value in parameters.items() if name not in {"trials", "storage", "study"}}
-    return f"{subject}-{digest([text, source_hash()])[:12]}"
+    return digest([[str(file.relative_to(path)), file_sha256(file)] for file in files])

@@ -7,8 +7,10 @@ the same bytes.
 """
 
 import hashlib
+import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -39,7 +41,8 @@ def map_shards(
 
     Args:
         function: Takes the rows of one shard and returns as many rows, in the same order, with the columns of
-            ``schema``. Its result must not depend on which rows share a shard.
+            ``schema``. Its result must not depend on which rows share a shard. The files that its module reaches are
+            part of the fingerprint: other code begins anew.
         rows: The input; its column ``id`` must be unique.
         out: Folder or fsspec URL that outlives a crash.
         schema: Arrow schema of the result, the same for all shards.
@@ -68,7 +71,7 @@ def map_shards(
         "settings": dict(settings),
         "ids": rows["id"].tolist(),
         "shard_size": shard_size,
-        "code": project.source_hash(),
+        "code": project.code_hash(inspect.getfile(_inner(function))),
     }
     fingerprint = hashing.digest(work)
     plan = {"fingerprint": fingerprint, "rows": len(rows), "settings": dict(settings)}
@@ -97,7 +100,7 @@ def map_shards(
                 sink = pa.BufferOutputStream()
                 pq.write_table(table, sink, compression="zstd")
                 _write(fs, path, sink.getvalue().to_pybytes())
-            sha256 = hashlib.sha256(fs.cat_file(path)).hexdigest()
+            sha256 = _sha256(fs, path)
             shards.append({"file": PurePosixPath(path).name, "rows": len(part), "sha256": sha256})
             progress.update(len(part))
     manifest = {**plan, "shards": shards}
@@ -133,21 +136,47 @@ def read(folder: str, *, columns: list[str] | None = None) -> pd.DataFrame:
     Raises:
         ValueError: If the folder is unfinished, or a shard is missing or differs from its hash.
     """
+    return pd.concat(batches(folder, columns=columns), ignore_index=True)
+
+
+def batches(folder: str, *, columns: list[str] | None = None, size: int = 256) -> Iterator[pd.DataFrame]:
+    """The rows of ``read``, some at a time, so that a folder of any length needs the memory of one batch.
+
+    Args:
+        folder: Folder or fsspec URL.
+        columns: Columns to read; all if None. What is not named is not read.
+        size: Most rows in a batch, at least 1.
+
+    Yields:
+        Batches in order; none is empty.
+
+    Raises:
+        ValueError: As ``read``.
+    """
     fs, root = fsspec.core.url_to_fs(folder)
-    tables = []
     for shard in read_manifest(folder)["shards"]:
         path = f"{root}/{shard['file']}"
         if not fs.exists(path):
             raise ValueError(f"expected shard {path} named in {MANIFEST}, got no such file")
-        data = fs.cat_file(path)
-        found = hashlib.sha256(data).hexdigest()
+        found = _sha256(fs, path)
         if found != shard["sha256"]:
             raise ValueError(
-                f"expected shard {path} with sha256 {shard['sha256'][:12]}…, got {len(data)} bytes with {found[:12]}…; "
+                f"expected shard {path} with sha256 {shard['sha256'][:12]}…, got {found[:12]}…; "
                 "it is truncated or changed: delete it with manifest.json and run its stage again"
             )
-        tables.append(pq.read_table(pa.BufferReader(data), columns=columns))
-    return pd.DataFrame(pa.concat_tables(tables).to_pydict())
+        with fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(batch_size=size, columns=columns):
+                yield pd.DataFrame(batch.to_pydict())
+
+
+def _sha256(fs: AbstractFileSystem, path: str) -> str:
+    with fs.open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _inner(function: Callable[..., object]) -> Callable[..., object]:
+    """The function inside of ``functools.partial``."""
+    return _inner(function.func) if isinstance(function, partial) else function
 
 
 def _is_whole(fs: AbstractFileSystem, path: str, *, rows: int, schema: pa.Schema) -> bool:

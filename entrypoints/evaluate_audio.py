@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from conceptcaps import assets, figures, shards, tracking
-from conceptcaps.audio import waveform
+from conceptcaps import cache, figures, shards, tracking
+from conceptcaps.audio.clips import Clips
 from conceptcaps.intervals import bootstrap_mean, paired_difference
 from conceptcaps.listening import clap, distances, embeddings
 
@@ -29,23 +29,24 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
-    cache = assets.default_cache() / "embeddings"
+    kept = cache.embeddings()
 
     def load(uri, name):
-        rows = shards.read(str(tracking.fetch(uri)), columns=["id", "caption", "audio", "duration"])
-        tracking.log_dataset(rows.drop(columns="audio"), name=name, source=uri, context="evaluation")
-        return rows, [clip["bytes"] for clip in rows["audio"]]
+        folder = str(tracking.fetch(uri))
+        rows = shards.read(folder, columns=["id", "caption", "duration"])
+        tracking.log_dataset(rows, name=name, source=uri, context="evaluation")
+        return rows, Clips(folder)
 
     with tracking.run("evaluate_audio", vars(args)):
         rows, clips = load(args.audio, "audio")
         reference = None if args.reference == "self" else load(args.reference, "reference")[1]
         items = pd.DataFrame({"id": rows["id"], "duration": rows["duration"]})
-        items["loudness"] = embeddings.loudness(clips, cache=cache)
+        items["loudness"] = embeddings.loudness(clips, cache=kept)
 
         metrics, lines = {"audio/clips": len(rows), "audio/hours": rows["duration"].sum() / 3600}, {}
         for name in args.embedding.split(","):
             sets = [
-                None if part is None else embeddings.musicnn_means(part, model=name, cache=cache)["penultimate"]
+                None if part is None else embeddings.musicnn_means(part, model=name, cache=kept)["penultimate"]
                 for part in (clips, reference)
             ]
             found, lines[name] = distances.compare(*sets, name=name, seed=args.seed)
@@ -54,8 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             model = clap.load(tracking.fetch(args.clap_checkpoint), device=device)
             tracking.set_tags({"clap_sha256": model.sha256})
-            version = f"clap-{embeddings.version(model.sha256, clap, waveform)}"
-            made = embeddings.compute(clips, function=model.embed_clip, name=version, cache=cache)
+            made = embeddings.compute(clips, function=model.embed_clip, name="clap", cache=kept, weights=model.sha256)
             own, others = distances.clap_scores(
                 np.stack([arrays["clap"] for arrays in made]), model.embed_text(rows["caption"].tolist())
             )

@@ -2,9 +2,8 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from conceptcaps import tracking
+from conceptcaps import cache, tracking
 from conceptcaps.probing import classifier, clips, concepts, networks, tcav
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             chosen = concepts.frequent(sounds, taxonomy=taxonomy, most=8)
         scores, runs = tcav.run(
             probe.network,
-            probe.inputs(list(rows["clip"]), Path("outputs", "embeddings")),
+            probe.inputs(list(rows["clip"]), cache.embeddings()),
             concepts=[concepts.concept(name.strip(), sounds, taxonomy=taxonomy, seed=args.seed) for name in chosen],
             targets=networks.targets(probe, sounds, taxonomy=taxonomy, names=args.targets, most=6, seed=args.seed),
             layers=probe.layers if args.layers == "auto" else [name.strip() for name in args.layers.split(",")],

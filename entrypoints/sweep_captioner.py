@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = finetuning.read_examples(folder, taxonomy=taxonomy, most=args.max_examples, seed=args.seed)
         tracking.log_dataset(rows["train"], name="captions/train", source=args.tag_sets, context="training")
         tracking.log_dataset(rows["validation"], name="captions/validation", source=args.tag_sets, context="validation")
-        name = project.study_name("captioner", args.study, vars(args))
+        name = project.study_name("sweep_captioner", args.study, vars(args))
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective)
         kept = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
 

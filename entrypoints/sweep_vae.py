@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = {name: taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
         for name, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(frames[name], name=f"tag_sets/{name}", source=args.tag_sets, context=context)
-        name = project.study_name("vae", args.study, vars(args))
+        name = project.study_name("sweep_vae", args.study, vars(args))
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective)
         kept = Path(project.default_folder("sweep_vae", {"study": name, "storage": args.storage}))
 

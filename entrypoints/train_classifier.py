@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from conceptcaps import tracking
+from conceptcaps import cache, tracking
 from conceptcaps.listening import embeddings
 from conceptcaps.probing import classifier, clips
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         data = clips.label(rows, taxonomy=taxonomy, min_clips=args.min_clips, seed=args.seed)
         tracking.log_frame(data.rows.drop(columns="clip"), "clips.parquet")
         tracking.log_metrics({**data.counts, "data/unreadable": len(unreadable)})
-        cache = Path("outputs", "embeddings")
+        kept = cache.embeddings()
         made = embeddings.compute(
-            list(data.rows["clip"]), function=classifier.features, name=classifier.FEATURES, cache=cache
+            list(data.rows["clip"]), function=classifier.features, name="log_mel_pairs", cache=kept
         )
         spectra = classifier.stack([array["log_mel"] for array in made])
         labels = torch.tensor([data.classes.index(name) for name in data.rows["class"]])

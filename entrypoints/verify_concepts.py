@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from conceptcaps import assets, shards, tracking
+from conceptcaps import cache, shards, tracking
+from conceptcaps.audio.clips import Clips
 from conceptcaps.listening import verification
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -17,10 +18,10 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("verify_concepts", vars(args)):
-        rows = shards.read(str(tracking.fetch(args.audio)), columns=["id", "tags", "added", "audio", "duration"])
-        tracking.log_dataset(rows.drop(columns="audio"), name="audio", source=args.audio, context="evaluation")
-        clips = [clip["bytes"] for clip in rows["audio"]]
-        scores = verification.hear(clips, cache=assets.default_cache() / "embeddings")
+        folder = str(tracking.fetch(args.audio))
+        rows = shards.read(folder, columns=["id", "tags", "added", "duration"])
+        tracking.log_dataset(rows, name="audio", source=args.audio, context="evaluation")
+        scores = verification.hear(Clips(folder), cache=cache.embeddings())
         frame, table = verification.judge(
             rows["id"].tolist(), rows["tags"].tolist(), rows["added"].tolist(), scores, taxonomy=Taxonomy.load()
         )

@@ -56,6 +56,15 @@ def test_shard_size_does_not_change_the_rows(tmp_path):
     pd.testing.assert_frame_equal(shards.read(str(tmp_path / "a")), shards.read(str(tmp_path / "b")))
 
 
+def test_batches_are_the_rows_in_order_and_only_the_columns(tmp_path):
+    make(tmp_path / "out")
+    batches = list(shards.batches(str(tmp_path / "out"), columns=["square"], size=3))
+    assert [len(batch) for batch in batches] == [3, 1, 3, 1, 2]
+    whole = shards.read(str(tmp_path / "out"), columns=["square"])
+    pd.testing.assert_frame_equal(pd.concat(batches, ignore_index=True), whole)
+    assert list(whole) == ["square"]
+
+
 def test_works_on_any_fsspec_url(tmp_path):
     make("memory://squares")
     make(tmp_path / "out")
@@ -81,19 +90,14 @@ def test_a_failed_map_goes_on_where_it_stopped_with_the_same_bytes(tmp_path):
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
 
 
+def dies_in_the_second(rows: pd.DataFrame) -> pd.DataFrame:
+    if rows["n"].min() == 4:
+        os.kill(os.getpid(), 9)
+    return square(rows)
+
+
 def test_a_killed_process_leaves_whole_shards_and_no_manifest(tmp_path):
-    code = (
-        "import os, sys\n"
-        "from tests.test_shards import make, square\n"
-        "count = 0\n"
-        "def killed(rows):\n"
-        "    global count\n"
-        "    count += 1\n"
-        "    if count == 2:\n"
-        "        os.kill(os.getpid(), 9)\n"
-        "    return square(rows)\n"
-        "make(sys.argv[1], function=killed)\n"
-    )
+    code = "import sys; from tests import test_shards as t; t.make(sys.argv[1], function=t.dies_in_the_second)"
     root = str(Path(__file__).resolve().parents[1])
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], env={**os.environ, "PYTHONPATH": root})
     assert done.returncode == -9

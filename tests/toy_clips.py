@@ -75,3 +75,8 @@ def folder(path: Path, frame: pd.DataFrame) -> Path:
         lambda part: part, frame, out=str(path), schema=SCHEMA, shard_size=32, settings={}, description="toy clips"
     )
     return path
+
+
+def tell_length(clip: bytes) -> dict[str, np.ndarray]:
+    """An embedding that is quick to compute: the number of bytes."""
+    return {"length": np.array([len(clip)], np.float32)}

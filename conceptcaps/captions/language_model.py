@@ -22,6 +22,7 @@ from transformers import (
 from transformers.utils import is_bitsandbytes_available
 
 from conceptcaps import assets
+from conceptcaps.cache import root as cache_root
 
 QUANTIZATIONS = ("none", "nf4")
 
@@ -73,11 +74,7 @@ def unpacked(name: str, *, cache: Path | None = None) -> Path:
     asset = assets.fetch(name, cache=cache)
     if asset.is_dir():
         return asset
-    folder = (
-        (cache or assets.default_cache())
-        / "unpacked"
-        / f"{name}-{next(iter(assets.ASSETS[name].sha256.values()))[:16]}"
-    )
+    folder = (cache or cache_root()) / "unpacked" / f"{name}-{next(iter(assets.ASSETS[name].sha256.values()))[:16]}"
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

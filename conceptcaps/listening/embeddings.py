@@ -1,9 +1,12 @@
 """Embeddings of clips: computed once for each clip's content, one clip at a time on each core."""
 
 import hashlib
+import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,68 +15,68 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from conceptcaps import assets
+from conceptcaps import hashing, project
 from conceptcaps.audio import spectrum, waveform
+from conceptcaps.cache import prune
 from conceptcaps.listening import musicnn
 
 Embedding = Mapping[str, NDArray[np.float32]]
 MUSICNN = {"musicnn_mtt": "MTT", "musicnn_msd": "MSD"}
-_CODE = Path(__file__).read_text()
+_AT_ONCE = 8  # clips in memory for each thread
 
 
 def compute(
-    clips: Sequence[bytes],
+    clips: Iterable[bytes],
     *,
     function: Callable[[bytes], Embedding],
     name: str,
     cache: Path,
+    weights: str = "",
 ) -> list[Embedding]:
     """What ``function`` makes of every clip, kept in ``cache`` by the clip's sha256.
 
-    The arrays are stored as ``<cache>/<name>/<sha256>.safetensors``, so that a stage after this one, a run after this
-    one or a clip that stands in two sets finds them there.
+    The arrays are stored as ``<cache>/<name>-<version>/<sha256>.safetensors``, so that a stage after this one, a run
+    after this one or a clip that stands in two sets finds them there. The version stands for the files that the
+    function's module reaches, the lock file and the weights. Files that were used longest ago are removed when the
+    cache outgrows its limit (``cache.prune``).
 
     Args:
-        clips: Encoded audio files.
+        clips: Encoded audio files; read once, a few at a time.
         function: Takes an encoded clip and gives named arrays. Called from several threads with one torch thread each:
             whole clips in parallel lose less time than the many small products inside of one.
-        name: What the arrays depend on besides the clip: model, weights and version (``version`` makes one).
+        name: What the arrays are.
         cache: Folder that outlives the run.
+        weights: Hash of the weights, where no file of the project names them.
 
     Returns:
         The arrays of each clip, in order.
     """
-    folder = cache / name
+    version = hashing.digest([project.code_hash(inspect.getfile(function)), weights])[:12]
+    folder = cache / f"{name}-{version}"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{hashlib.sha256(clip).hexdigest()}.safetensors" for clip in clips]
 
     def make(path: Path, clip: bytes) -> None:
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        arrays = {key: np.ascontiguousarray(array) for key, array in function(clip).items()}
-        save_file(arrays, temporary)
-        temporary.replace(path)
+        if not path.exists():
+            temporary = path.with_suffix(f".{os.getpid()}.tmp")
+            save_file({key: np.ascontiguousarray(array) for key, array in function(clip).items()}, temporary)
+            temporary.replace(path)
+        path.touch()
 
-    missing = {path: clip for path, clip in zip(paths, clips, strict=True) if not path.exists()}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    made: list[Embedding] = []
+    waiting = iter(tqdm(clips, desc=name, unit="clip"))
     try:
         with ThreadPoolExecutor(threads) as pool:
-            made = pool.map(make, missing.keys(), missing.values())
-            for _ in tqdm(made, total=len(missing), desc=name, unit="clip", disable=not missing):
-                pass
+            while some := list(islice(waiting, _AT_ONCE * threads)):
+                paths = [folder / f"{hashlib.sha256(clip).hexdigest()}.safetensors" for clip in some]
+                once = dict(zip(paths, some, strict=True))
+                deque(pool.map(make, once.keys(), once.values()), maxlen=0)
+                made += map(load_file, paths)
     finally:
         torch.set_num_threads(threads)
-    return [load_file(path) for path in paths]
-
-
-def version(*parts: object) -> str:
-    """Twelve hex digits that stand for weights (their hash) and code (the file of a module): the end of a cache name.
-
-    >>> version("a") == version("a"), version("a") == version("b")
-    (True, False)
-    """
-    texts = [Path(part.__file__).read_text() if hasattr(part, "__file__") else str(part) for part in parts]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+    prune(cache)
+    return made
 
 
 def samples(clip: bytes, *, seconds: float = 0.0) -> NDArray[np.float32]:
@@ -83,7 +86,7 @@ def samples(clip: bytes, *, seconds: float = 0.0) -> NDArray[np.float32]:
     return np.resize(mono, max(len(mono), round(seconds * spectrum.SAMPLE_RATE)))
 
 
-def musicnn_means(clips: Sequence[bytes], *, model: str, cache: Path) -> dict[str, NDArray[np.float32]]:
+def musicnn_means(clips: Iterable[bytes], *, model: str, cache: Path) -> dict[str, NDArray[np.float32]]:
     """What musicnn hears in each clip, as means over its windows of 3 s; a shorter clip is repeated to fill one.
 
     Args:
@@ -100,8 +103,6 @@ def musicnn_means(clips: Sequence[bytes], *, model: str, cache: Path) -> dict[st
     """
     if model not in MUSICNN:
         raise ValueError(f"expected an embedding among {', '.join(MUSICNN)}, got {model!r}")
-    if not clips:
-        raise ValueError("expected at least one clip, got none")
     network = musicnn.load(MUSICNN[model])
 
     def function(clip: bytes) -> Embedding:
@@ -109,16 +110,17 @@ def musicnn_means(clips: Sequence[bytes], *, model: str, cache: Path) -> dict[st
         with torch.inference_mode():
             return {name: windows[0].mean(0).numpy() for name, windows in network(sound[None]).items()}
 
-    name = f"{model}-{version(sorted(assets.ASSETS[model].sha256.items()), musicnn, waveform, _CODE)}"
-    made = compute(clips, function=function, name=name, cache=cache)
+    made = compute(clips, function=function, name=model, cache=cache)
+    if not made:
+        raise ValueError("expected at least one clip, got none")
     return {key: np.stack([arrays[key] for arrays in made]) for key in ("taggram", "penultimate")}
 
 
-def loudness(clips: Sequence[bytes], *, cache: Path) -> NDArray[np.float32]:
+def loudness(clips: Iterable[bytes], *, cache: Path) -> NDArray[np.float32]:
     """Integrated loudness of each clip (LUFS), -inf for silence; see ``audio.loudness``."""
 
     def function(clip: bytes) -> Embedding:
         return {"loudness": np.array([waveform.loudness(*waveform.decode(clip))], dtype=np.float32)}
 
-    made = compute(clips, function=function, name=f"loudness-{version(waveform)}", cache=cache)
+    made = compute(clips, function=function, name="loudness", cache=cache)
     return np.concatenate([arrays["loudness"] for arrays in made])

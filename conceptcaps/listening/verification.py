@@ -8,7 +8,7 @@ three quarters, ``uncertain`` otherwise or where there is no detector. One in fo
 passes as present: a detector's AUC says what its verdicts are worth.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from conceptcaps import figures
-from conceptcaps.audio import spectrum, waveform
+from conceptcaps.audio import spectrum
 from conceptcaps.intervals import bootstrap_mean
 from conceptcaps.listening import embeddings, musicnn
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -116,11 +116,11 @@ def _pulse(sound: bytes) -> dict[str, NDArray[np.float32]]:
     return {"pulse": pulse(spectrum.to_length(frames, length=max(len(frames), spectrum.FRAMES)))}
 
 
-def hear(sounds: Sequence[bytes], *, cache: Path) -> pd.DataFrame:
+def hear(sounds: Iterable[bytes], *, cache: Path) -> pd.DataFrame:
     """Score of every clip for every tag that has a detector; higher is more of it.
 
     Args:
-        sounds: Encoded audio files.
+        sounds: Encoded audio files; iterated three times.
         cache: Folder that outlives the run; musicnn's answers are shared with ``evaluate_audio``.
 
     Returns:
@@ -139,8 +139,7 @@ def hear(sounds: Sequence[bytes], *, cache: Path) -> pd.DataFrame:
         tag: 1 / (1 + np.exp(-np.mean([sign * odds[source, name] for sign, source, name in heard], axis=0)))
         for tag, heard in HEARD_BY.items()
     }
-    name = f"pulse-{embeddings.version(Path(__file__).read_text(), musicnn, waveform)}"
-    made = embeddings.compute(sounds, function=_pulse, name=name, cache=cache)
+    made = embeddings.compute(sounds, function=_pulse, name="pulse", cache=cache)
     pulses = np.stack([arrays["pulse"] for arrays in made])
     for tag, (low, high) in TEMPI.items():
         scores[tag] = pulses[:, (low <= BPM) & (BPM <= high)].max(axis=1)

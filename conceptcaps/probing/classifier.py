@@ -21,7 +21,6 @@ from conceptcaps.audio import spectrum
 from conceptcaps.audio.spectrum import BANDS
 from conceptcaps.threads import one_thread
 
-FEATURES = "log_mel_pairs"  # name of what `features` makes, in a cache of `embeddings`
 _CHANNELS = (16, 32, 64, 128)
 _EMBEDDING = 64
 _BATCH = 32  # of evaluation, which no result depends on

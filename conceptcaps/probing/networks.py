@@ -46,7 +46,7 @@ def of_classifier(model: classifier.GenreCNN) -> Probe:
     """Our genre classifier; a clip is one window."""
 
     def inputs(audio: Sequence[bytes], cache: Path) -> Tensor:
-        made = embeddings.compute(audio, function=classifier.features, name=classifier.FEATURES, cache=cache)
+        made = embeddings.compute(audio, function=classifier.features, name="log_mel_pairs", cache=cache)
         return classifier.stack([clip["log_mel"] for clip in made], frames=model.frames)[:, None]
 
     return Probe(model, model.genres, ("conv2", "conv3", "conv4"), inputs)

@@ -241,7 +241,8 @@ def test_a_kill_between_epochs_changes_nothing(base, tmp_path, monkeypatch):
     """The process dies in its second epoch, two steps after a checkpoint, while a later one is torn."""
     dials = {"epochs": 2, "batch_size": 2, "dropout": 0.1}
     code = (
-        "import os, pathlib, sys\nfrom conceptcaps.captions import sft_trainer\nfrom tests.captions.test_captioner import fit\n"
+        "import os, pathlib, sys\nfrom conceptcaps.captions import sft_trainer\n"
+        "from tests.captions.test_captioner import fit\n"
         "sft_trainer.CHECKPOINT_STEPS = 3\n"
         "die = lambda step, metrics: step == 8 and os.kill(os.getpid(), 9)\n"
         f"fit(sys.argv[1], pathlib.Path(sys.argv[2]), **{dials}, report=die)\n"

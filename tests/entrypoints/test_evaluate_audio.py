@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conceptcaps import assets, tracking
+from conceptcaps import tracking
+from conceptcaps.cache import root
 from entrypoints import evaluate_audio
 from tests import toy_clips
 
@@ -20,9 +21,9 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def stage(store, cache, monkeypatch):
     """Runs the stage with an embedding cache of its own and gives the run's id."""
-    packages = assets.default_cache() / "packages"
+    packages = root() / "packages"
     (cache / "packages").exists() or (cache / "packages").symlink_to(packages)
-    monkeypatch.setattr(assets, "default_cache", lambda: cache)
+    monkeypatch.setenv("CONCEPTCAPS_CACHE", str(cache))
 
     def run(**parameters):
         values = {"reference": "self", "clap_checkpoint": "none", "embedding": "musicnn_mtt", "seed": 0, **parameters}

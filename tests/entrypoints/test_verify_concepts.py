@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conceptcaps import assets, tracking
+from conceptcaps import tracking
+from conceptcaps.cache import root
 from conceptcaps.listening import embeddings
 from entrypoints import verify_concepts
 from tests import toy_clips
@@ -16,8 +17,8 @@ from tests import toy_clips
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "packages").symlink_to(assets.default_cache() / "packages")
-    monkeypatch.setattr(assets, "default_cache", lambda: tmp_path / "cache")
+    (tmp_path / "cache" / "packages").symlink_to(root() / "packages")
+    monkeypatch.setenv("CONCEPTCAPS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 

@@ -10,6 +10,7 @@ import torch
 
 from conceptcaps.audio import waveform
 from conceptcaps.listening import embeddings, musicnn
+from tests import toy_clips
 
 
 def clip(seconds=4.0, *, seed=0, rate=16_000, channels=1):
@@ -59,13 +60,40 @@ def test_a_failure_leaves_no_half_written_file_and_is_raised(tmp_path):
     threads = torch.get_num_threads()
     with pytest.raises(ValueError, match="bad clip"):
         embeddings.compute([b"good", b"bad"], function=function, name="test", cache=tmp_path)
-    assert [path.suffix for path in (tmp_path / "test").iterdir()] == [".safetensors"]
+    assert [path.suffix for path in tmp_path.glob("test-*/*")] == [".safetensors"]
     assert torch.get_num_threads() == threads
 
 
-def test_version_follows_code_and_weights():
-    assert embeddings.version("weights", waveform) == embeddings.version("weights", waveform)
-    assert len({embeddings.version("weights", module) for module in (waveform, musicnn)}) == 2
+def test_other_weights_or_code_are_computed_anew(tmp_path):
+    calls = []
+
+    def function(content):
+        calls.append(content)
+        return {"x": np.zeros(1, np.float32)}
+
+    for weights in ("one", "one", "two"):
+        embeddings.compute([b"a"], function=function, name="test", cache=tmp_path, weights=weights)
+    assert len(calls) == 2
+    embeddings.compute([b"a"], function=toy_clips.tell_length, name="test", cache=tmp_path, weights="one")
+    assert len(list(tmp_path.iterdir())) == 3, "a function of another file has a folder of its own"
+
+
+def test_clips_are_read_a_few_at_a_time(tmp_path):
+    alive, most = 0, 0
+
+    class Clip(bytes):
+        def __new__(cls, number):
+            nonlocal alive, most
+            alive += 1
+            most = max(most, alive)
+            return super().__new__(cls, str(number).encode())
+
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    made = embeddings.compute(map(Clip, range(300)), function=toy_clips.tell_length, name="test", cache=tmp_path)
+    assert len(made) == 300 and most < 60
 
 
 def test_waveform_is_mono_16_khz_and_long_enough():
