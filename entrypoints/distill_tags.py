@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, part in parts.items():
             part.to_parquet(out / f"{name}.parquet", index=False)
         facts = {**vars(args), "counts": distilled.counts}
-        certificate = splits.certificate(out, parts, taxonomy=taxonomy, facts=facts)
+        files = [out / f"{name}.parquet" for name in parts]
+        certificate = splits.certificate(files, parts, taxonomy=taxonomy, facts=facts)
         splits.write_certificate(out, certificate)
         tracking.log_folder(out, "tag_sets")
         tracking.log_frame(distilled.uncovered, "uncovered.parquet")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from conceptcaps import figures, tracking
-from conceptcaps.tags import fidelity, sampling
+from conceptcaps.tags import fidelity, sampling, splits
 from conceptcaps.tags.taxonomy import tag_set_id
 
 
@@ -47,7 +47,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = sampling.sample(model, count=args.count, condition=condition, **dials)
         tags = taxonomy.decode(rows)
         samples = pd.DataFrame({"id": [tag_set_id(one, seed=args.seed) for one in tags], "tags": tags})
-        samples.assign(seed=args.seed).to_parquet(Path(scratch, "samples.parquet"), index=False)
+        samples = samples.assign(seed=args.seed, split=splits.split_samples(rows))
+        path = Path(scratch, "samples.parquet")
+        samples.to_parquet(path, index=False)
+        parts = dict(list(samples.groupby("split")))
+        splits.write_certificate(path.parent, splits.certificate([path], parts, taxonomy=taxonomy, facts=vars(args)))
         tracking.log_folder(Path(scratch), "samples")
 
         tracking.log_metrics({"samples/count": len(rows)})

@@ -1,6 +1,5 @@
 """Splits that no tag set and no near-duplicate caption straddles, with the same share of every tag, and their proof."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -13,12 +12,17 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 
+from conceptcaps import hashing
 from conceptcaps.tags.taxonomy import Taxonomy
 
 SPLITS = ("train", "validation", "test")
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+SAMPLE_SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 NEAR_DUPLICATE = 0.5
+NEAR_EQUAL = 0.8
 
+_TAG_SETS = ("tags", "faithful_tags")
+_CAPTIONS = ("caption", "faithful_caption")
 _BLOCK = 512
 
 
@@ -31,20 +35,55 @@ def near_duplicates(captions: Sequence[str], *, threshold: float = NEAR_DUPLICAT
 
     Returns:
         Array ``(pairs, 2)`` of row numbers, the smaller first. Captions of fewer than three words match only their
-        like.
+        like, an empty one matches none.
 
     >>> near_duplicates(["A slow waltz for harp.", "a slow waltz for harp", "A fast polka."]).tolist()
     [[0, 1]]
     """
-    if len(captions) < 2:
+    if not any(captions):
         return np.empty((0, 2), dtype=np.int64)
     vectoriser = CountVectorizer(ngram_range=(3, 3), binary=True, token_pattern=r"(?u)\b\w+\b", dtype=np.int32)
     padded = [f"startmark {caption} endmark" for caption in captions]
-    runs = vectoriser.fit_transform(padded).tocsr()
-    sizes = np.asarray(runs.sum(axis=1)).ravel()
-    found = []
-    for start in range(0, len(captions), _BLOCK):
-        shared = (runs[start : start + _BLOCK] @ runs.T).tocoo()
+    return _close(vectoriser.fit_transform(padded).tocsr(), threshold=threshold)
+
+
+def near_equal(labels: npt.NDArray[np.bool_], *, threshold: float = NEAR_EQUAL) -> npt.NDArray[np.int64]:
+    """Pairs of tag sets that are equal or nearly so, by their Jaccard index.
+
+    Args:
+        labels: ``(n, tags)``.
+        threshold: Least Jaccard index of a near-equal pair, in (0, 1].
+
+    Returns:
+        Array ``(pairs, 2)`` of row numbers, the smaller first; an empty set is near no other.
+
+    >>> near_equal(np.array([[1, 1, 1, 1, 0], [0, 1, 1, 0, 0], [1, 1, 1, 1, 1]], dtype=bool)).tolist()
+    [[0, 2]]
+    """
+    return _close(sparse.csr_matrix(labels, dtype=np.int32), threshold=threshold)
+
+
+def group_rows(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Group number of each row: rows with the same tag set or near-duplicate captions share one, transitively.
+
+    The faithful tag sets and captions count as well as the whole ones; an empty one is like no other.
+    """
+    pairs = []
+    for column in _TAG_SETS:
+        sets = pd.Series([tuple(tags) or (row,) for row, tags in enumerate(frame[column])], dtype=object)
+        same = pd.Series(pd.factorize(sets)[0])
+        pairs.append(np.stack([same.groupby(same).transform(lambda rows: rows.index[0]), same.index], axis=1))
+    for column in _CAPTIONS:
+        pairs.append(near_duplicates(list(frame[column])))
+    return _components(np.concatenate(pairs), len(frame))
+
+
+def _close(items: sparse.csr_matrix, *, threshold: float) -> npt.NDArray[np.int64]:
+    """Pairs of rows of a matrix of 0 and 1 whose Jaccard index reaches the threshold, the smaller number first."""
+    sizes = np.asarray(items.sum(axis=1)).ravel()
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for start in range(0, items.shape[0], _BLOCK):
+        shared = (items[start : start + _BLOCK] @ items.T).tocoo()
         rows, columns = shared.row + start, shared.col
         close = shared.data >= threshold * (sizes[rows] + sizes[columns] - shared.data)
         close &= rows < columns
@@ -52,12 +91,8 @@ def near_duplicates(captions: Sequence[str], *, threshold: float = NEAR_DUPLICAT
     return np.concatenate(found).astype(np.int64)
 
 
-def group_rows(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Group number of each row: rows with the same tag set or near-duplicate captions share one, transitively."""
-    same_tags = pd.factorize(pd.Series([tuple(tags) for tags in frame["tags"]], dtype=object))[0]
-    first = pd.Series(np.arange(len(frame))).groupby(same_tags).transform("first").to_numpy()
-    pairs = np.concatenate([np.stack([first, np.arange(len(frame))], axis=1), near_duplicates(list(frame["caption"]))])
-    graph = sparse.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(frame), len(frame)))
+def _components(pairs: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    graph = sparse.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
@@ -143,40 +178,63 @@ def split_rows(frame: pd.DataFrame, *, taxonomy: Taxonomy, split: str, seed: int
     return parts
 
 
+def split_samples(labels: npt.NDArray[np.bool_]) -> list[str]:
+    """Split of each sampled tag set: ``train``, ``validation`` or ``test`` (70, 15 and 15 %), stratified by tag.
+
+    Sets that are equal or nearly so share a split. It depends on the sets alone, neither on their order nor on a seed.
+
+    Args:
+        labels: ``(n, tags)``.
+    """
+    order = np.lexsort(labels.T)
+    groups = _components(near_equal(labels[order]), len(labels))
+    part = np.empty(len(labels), dtype=np.int64)
+    part[order] = stratify(labels[order], groups, shares=list(SAMPLE_SHARES.values()), seed=0)
+    return [SPLITS[number] for number in part]
+
+
 def certificate(
-    folder: Path, parts: Mapping[str, pd.DataFrame], *, taxonomy: Taxonomy, facts: Mapping[str, object]
+    files: Sequence[Path], parts: Mapping[str, pd.DataFrame], *, taxonomy: Taxonomy, facts: Mapping[str, object]
 ) -> dict[str, object]:
     """Proof of a split: hashes of its files, overlaps of its parts (all 0 when sound) and counts of every tag.
 
+    Overlaps are of ids, of equal tag sets and captions, whole and faithful, and of near-duplicate captions; where the
+    rows have no captions, of near-equal tag sets.
+
     Args:
-        folder: Holds ``<split>.parquet`` of every part.
+        files: Hold the rows of all parts.
         parts: Rows by split.
         taxonomy: Tags to count.
         facts: What else to state: seed, corpus, counts of the distillation.
 
     Raises:
-        ValueError: If an id, a tag set or a near-duplicate caption stands in two parts.
+        ValueError: If an id, a tag set, or a pair of near duplicates stands in two parts.
     """
     whole = pd.concat(parts.values(), ignore_index=True)
     where = np.repeat(list(parts), [len(rows) for rows in parts.values()])
-    close = near_duplicates(list(whole["caption"]))
+    texts = [column for column in _CAPTIONS if column in whole]
+    values = {"ids": whole["id"]} | {column: whole[column].map(tuple) for column in _TAG_SETS if column in whole}
+    values |= {column: whole[column] for column in texts}
+    close = {f"near_duplicates_of_{column}": near_duplicates(list(whole[column])) for column in texts}
+    if not texts:
+        close["near_equal_tags"] = near_equal(taxonomy.encode(list(whole["tags"])))
     overlaps: dict[str, dict[str, int]] = {}
     for one, other in combinations(parts, 2):
-        shared = {
-            "ids": set(parts[one]["id"]) & set(parts[other]["id"]),
-            "tag_sets": set(map(tuple, parts[one]["tags"])) & set(map(tuple, parts[other]["tags"])),
-            "captions": set(parts[one]["caption"]) & set(parts[other]["caption"]),
+        counts = {
+            name: len(set(column[where == one]) & set(column[where == other]) - {"", ()})
+            for name, column in values.items()
         }
-        overlaps[f"{one}/{other}"] = {name: len(values) for name, values in shared.items()}
-        across = (np.isin(where[close], [one, other]).all(axis=1)) & (where[close[:, 0]] != where[close[:, 1]])
-        overlaps[f"{one}/{other}"]["near_duplicates"] = int(across.sum())
+        for name, pairs in close.items():
+            across = np.isin(where[pairs], [one, other]).all(axis=1) & (where[pairs[:, 0]] != where[pairs[:, 1]])
+            counts[name] = int(across.sum())
+        overlaps[f"{one}/{other}"] = counts
     if any(number for counts in overlaps.values() for number in counts.values()):
         raise ValueError(f"expected splits that share nothing, got overlaps {overlaps}")
     counted = {name: taxonomy.encode(list(rows["tags"])).sum(axis=0) for name, rows in parts.items()}
     return {
         **facts,
         "rows": {name: len(rows) for name, rows in parts.items()},
-        "sha256": {name: hashlib.sha256((folder / f"{name}.parquet").read_bytes()).hexdigest() for name in parts},
+        "sha256": {path.stem: hashing.file_sha256(path) for path in files},
         "overlaps": overlaps,
         "tags": {tag: {name: int(counted[name][at]) for name in parts} for at, tag in enumerate(taxonomy.tags)},
     }
