@@ -1,58 +1,20 @@
 """Tags to music on paper: who plays what, when and how loudly. Every tag is realised or said not to be."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import yaml
 
+from conceptcaps.audio.score import Note, Part, Piece
 from conceptcaps.tags.taxonomy import Taxonomy
 
 TABLE = Path(__file__).with_name("composition.yaml")
 STEPS = 4  # sixteenths in a beat
 _SOFT, _LOUD = 46, 112
 _CHROMATIC = 12
-
-
-class Note(NamedTuple):
-    """``start`` and ``length`` in beats, ``pitch`` in MIDI numbers, ``velocity`` 1 to 127."""
-
-    start: float
-    length: float
-    pitch: int
-    velocity: int
-
-
-@dataclass
-class Part:
-    """One instrument's notes; ``tag`` is the tag that it realises."""
-
-    tag: str
-    program: int
-    percussion: bool
-    notes: list[Note] = field(default_factory=list)
-
-
-@dataclass
-class Piece:
-    """A piece of music.
-
-    Attributes:
-        parts: What sounds.
-        tempi: Beat and beats per minute from there on, the first at beat 0.
-        meter: Beats in a bar.
-        unrealised: Tags that were asked for and do not sound, sorted.
-        added: Tags that sound though nobody asked for them, sorted.
-    """
-
-    parts: list[Part]
-    tempi: list[tuple[float, float]]
-    meter: int
-    unrealised: list[str]
-    added: list[str]
 
 
 @cache
@@ -144,7 +106,8 @@ class _Writer:
         parts += [part for part in self._percussion(kit) if part.notes]
         parts = [part for part in parts if part.notes]
         unrealised = sorted(set(self._asked) - self._realised(parts))
-        return Piece(parts, self._tempi, self._meter, unrealised, sorted(self._added - set(self._asked)))
+        added = sorted(self._added - set(self._asked))
+        return Piece(parts, self._tempi, self._meter, unrealised=unrealised, added=added)
 
     def _is_struck(self, tag: str) -> bool:
         return bool(self._taxonomy.contradictions(["no percussion", tag]))

@@ -6,11 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conceptcaps import assets
 from conceptcaps.audio import composition, waveform
-from conceptcaps.audio.composition import Piece
+from conceptcaps.audio.score import Piece
 from conceptcaps.audio.sf2 import DRUMS, Sampler
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -61,12 +60,10 @@ def play(tags: Sequence[str], *, duration: float, seed: int, taxonomy: Taxonomy,
 def render(piece: Piece, *, soundfont: Path, length: int) -> Waveform:
     """Play the first ``length`` samples of a piece: ``(2, length)`` at ``SAMPLE_RATE``."""
     player = _sampler(soundfont)
-    starts, tempi = (np.array(column) for column in zip(*piece.tempi, strict=True))
-    times = np.concatenate([[0.0], np.cumsum(np.diff(starts) * 60 / tempi[:-1])])
     sound = np.zeros((2, length), dtype=np.float32)
     for part in piece.parts:
-        for note in part.notes:
-            begin, end = (_seconds(beat, starts, times, tempi) for beat in (note.start, note.start + note.length))
+        times = piece.seconds([(note.start, note.start + note.length) for note in part.notes])
+        for note, (begin, end) in zip(part.notes, times.tolist(), strict=True):
             first = round(begin * SAMPLE_RATE)
             if first < length:
                 wave = player.note(
@@ -78,11 +75,6 @@ def render(piece: Piece, *, soundfont: Path, length: int) -> Waveform:
                 )[:, : length - first]
                 sound[:, first : first + wave.shape[1]] += wave
     return sound
-
-
-def _seconds(beat: float, starts: NDArray[np.float64], times: NDArray[np.float64], tempi: NDArray[np.float64]) -> float:
-    place = max(int(np.searchsorted(starts, beat, side="right")) - 1, 0)
-    return float(times[place] + (beat - starts[place]) * 60 / tempi[place])
 
 
 @cache

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from conceptcaps.audio import composition
+from conceptcaps.audio.score import Piece
 from conceptcaps.tags.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.load()
 
 
-def compose(*tags: str, duration: float = 10, seed: int = 0) -> composition.Piece:
+def compose(*tags: str, duration: float = 10, seed: int = 0) -> Piece:
     return composition.compose(tags, duration=duration, seed=seed, taxonomy=TAXONOMY)
 
 
@@ -64,7 +65,7 @@ def test_what_plays_unasked_is_reported():
     assert compose("flute").added == []
 
 
-def starts(piece: composition.Piece, tag: str) -> np.ndarray:
+def starts(piece: Piece, tag: str) -> np.ndarray:
     return np.array([note.start for part in piece.parts if part.tag == tag for note in part.notes])
 
 
