@@ -16,6 +16,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def share_of(value: object) -> float:
+    """Place of a value in [0, 1), even over values and the same for ever: draws that new values do not move."""
+    return int(digest(value)[:8], 16) / 2**32
+
+
 def row_seed(row_id: str, seed: int) -> int:
     """Seed of one row of a run, in [0, 2**32): the same whatever rows are worked on beside it."""
     return int(digest([row_id, seed])[:8], 16)

@@ -16,6 +16,10 @@ class Interval:
     high: float
     n: int
 
+    def metrics(self, name: str) -> dict[str, float]:
+        """The numbers to log: ``name``, ``name_low`` and ``name_high``."""
+        return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 def bootstrap_mean(values: ArrayLike, *, seed: int, level: float = 0.95, resamples: int = 2000) -> Interval:
     """Mean of per-item values with a percentile bootstrap interval.

@@ -139,6 +139,12 @@ def step_key(name: str, parameters: Mapping[str, object], *, project: Path = PRO
     return digest([name, command, merged, contents, code_hash(stage, project=project)])
 
 
+def commit(*, project: Path = PROJECT) -> str:
+    """Commit of the checkout, with ``+`` behind it where a file differs from it; ``unknown`` where there is none."""
+    found = _git(project, "rev-parse", "HEAD")
+    return f"{found}{'+' if _git(project, 'status', '--porcelain') else ''}" if found else "unknown"
+
+
 def _git(project: Path, *arguments: str) -> str | None:
     done = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None

@@ -139,6 +139,13 @@ def read(folder: str, *, columns: list[str] | None = None) -> pd.DataFrame:
     return pd.concat(batches(folder, columns=columns), ignore_index=True)
 
 
+def schema(folder: str) -> pa.Schema:
+    """Arrow schema of a finished folder of shards."""
+    fs, root = fsspec.core.url_to_fs(folder)
+    with fs.open(f"{root}/{read_manifest(folder)['shards'][0]['file']}", "rb") as file:
+        return pq.read_schema(file)
+
+
 def batches(folder: str, *, columns: list[str] | None = None, size: int = 256) -> Iterator[pd.DataFrame]:
     """The rows of ``read``, some at a time, so that a folder of any length needs the memory of one batch.
 

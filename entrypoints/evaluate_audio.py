@@ -62,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             items = items.assign(**{"audio/clap_score": own, "audio/clap_control": others})
             gain = paired_difference(own, others, seed=args.seed)
             for name, interval in {"score": bootstrap_mean(own, seed=args.seed), "gain": gain}.items():
-                metrics[f"audio/clap_{name}"] = interval.mean
-                metrics |= {f"audio/clap_{name}_low": interval.low, f"audio/clap_{name}_high": interval.high}
+                metrics |= interval.metrics(f"audio/clap_{name}")
             metrics["audio/clap_control"] = others.mean()
         tracking.log_metrics(metrics)
         tracking.log_frame(items, "per_item.parquet")

@@ -233,7 +233,7 @@ def compare(
             metrics[f"audio/{kind}_floor_{name}"] = noise_floor(second, distance=distance, seed=seed).mean
     for kind, interval in found.items():
         key = f"audio/{kind}{part}_{name}"
-        metrics |= {key: interval.mean, f"{key}_low": interval.low, f"{key}_high": interval.high}
+        metrics |= interval.metrics(key)
     line = frechet_inf(first, second, seed=seed)
     key = f"audio/fad_inf{part}_{name}"
     metrics |= {key: line.value, f"{key}_slope": line.slope, f"{key}_r2": line.r2, f"audio/n_{name}": len(first)}

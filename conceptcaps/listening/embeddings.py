@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from conceptcaps import hashing, project
 from conceptcaps.audio import spectrum, waveform
 from conceptcaps.cache import prune
+from conceptcaps.files import whole
 from conceptcaps.listening import musicnn
 
 Embedding = Mapping[str, NDArray[np.float32]]
@@ -57,9 +57,9 @@ def compute(
 
     def make(path: Path, clip: bytes) -> None:
         if not path.exists():
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            save_file({key: np.ascontiguousarray(array) for key, array in function(clip).items()}, temporary)
-            temporary.replace(path)
+            arrays = {key: np.ascontiguousarray(array) for key, array in function(clip).items()}
+            with whole(path) as temporary:
+                save_file(arrays, temporary)
         path.touch()
 
     threads = torch.get_num_threads()

@@ -232,7 +232,7 @@ def summarise(frame: pd.DataFrame, table: pd.DataFrame, *, seed: int = 0) -> dic
         metrics["verify/present_rate_detected"] = float((frame["verdict"][detected] == "present").mean())
     if len(aucs) > 1:
         found = bootstrap_mean(aucs, seed=seed)
-        metrics |= {"verify/auc_mean": found.mean, "verify/auc_mean_low": found.low, "verify/auc_mean_high": found.high}
+        metrics |= found.metrics("verify/auc_mean")
     return metrics
 
 

@@ -3,6 +3,7 @@
 No other room imports mlflow. The store is MLflow's own choice: ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
 """
 
+from conceptcaps.tracking.lineage import ancestors
 from conceptcaps.tracking.pipeline import Pipeline, submit
 from conceptcaps.tracking.records import (
     attempt,
@@ -38,6 +39,7 @@ from conceptcaps.tracking.store import (
     local_path,
     metrics,
     params,
+    provenance,
     run_of,
     tags,
     ui_command,
@@ -48,6 +50,7 @@ __all__ = [
     "LibraryModel",
     "WEIGHTS",
     "alias_version",
+    "ancestors",
     "attempt",
     "child_run",
     "children",
@@ -70,6 +73,7 @@ __all__ = [
     "model_version",
     "move_alias",
     "params",
+    "provenance",
     "register",
     "registered_by",
     "require_server",

@@ -12,6 +12,7 @@ import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 
+from conceptcaps import project
 from conceptcaps.tracking.store import client, search
 
 _EXPECTED = (ValueError, OSError, MlflowException, RuntimeError)
@@ -55,7 +56,9 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
             mlflow.log_params(dict(params))
         else:
             mlflow.set_tag("mlflow.runName", name)
-        mlflow.set_tags({"process.host": socket.gethostname(), "process.id": os.getpid()})
+        mlflow.set_tags(
+            {"process.host": socket.gethostname(), "process.id": os.getpid(), "code.commit": project.commit()}
+        )
         with _closing():
             yield active()
     finally:

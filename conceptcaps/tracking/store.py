@@ -1,5 +1,6 @@
 """Reading runs: their metrics, parameters, tags, artifacts and children, and where the store is."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import mlflow
@@ -39,6 +40,20 @@ def info(run_id: str) -> dict[str, Any]:
     found = client().get_run(run_id).info
     duration = None if found.end_time is None else (found.end_time - found.start_time) / 1000
     return {"name": found.run_name, "status": found.status, "start": found.start_time / 1000, "duration": duration}
+
+
+def provenance(run_id: str) -> dict[str, str]:
+    """Where a number of a run comes from: ``name``, ``run``, ``commit`` and ``date`` (UTC) of its start.
+
+    Raises:
+        ValueError: If the run does not say from which commit it was made.
+    """
+    found = client().get_run(run_id)
+    commit = found.data.tags.get("code.commit", "unknown")
+    if commit == "unknown":
+        raise ValueError(f"expected run {run_id} to have been made in a git checkout, got one without a commit")
+    date = datetime.fromtimestamp(found.info.start_time / 1000, UTC).strftime("%Y-%m-%d")
+    return {"name": str(found.info.run_name), "run": run_id, "commit": commit, "date": date}
 
 
 def run_of(uri: str) -> str | None:

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from conceptcaps import tracking
+from conceptcaps import project, tracking
 from tests import toy_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,3 +187,16 @@ def test_a_log_that_fails_does_not_stop_a_training():
     seen = []
     tracking.attempt(lambda *args: seen.append(args), {"train/loss": 1.0}, 3)
     assert seen == [({"train/loss": 1.0}, 3)]
+
+
+def test_a_run_says_from_which_commit_and_when(store, monkeypatch):
+    with tracking.run("stage", {}) as run_id:
+        pass
+    found = tracking.provenance(run_id)
+    assert (found["name"], found["run"], found["commit"]) == ("stage", run_id, project.commit())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
+    monkeypatch.setattr(project, "commit", lambda: "unknown")
+    with tracking.run("stage", {}) as run_id:
+        pass
+    with pytest.raises(ValueError, match="made in a git checkout, got one without a commit"):
+        tracking.provenance(run_id)
