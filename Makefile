@@ -16,7 +16,7 @@ export UV_COMPILE_BYTECODE ?= 1
 # MLflow's client tries seven times, for minutes, to reach a server that is down.
 export MLFLOW_HTTP_REQUEST_MAX_RETRIES ?= 2
 
-.PHONY: demo ui test check format lint types doctest fast bench vllm lock mlproject clean
+.PHONY: demo ui test check format lint types doctest fast bench vllm lock mlproject docs clean
 
 demo: $(LAUNCHER)/.done
 	MLFLOW_LOGGING_LEVEL=WARNING $(LAUNCHER)/bin/mlflow run . --env-manager uv
@@ -30,7 +30,7 @@ test: $(VENV)/.done
 fast: $(VENV)/.done
 	$(RUN) pytest -n 2 --dist loadfile -m "not slow"
 
-check: format lint types doctest test
+check: format lint types doctest docs test
 
 format: $(VENV)/.done
 	$(RUN) ruff format --check
@@ -46,6 +46,9 @@ doctest: $(VENV)/.done
 
 bench: $(VENV)/.done
 	for file in benchmarks/[a-z]*.py; do $(RUN) benchmarks.$$(basename $$file .py) || exit 1; done
+
+docs: $(VENV)/.done
+	DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(RUN) mkdocs build --quiet --strict
 
 mlproject: $(VENV)/.done
 	$(RUN) tools.mlproject
@@ -71,4 +74,4 @@ $(VENV)/.done: requirements.txt requirements-dev.txt $(LAUNCHER)/.done
 	touch $@
 
 clean:
-	rm -rf $(LAUNCHER) $(VENV) .vllm outputs mlruns mlartifacts mlflow.db
+	rm -rf $(LAUNCHER) $(VENV) .vllm site outputs mlruns mlartifacts mlflow.db

@@ -1,5 +1,6 @@
-"""The README's commands name real entry points, parameters and make targets."""
+"""What README and docs name exists: entry points, parameters, make targets, paths, stages."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import pytest
 from conceptcaps import project
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
-LINES = [re.sub(r"^run ", "mlflow run . --env-manager uv -e ", line) for line in README.splitlines()]
-COMMANDS = [line for line in LINES if line.startswith("mlflow run .")]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+LINES = [re.sub(r"^run ", "mlflow run . --env-manager uv -e ", line) for line in TEXT.splitlines()]
+COMMANDS = sorted({line for line in LINES if line.startswith("mlflow run .")})
 LAUNCHED = [line for line in LINES if line.startswith("accelerate launch")]
+STAGES = sorted(path.stem for path in (ROOT / "entrypoints").glob("[a-z]*.py"))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -26,7 +30,7 @@ def test_commands_name_real_entry_points_and_parameters(command):
 
 def test_every_stage_has_a_command_of_its_own():
     named = {words[words.index("-e") + 1] for words in map(str.split, COMMANDS) if "-e" in words}
-    assert named == {path.stem for path in (ROOT / "entrypoints").glob("[a-z]*.py")} - {"main", "report"}
+    assert named == set(STAGES) - {"main"}
 
 
 @pytest.mark.parametrize("command", LAUNCHED)
@@ -39,14 +43,30 @@ def test_launched_stages_get_flags_of_theirs(command):
 
 def test_make_targets_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z]+)\b", README))
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", TEXT, flags=re.MULTILINE))
     assert named and named <= targets
 
 
-def test_every_stage_is_listed():
-    for path in (ROOT / "entrypoints").glob("[a-z]*.py"):
-        assert f"`{path.stem}`" in README
+@pytest.mark.parametrize("stage", STAGES)
+def test_readme_s_table_says_what_the_stage_says(stage):
+    said = ast.get_docstring(ast.parse((ROOT / "entrypoints" / f"{stage}.py").read_text())).splitlines()[0]
+    assert f"| `{stage}` | {said} |" in README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_of_the_repository(page):
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
+    local = [link for link in links if "://" not in link and not link.startswith("reference/")]
+    assert not [link for link in local if not (page.parent / link).exists()]
+
+
+def test_no_path_outside_of_a_fresh_clone_is_named():
+    assert "../shared" not in TEXT and not re.search(r"[ =`](/work|/root|/tmp|/home)/", TEXT)
+
+
+def test_readme_is_short():
+    assert len(README.split()) <= 900
 
 
 def test_nothing_is_left_to_fill_in():
-    assert "@@" not in README and "TODO" not in README
+    assert "@@" not in TEXT and "TODO" not in TEXT
