@@ -1,0 +1,145 @@
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from conceptcaps.captions import caption_corpus, caption_grammar, readability
+from conceptcaps.captions.english import indefinite, inflect
+from conceptcaps.tags.taxonomy import Taxonomy
+
+TAXONOMY = Taxonomy.load()
+TABLE = yaml.safe_load(caption_grammar.TABLE.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def builtin():
+    return caption_corpus.load("builtin", taxonomy=TAXONOMY)
+
+
+def phrases():
+    """Every phrase of the table in a sentence of its own, with the one tag that it may assert."""
+    for tag, sound in TABLE["sounds"].items():
+        names = [name.removeprefix("~") for name in sound["as"]]
+        yield from ((tag, f"There is {name}.") for name in names)
+        for role in set(sound) & set(caption_grammar.ROLES):
+            for verbs in sound[role]:
+                yield tag, f"{names[0]} {inflect(verbs, plural=False)}."
+                yield tag, f"{names[0]} {inflect(verbs, plural=True)}."
+                yield tag, f"With {names[0]} {inflect(verbs, plural=True, participle=True)}."
+    for tag, mood in TABLE["moods"].items():
+        yield from ((tag, f"It sounds {word}.") for word in mood["adj"])
+        yield from ((tag, f"This {word} piece.") for word in mood["adj"] + mood.get("attr", []))
+        yield from ((tag, f"A sense of {word}.") for word in mood.get("noun", []))
+    for tag, tempo in TABLE["tempi"].items():
+        yield from ((tag, f"This {word} piece.") for word in tempo["adj"])
+        yield from ((tag, f"The tempo is {word}.") for word in tempo["pace"])
+        yield from ((tag, f"It moves at {phrase}.") for phrase in tempo["np"])
+    for tag, rhythm in TABLE["rhythms"].items():
+        yield from ((tag, f"It has {phrase}.") for phrase in rhythm["np"])
+        yield from ((tag, f"This {word} piece.") for word in rhythm.get("adj", []))
+        yield from ((tag, sentence) for sentence in rhythm["says"])
+    yield from ((tag, f"This is a {noun}.") for tag, genre in TABLE["genres"].items() for noun in genre["nouns"])
+    yield from ((tag, sentence) for tag, sentences in TABLE["says"].items() for sentence in sentences)
+
+
+def test_each_phrase_says_its_tag_and_no_other():
+    wrong = {text: TAXONOMY.find(text) for tag, text in phrases() if TAXONOMY.find(text) != [tag] and tag != "nothing"}
+    assert not wrong
+    assert not [text for text in TABLE["says"]["nothing"] if TAXONOMY.find(text)]
+
+
+def test_every_tag_is_said_often_and_in_several_ways(builtin):
+    said = Counter(tag for tags in builtin.rows["tags"] for tag in tags)
+    assert len(builtin.rows) == 2000 <= builtin.left_out["read"] and set(said) == set(TAXONOMY.tags)
+    assert min(said.values()) >= 10
+    wordings = Counter(tag for tag, _ in {(tag, indefinite(text)) for tag, text in phrases()})
+    assert min(wordings[tag] for tag in TAXONOMY.tags) >= 3, wordings.most_common()[-9:]
+
+
+def test_no_two_captions_are_alike_and_all_are_faithful(builtin):
+    rows = builtin.rows
+    assert rows["caption"].is_unique and rows["id"].is_unique
+    for caption, tags in zip(rows["caption"], rows["tags"], strict=True):
+        assert tags == TAXONOMY.find(caption) and not TAXONOMY.contradictions(tags)
+        assert not readability.doubled_words(caption) and not caption_corpus.denied(caption, taxonomy=TAXONOMY)
+    shared = [set(map(tuple, part["tags"])) for _, part in rows.groupby("split")]
+    assert len(shared) == 3 and not shared[0] & shared[1] and not shared[1] & shared[2] and not shared[0] & shared[2]
+    assert (
+        sum(count for reason, count in builtin.left_out.items() if reason != "read") + 2000 >= builtin.left_out["read"]
+    )
+
+
+def test_english_of_a_sentence(builtin):
+    for caption in builtin.rows["caption"]:
+        assert caption[0].isupper() or caption[0].isdigit() and caption.endswith(".")
+        assert indefinite(caption) == caption and "  " not in caption and " ," not in caption and "{" not in caption
+
+
+def test_the_seed_reaches_every_draw(builtin):
+    pd.testing.assert_frame_equal(caption_corpus.load("builtin", taxonomy=TAXONOMY).rows, builtin.rows)
+    other = caption_grammar.Grammar(np.random.default_rng(1)).caption()
+    assert other != builtin.rows["caption"].iloc[0]
+
+
+GOOD = "A slow jazz tune for piano and double bass."
+
+
+@pytest.mark.parametrize(
+    ("caption", "reason"),
+    [
+        (GOOD, ""),
+        ("", "empty"),
+        ("A slow jazz tune for piano, recorded in mono.", "recording quality"),
+        ("A slow jazz tune for piano in a video.", "video"),
+        ("A slow jazz tune for piano that could be sad.", "hypothetical"),
+        ("A slow jazz tune for piano without a guitar.", "denial"),
+        ("A slow jazz tune for piano without vocals or drums.", ""),
+        ("A slow jazz tune for a slow piano.", "doubled word"),
+        ("A slow jazz song in which a cymbal plays the chords.", "role"),
+        ("A jazz tune.", "under 3 tags"),
+        (f"{GOOD} {'It goes on and on. ' * 30}", "over 80 words"),
+        ("A slow jazz song for piano, moving at a fast tempo.", "contradiction"),
+    ],
+)
+def test_what_is_left_out(caption, reason):
+    assert caption_corpus.fault(caption, taxonomy=TAXONOMY) == reason
+
+
+def test_captions_of_a_table_are_trimmed_and_their_tags_read(tmp_path):
+    texts = [
+        GOOD,
+        f"{GOOD[:-1]} and drums. It could be in a film. The guitar sounds like a badly recorded one.",
+        GOOD.upper(),
+        "",
+        "Nothing.",
+    ]
+    pd.DataFrame({"aspect_list": "['wrong']", "caption": texts}).to_csv(tmp_path / "captions.csv")
+    found = caption_corpus.load(str(tmp_path / "captions.csv"), taxonomy=TAXONOMY)
+    assert found.rows["caption"].tolist() == [GOOD, "A slow jazz tune for piano and double bass and drums."]
+    assert found.rows["tags"][0] == ["double bass", "jazz", "piano", "slow tempo"]
+    assert found.left_out == {
+        "read": 5, "sentences: hypothetical": 1, "sentences: recording quality": 1, "told before": 1, "empty": 1,
+        "under 3 tags": 1,
+    }  # fmt: skip
+    pd.DataFrame({"prediction": [GOOD]}).to_parquet(tmp_path / "captions.parquet")
+    assert caption_corpus.load(str(tmp_path / "captions.parquet"), taxonomy=TAXONOMY).rows["caption"].tolist() == [GOOD]
+
+
+def test_captions_of_tag_sets_keep_their_splits(tmp_path):
+    for split in ("train", "validation", "test"):
+        rows = {"id": [split, f"{split} 2"], "faithful_caption": [GOOD, ""], "faithful_tags": [["jazz", "piano"], []]}
+        pd.DataFrame(rows).to_parquet(tmp_path / f"{split}.parquet")
+    found = caption_corpus.load(str(tmp_path), taxonomy=TAXONOMY)
+    assert found.rows["split"].tolist() == ["train", "validation", "test"] and found.left_out == {"read": 6, "empty": 3}
+
+
+def test_it_refuses_what_it_cannot_read(tmp_path):
+    with pytest.raises(ValueError, match="expected builtin, a folder of tag_sets, .* got 'nowhere.csv'"):
+        caption_corpus.load("nowhere.csv", taxonomy=TAXONOMY)
+    pd.DataFrame({"words": [GOOD]}).to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(ValueError, match="expected a column caption or prediction in .* got words"):
+        caption_corpus.load(str(tmp_path / "other.csv"), taxonomy=TAXONOMY)
+    with pytest.raises(ValueError, match="expected captions worth learning, got none of 1"):
+        caption_corpus.select(["Nothing."], taxonomy=TAXONOMY)

@@ -1,0 +1,35 @@
+import pytest
+
+from conceptcaps.captions import readability
+
+
+@pytest.mark.parametrize(
+    ("text", "doubled"),
+    [
+        ("No bass guitar marks the bass guitar picks.", ["bass", "guitar"]),
+        ("A trap trap trap can be seen.", ["trap", "trap"]),
+        ("Soaring vocals are soaring above.", ["soaring"]),
+        ("A guitar plays. The guitar stops.", []),
+        ("Step by step and note after note, drums and drum and bass grow louder and louder.", []),
+        ("Two voices in call and response, call after call.", []),
+    ],
+)
+def test_words_doubled_inside_a_sentence(text, doubled):
+    assert readability.doubled_words(text) == doubled
+
+
+@pytest.mark.parametrize(
+    ("text", "faulty"),
+    [
+        ("A cymbal plays the chords.", True),
+        ("Drums carry the main melody.", True),
+        ("A ballad fills in the harmony.", True),
+        ("A vocal harmony keeps time.", True),
+        ("A male saxophone takes the lead.", True),
+        ("A vibraphone plays the melody while a cymbal keeps time.", False),
+        ("A drummer plays a simple beat under the melody.", False),
+        ("The song features a female vocalist.", False),
+    ],
+)
+def test_roles_that_make_no_sense(text, faulty):
+    assert bool(readability.role_faults(text)) == faulty
