@@ -1,4 +1,4 @@
-"""Build the Hugging Face dataset: text and audio configs, a card whose numbers name their runs, checksums."""
+"""Build the Hugging Face dataset: text, audio and evidence, a card whose numbers name their runs, checksums."""
 
 import argparse
 import tempfile
@@ -8,57 +8,68 @@ from pathlib import Path
 import pandas as pd
 
 from conceptcaps import shards, tracking
-from conceptcaps.publishing import dataset, report
+from conceptcaps.publishing import dataset, evidence, licence, report
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
-    parser.add_argument("--captions", required=True, help="folder or runs:/<id>/captions of write_captions")
-    parser.add_argument("--audio", required=True, help="folder or runs:/<id>/audio of generate_audio")
-    parser.add_argument("--verification", required=True, help="folder or runs:/<id>/verification of verify_concepts")
+    parser.add_argument("--tag_sets", required=True, help="runs:/<id>/tag_sets of distill_tags")
+    parser.add_argument("--captions", required=True, help="runs:/<id>/captions of write_captions")
+    parser.add_argument("--audio", required=True, help="runs:/<id>/audio of generate_audio")
+    parser.add_argument("--verification", required=True, help="runs:/<id>/verification of verify_concepts")
+    parser.add_argument("--pairs", default="none", help="runs:/<id>/pairs of make_pairs, a config of its own, or none")
+    parser.add_argument("--concepts", default="none", help="runs:/<id>/concepts of design_concepts, or none")
+    parser.add_argument("--license", default="derived", help="the Hub's identifier, where it cannot be derived")
     parser.add_argument("--push_to", default="none", help="Hub id of a dataset to upload to (needs HF_TOKEN), or none")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the split")
+    parser.add_argument("--version", default="v1.0.0", help="tag of the upload")
+    parser.add_argument("--dry_run", type=int, default=0, help="1 lists what push_to would send and sends nothing")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the subsets")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("build_dataset", vars(args)), tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "dataset")
         taxonomy = Taxonomy.load(tracking.fetch(args.tag_sets) / "taxonomy.yaml")
         captions = shards.read(str(tracking.fetch(args.captions)))
-        audio = shards.read(str(tracking.fetch(args.audio)))
-        verification = pd.read_parquet(tracking.fetch(args.verification) / "verification.parquet")
-        rows = dataset.assemble(captions, audio, verification, taxonomy=taxonomy, seed=args.seed)
-
-        sources = {
-            "distill_tags": args.tag_sets,
-            "write_captions": args.captions,
-            "generate_audio": args.audio,
-            "verify_concepts": args.verification,
-        }
-        stages = {stage: tracking.run_of(uri) for stage, uri in sources.items()}
-        known = {stage: run for stage, run in stages.items() if run is not None}
-        params = {stage: tracking.params(run) for stage, run in known.items()}
-        corpus = params.get("distill_tags", {}).get("corpus", "unknown")
-        backend = params.get("generate_audio", {}).get("backend", "unknown")
-        facts = {
-            "corpus": Path(corpus).name if corpus.endswith(".csv") else corpus,
-            "backend": backend,
-            "licence": dataset.licence(corpus=corpus, backend=backend),
-            "stages": {stage: run or "not tracked" for stage, run in stages.items()},
-        }
-        figures = report.key_figures({stage: tracking.metrics(run) for stage, run in known.items()}, runs=known)
-        folder = Path(scratch, "dataset")
-        sizes = dataset.write(folder, rows, facts=facts, figures=figures)
+        verdicts = pd.read_parquet(tracking.fetch(args.verification) / "verification.parquet")
+        audio = str(tracking.fetch(args.audio))
+        contents = dataset.write_rows(
+            folder,
+            captions,
+            shards.batches(audio, size=32),
+            evidence.verdicts_by_row(verdicts),
+            taxonomy=taxonomy,
+            seed=args.seed,
+        )
+        tables = {}
+        for name, column in {"pairs": "split", "concepts": "part"}.items():
+            if getattr(args, name) != "none":
+                own = str(tracking.fetch(getattr(args, name)))
+                rows, schema = shards.batches(own, size=32), shards.schema(own)
+                tables[name] = dataset.write_table(folder, name, rows, schema=schema, split=column)
+        inputs = [args.tag_sets, args.captions, args.audio, args.verification, args.pairs, args.concepts]
+        runs = tracking.ancestors([uri for uri in inputs if uri != "none"])
+        materials = licence.materials({stage: tracking.params(run) for stage, run in runs.items()})
+        identifier, credits = licence.derive(materials, stated=args.license)
+        template = {"contents": contents, "tables": tables, "kinds": evidence.KINDS, "credits": credits}
+        template |= {"corpus": materials["corpus"], "backend": tracking.params(runs["generate_audio"])["backend"]}
+        template["stages"] = [tracking.provenance(run) for run in runs.values()]
+        metrics = {stage: tracking.metrics(run) for stage, run in runs.items()}
+        template["figures"] = report.key_figures(metrics, runs=runs)
+        dataset.finish(folder, licence=identifier, template=template)
         dataset.verify(folder)
         tracking.log_folder(folder, "dataset")
-        tracking.log_metrics({"dataset/rows": len(rows), **{f"dataset/{name}": size for name, size in sizes.items()}})
-        tracking.log_metrics({"dataset/hours": rows["duration"].sum() / 3600})
-        tracking.log_dataset(rows.drop(columns="audio"), name="conceptcaps", source=args.captions, context="published")
-        if args.push_to != "none":
-            dataset.push(folder, args.push_to)
+        sizes = {f"dataset/{name}": size for name, size in contents.sizes.items()}
+        tracking.log_metrics({**sizes, "dataset/hours": contents.hours, "dataset/failed": contents.failed})
+        counts = {"rows": len(captions), "verified": contents.verified, "contradicting": contents.contradicting}
+        tracking.log_metrics({f"dataset/{name}": count for name, count in counts.items()})
+        tracking.log_dataset(captions, name="conceptcaps", source=args.captions, context="published")
+        tracking.log_frame(dataset.to_send(folder), "files.parquet")
+        if args.push_to != "none" and not args.dry_run:
+            dataset.push(folder, args.push_to, version=args.version)
 
 
 if __name__ == "__main__":

@@ -1,108 +1,249 @@
-"""The Hugging Face dataset: a folder of Parquet files, a card whose numbers name their runs, and checksums."""
+"""The Hugging Face dataset: Parquet files written as a stream, a card whose numbers name their runs, and checksums.
+
+Rows are filed by split, by subset and by whether they are verified, so that every config is a choice of files and no
+clip is stored twice.
+"""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import yaml
-from datasets import Audio, Dataset, Features, List, Value
-from huggingface_hub import HfApi
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import pyarrow as pa
+from datasets import Audio, Features, List, Value
+from huggingface_hub import DatasetCard, DatasetCardData, HfApi
 
 from conceptcaps import hashing
+from conceptcaps.publishing.evidence import Evidence, weigh
+from conceptcaps.publishing.parquet import MOST_BYTES, ParquetFiles
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
-SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
-VERDICTS = ("present", "absent", "uncertain")
+SPLITS = ("train", "validation", "test")
+SUBSETS = ("10pct", "25pct", "all")  # the first two lie in the third, the first in the second
+_STRINGS = List(Value("string"))
+TEXT = {
+    "id": Value("string"),
+    "caption": Value("string"),
+    "aspect_list": _STRINGS,
+    "genre_aspects": _STRINGS,
+    "mood_aspects": _STRINGS,
+    "instrument_aspects": _STRINGS,
+    "tempo_aspects": _STRINGS,
+    "file_name": Value("string"),
+    "tag_recall": Value("float64"),
+    "missed": _STRINGS,
+    "hallucinated": _STRINGS,
+    "sample_id": Value("string"),
+    "caption_seed": Value("int64"),
+    "present": _STRINGS,
+    "absent": _STRINGS,
+    "unrealised": _STRINGS,
+    "added": _STRINGS,
+    **{f"heard_{verdict}": _STRINGS for verdict in ("present", "absent")},
+    "contradictions": _STRINGS,
+    "verified": Value("bool"),
+}
+SOUND = {
+    "audio": Audio(decode=False),
+    "duration": Value("float64"),
+    "sample_rate": Value("int64"),
+    "clip_seed": Value("int64"),
+    "bpm": Value("float64"),
+    "key": Value("string"),
+    "mode": Value("string"),
+    "meter": Value("int64"),
+    "midi": Value("binary"),
+}
 
 
-def assemble(
-    captions: pd.DataFrame, audio: pd.DataFrame, verification: pd.DataFrame, *, taxonomy: Taxonomy, seed: int
-) -> pd.DataFrame:
-    """One row for each clip, with its caption, its tags by category and by verdict, and its split.
+def row(
+    caption: Mapping[Hashable, Any], clip: Mapping[Hashable, Any], verdicts: Mapping[str, str], *, taxonomy: Taxonomy
+) -> dict[str, Any]:
+    """One row of the dataset: columns of ``TEXT`` and ``SOUND``, and ``split``.
 
     Args:
-        captions: Rows of ``write_captions``.
-        audio: Rows of ``generate_audio``, with the captions' ids.
-        verification: Rows of ``verify_concepts``.
+        caption: Row of ``write_captions``.
+        clip: Row of ``generate_audio`` with the same id.
+        verdicts: Of ``verify_concepts``, by tag.
         taxonomy: Gives categories.
-        seed: Seed of the split, which puts equal tag sets into one part.
-
-    Raises:
-        ValueError: If ids repeat or differ between captions and audio.
     """
-    for name, frame in {"captions": captions, "audio": audio}.items():
-        if not frame["id"].is_unique:
-            raise ValueError(f"expected unique ids in {name}, got {int(frame['id'].duplicated().sum())} repeated ones")
-    if set(captions["id"]) != set(audio["id"]):
-        raise ValueError(
-            f"expected a clip for each caption, got {len(captions)} captions, {len(audio)} clips, "
-            f"{len(set(captions['id']) & set(audio['id']))} of them with the same id"
-        )
-    sound = audio.drop(columns=["tags", "caption", "seed"])
-    rows = captions.rename(columns={"seed": "caption_seed"}).merge(sound, on="id", validate="1:1")
-    rows["clip_seed"] = rows["id"].map(audio.set_index("id")["seed"])
-    for category in taxonomy.categories:
-        rows[category] = [[tag for tag in tags if taxonomy.category(tag) == category] for tags in rows["tags"]]
-    for verdict in VERDICTS:
-        tags = verification[verification["verdict"] == verdict].groupby("id")["tag"].agg(sorted)
-        rows[f"verified_{verdict}"] = [tags.get(row_id, []) for row_id in rows["id"]]
-    rows["split"] = [_split(tags, seed) for tags in rows["tags"]]
-    return rows
+    asked, facts = list(caption["tags"]), clip["facts"] or {}
+    said = (set(asked) - set(caption["missed"])) | set(caption["hallucinated"])
+    lists = {name: list(clip[name]) for name in ("present", "absent", "unrealised", "added")}
+    evidence: Evidence = weigh(
+        asked=asked, present=lists["present"], absent=lists["absent"], verdicts=verdicts, said=said
+    )
+    heard = {
+        verdict: sorted(tag for tag, own in verdicts.items() if own == verdict) for verdict in ("present", "absent")
+    }
+    by_category = {
+        f"{category}_aspects": [tag for tag in asked if taxonomy.category(tag) == category]
+        for category in taxonomy.categories
+    }
+    return {
+        **{
+            name: caption[name]
+            for name in ("id", "caption", "tag_recall", "missed", "hallucinated", "sample_id", "split")
+        },
+        "aspect_list": asked,
+        **by_category,
+        "file_name": clip["audio"]["path"],
+        "caption_seed": caption["seed"],
+        **lists,
+        **{f"heard_{verdict}": tags for verdict, tags in heard.items()},
+        "contradictions": evidence.contradictions,
+        "verified": evidence.verified,
+        **{name: clip[name] for name in ("audio", "duration", "sample_rate", "midi")},
+        "clip_seed": clip["seed"],
+        **{name: facts.get(name) for name in ("bpm", "key", "mode", "meter")},
+    }
 
 
-def write(
-    folder: Path, rows: pd.DataFrame, *, facts: Mapping[str, object], figures: list[dict[str, object]]
-) -> dict[str, int]:
-    """Write the configs ``default`` (text) and ``audio``, the card and the checksums.
+def subset(tags: Iterable[str], *, seed: int) -> str:
+    """The smallest of ``SUBSETS`` that a row lies in, by its tag set: 10, 15 and 75 % of tag sets."""
+    place = hashing.share_of([tag_set_id(tags), "subset", seed])
+    return "10pct" if place < 0.1 else "25pct" if place < 0.25 else "all"
+
+
+@dataclass
+class Contents:
+    """Rows by split, hours, clips that could not be made, verified rows, and rows that contradict themselves."""
+
+    sizes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    hours: float = 0.0
+    failed: int = 0
+    verified: int = 0
+    contradicting: int = 0
+
+
+def write_rows(
+    folder: Path,
+    captions: pd.DataFrame,
+    clips: Iterable[pd.DataFrame],
+    verdicts: Mapping[str, Mapping[str, str]],
+    *,
+    taxonomy: Taxonomy,
+    seed: int,
+    most_bytes: int = MOST_BYTES,
+) -> Contents:
+    """File captions and clips into ``data/<text|audio>/<split>-<subset>-<verified|other>-<number>.parquet``.
 
     Args:
-        folder: An empty folder.
-        rows: Of ``assemble``.
-        facts: For the card: ``corpus``, ``backend``, ``licence``, ``stages`` (stage to run id).
-        figures: Key figures, each with ``label``, ``value`` and ``run``.
-
-    Returns:
-        Rows in each split.
+        folder: Of the dataset.
+        captions: Rows of ``write_captions``.
+        clips: Rows of ``generate_audio`` in batches. Clips that could not be made are left out and counted.
+        verdicts: By row id and tag.
+        taxonomy: Gives categories.
+        seed: Seed of the subsets.
+        most_bytes: Size at which a file is ended and the next one begun.
 
     Raises:
-        ValueError: If a split has no rows.
+        ValueError: If ids repeat, captions and clips are not of the same rows, or no clip could be made.
     """
-    sizes = {split: int((rows["split"] == split).sum()) for split in SPLITS}
-    empty = [split for split, size in sizes.items() if not size]
-    if empty:
-        raise ValueError(f"expected rows for every split, got none for {', '.join(empty)} of {len(rows)} rows")
-    for config, features in (("default", _TEXT), ("audio", _TEXT | _SOUND)):
-        for split in SPLITS:
-            part = rows.loc[rows["split"] == split, list(features)]
-            path = folder / "data" / config / f"{split}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Dataset.from_pandas(part, features=Features(features), preserve_index=False).to_parquet(path)
-    configs = [
-        {
-            "config_name": config,
-            "default": config == "default",
-            "data_files": [{"split": split, "path": f"data/{config}/{split}.parquet"} for split in SPLITS],
-        }
-        for config in ("default", "audio")
-    ]
-    header = {
-        "license": facts["licence"],
-        "language": ["en"],
-        "task_categories": ["text-to-audio", "audio-classification"],
-        "tags": ["music", "concepts", "tcav"],
-        "configs": configs,
+    if not captions["id"].is_unique:
+        raise ValueError(f"expected unique ids of captions, got {int(captions['id'].duplicated().sum())} repeated ones")
+    waiting = {caption["id"]: caption for caption in captions.to_dict("records")}
+    files, contents = ParquetFiles(folder / "data", most_bytes=most_bytes), Contents()
+    tables = {name: Features(features) for name, features in (("text", TEXT), ("audio", TEXT | SOUND))}
+    for batch in clips:
+        for clip in batch.to_dict("records"):
+            caption = waiting.pop(clip["id"], None)
+            if caption is None:
+                raise ValueError(f"expected each clip to have one caption, got clip {clip['id']!r} without one left")
+            if pd.notna(clip["error"]):
+                contents.failed += 1
+                continue
+            made = row(caption, clip, verdicts.get(clip["id"], {}), taxonomy=taxonomy)
+            kind = "verified" if made["verified"] else "other"
+            place = f"{made['split']}-{subset(made['aspect_list'], seed=seed)}-{kind}"
+            for table, features in tables.items():
+                own = {column: made[column] for column in features}
+                files.add(f"{table}/{place}", own, schema=features.arrow_schema)
+            contents.sizes[made["split"]] += 1
+            contents.hours += made["duration"] / 3600
+            contents.verified += made["verified"]
+            contents.contradicting += bool(made["contradictions"])
+    if waiting:
+        raise ValueError(
+            f"expected a clip for each caption, got {len(waiting)} captions without, {next(iter(waiting))!r}"
+        )
+    if not sum(contents.sizes.values()):
+        raise ValueError(f"expected at least one clip for the dataset, got none ({contents.failed} could not be made)")
+    files.close()
+    return contents
+
+
+def write_table(
+    folder: Path, name: str, batches: Iterable[pd.DataFrame], *, schema: pa.Schema, split: str
+) -> dict[str, int]:
+    """Write a config of its own, ``pairs`` or ``concepts``, and give its rows by split.
+
+    Args:
+        folder: Of the dataset.
+        name: Name of the config.
+        batches: Rows with the columns of ``schema``.
+        schema: Of the files.
+        split: Column that says in which split a row lies.
+    """
+    files, sizes = ParquetFiles(folder / "data"), Counter[str]()
+    for batch in batches:
+        for made in batch.to_dict("records"):
+            files.add(f"{name}/{made[split]}", made, schema=schema)
+            sizes[made[split]] += 1
+    files.close()
+    return dict(sizes)
+
+
+def configs(folder: Path) -> list[dict[str, Any]]:
+    """Configs of the files that are in a dataset's folder: each a name and the patterns of its splits."""
+    ten, quarter = SUBSETS[:1], SUBSETS[:2]
+    choices = {
+        "default": ("text", SUBSETS, "*"),
+        "audio": ("audio", SUBSETS, "*"),
+        "verified": ("audio", SUBSETS, "verified"),
+        "25pct": ("text", quarter, "*"),
+        "10pct": ("text", ten, "*"),
+        "25pct-audio": ("audio", quarter, "*"),
+        "10pct-audio": ("audio", ten, "*"),
     }
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined)
-    card = environment.get_template("card.md.j2").render(
-        header=yaml.safe_dump(header, sort_keys=False), rows=len(rows), sizes=sizes, figures=figures, **facts
+    patterns = {
+        name: {split: [f"data/{table}/{split}-{part}-{kind}-*.parquet" for part in parts] for split in SPLITS}
+        for name, (table, parts, kind) in choices.items()
+    } | {name: {split: [f"data/{name}/{split}-*.parquet"] for split in SPLITS} for name in ("pairs", "concepts")}
+    found = []
+    for name, by_split in patterns.items():
+        kept = {split: [path for path in paths if any(folder.glob(path))] for split, paths in by_split.items()}
+        files = [{"split": split, "path": paths} for split, paths in kept.items() if paths]
+        if files:
+            found.append({"config_name": name, "default": name == "default", "data_files": files})
+    return found
+
+
+def finish(folder: Path, *, licence: str, template: Mapping[str, Any]) -> None:
+    """Write the card and, last, the checksums of every file.
+
+    Args:
+        folder: Of the dataset, its Parquet files written.
+        licence: The Hub's identifier.
+        template: Values of ``card.md.j2``.
+    """
+    header = DatasetCardData(
+        license=licence,
+        language="en",
+        task_categories=["text-to-audio", "audio-classification"],
+        pretty_name="ConceptCaps",
+        tags=["music", "concepts", "tcav"],
+        configs=configs(folder),
     )
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    text = Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8")
+    card = DatasetCard.from_template(header, template_str=text, licence=licence, **template)
+    card.save(folder / "README.md")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    sums = {str(path.relative_to(folder)): hashing.file_sha256(path) for path in files}
+    sums = {path.relative_to(folder).as_posix(): hashing.file_sha256(path) for path in files}
     (folder / "checksums.json").write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
-    return sizes
 
 
 def verify(folder: Path) -> None:
@@ -112,7 +253,7 @@ def verify(folder: Path) -> None:
         ValueError: If a file is missing, changed, or not listed.
     """
     sums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"checksums.json"}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"checksums.json"}
     if found != set(sums):
         raise ValueError(
             f"expected the files of checksums.json in {folder}, got differences: {sorted(found ^ set(sums))}"
@@ -122,47 +263,27 @@ def verify(folder: Path) -> None:
             raise ValueError(f"expected {folder / name} with sha256 {expected}, got another")
 
 
-def push(folder: Path, name: str) -> None:
-    """Upload a dataset folder to the Hugging Face hub as ``<owner>/<name>``; the token is read by the hub's client."""
+def to_send(folder: Path) -> pd.DataFrame:
+    """What an upload would send: ``file`` and ``bytes``, in order."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return pd.DataFrame(
+        {
+            "file": [path.relative_to(folder).as_posix() for path in files],
+            "bytes": [path.stat().st_size for path in files],
+        }
+    )
+
+
+def push(folder: Path, name: str, *, version: str = "") -> None:
+    """Upload a dataset folder to the Hugging Face hub as ``<owner>/<name>``; the hub's client reads the token.
+
+    Args:
+        folder: Of the dataset.
+        name: Repository on the hub.
+        version: Tag of the upload, such as ``v1.0.0``; empty for none.
+    """
     client = HfApi()
     client.create_repo(name, repo_type="dataset", exist_ok=True)
     client.upload_folder(folder_path=folder, repo_id=name, repo_type="dataset")
-
-
-def licence(*, corpus: str, backend: str) -> str:
-    """Licence that follows from what went in, as the Hub's identifier.
-
-    MusicCaps is CC-BY-SA-4.0, and so is what is derived from its captions; MusicGen's weights are CC-BY-NC-4.0. Both
-    together leave no licence that satisfies both, so ``other`` is stated. The demo corpus is this project's own.
-    """
-    if backend in {"musicgen", "audiocraft"}:
-        return "cc-by-nc-4.0" if corpus == "demo" else "other"
-    return "cc-by-4.0" if corpus == "demo" else "cc-by-sa-4.0"
-
-
-def _split(tags: list[str], seed: int) -> str:
-    place = int(hashing.digest([tag_set_id(tags), seed])[:8], 16) / 2**32
-    return "train" if place < SPLITS["train"] else "validation" if place < 1 - SPLITS["test"] else "test"
-
-
-_STRINGS = List(Value("string"))
-_TEXT = {
-    "id": Value("string"),
-    "tags": _STRINGS,
-    **{name: _STRINGS for name in ("genre", "mood", "instrument", "tempo")},
-    "caption": Value("string"),
-    "tag_recall": Value("float64"),
-    "missed": _STRINGS,
-    "hallucinated": _STRINGS,
-    "sample_id": Value("string"),
-    "caption_seed": Value("int64"),
-}
-_SOUND = {
-    "audio": Audio(decode=False),
-    "duration": Value("float64"),
-    "sample_rate": Value("int64"),
-    "clip_seed": Value("int64"),
-    "unrealised": _STRINGS,
-    "added": _STRINGS,
-    **{f"verified_{verdict}": _STRINGS for verdict in VERDICTS},
-}
+    if version:
+        client.create_tag(name, tag=version, repo_type="dataset")

@@ -1,0 +1,44 @@
+import pandas as pd
+import pytest
+
+from conceptcaps.publishing.evidence import verdicts_by_row, weigh
+
+TRUE = {"asked": ["jazz", "piano"], "present": ["jazz", "piano"], "absent": ["drums"], "verdicts": {}, "said": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "contradictions", "verified"),
+    [
+        ({}, [], True),
+        ({"said": ["jazz", "piano"], "verdicts": {"piano": "present", "drums": "absent"}}, [], True),
+        ({"verdicts": {"piano": "uncertain", "drums": "none"}}, [], True),
+        ({"asked": ["jazz", "drums"]}, ["unrealised: drums"], False),
+        ({"asked": ["jazz", "catchy"]}, [], False),  # a score cannot say whether a tune is catchy
+        ({"asked": []}, [], False),
+        ({"verdicts": {"piano": "absent"}}, ["unheard: piano"], False),
+        ({"verdicts": {"drums": "present"}, "said": ["drums"]}, ["misheard: drums", "missaid: drums"], False),
+        ({"said": ["catchy"]}, [], True),
+    ],
+)
+def test_witnesses_of_a_row_whose_score_is_known(change, contradictions, verified):
+    found = weigh(**{**TRUE, **change})
+    assert (found.contradictions, found.verified) == (contradictions, verified)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "contradictions", "verified"),
+    [
+        ({"jazz": "present", "piano": "present"}, [], True),
+        ({"jazz": "present", "piano": "uncertain"}, [], False),
+        ({"jazz": "present", "piano": "absent"}, ["unheard: piano"], False),
+        ({}, [], False),
+    ],
+)
+def test_without_a_score_the_ear_has_to_say_it(verdicts, contradictions, verified):
+    found = weigh(asked=["jazz", "piano"], present=[], absent=[], verdicts=verdicts, said=[])
+    assert (found.contradictions, found.verified) == (contradictions, verified)
+
+
+def test_verdicts_by_row():
+    frame = pd.DataFrame({"id": ["a", "b", "a"], "tag": ["x", "x", "y"], "verdict": ["present", "absent", "none"]})
+    assert verdicts_by_row(frame) == {"a": {"x": "present", "y": "none"}, "b": {"x": "absent"}}
