@@ -74,7 +74,12 @@ def code_hash(file: Path | str, *, project: Path = PROJECT, without: Collection[
 
 
 def work_hash(stage: str, *, project: Path = PROJECT) -> str:
-    """``code_hash`` of a stage without the room that only records: work begun with other code is not gone on with."""
+    """``code_hash`` of a stage without the room that only records: work begun with other code is not gone on with.
+
+    Raises:
+        FileNotFoundError: If this is an installed package and no checkout.
+    """
+    _require_checkout(project)
     return code_hash(project / "entrypoints" / f"{stage}.py", project=project, without=(_RECORDS,))
 
 
@@ -102,7 +107,9 @@ def entry_point(name: str, *, project: Path = PROJECT) -> tuple[dict[str, str | 
 
     Raises:
         ValueError: If MLproject has no entry point of that name.
+        FileNotFoundError: If this is an installed package and no checkout.
     """
+    _require_checkout(project)
     entry_points = yaml.load((project / "MLproject").read_text(), Loader=yaml.BaseLoader)["entry_points"]
     if name not in entry_points:
         raise ValueError(f"expected an entry point among {', '.join(entry_points)}, got {name!r}")
@@ -143,6 +150,14 @@ def commit(*, project: Path = PROJECT) -> str:
     """Commit of the checkout, with ``+`` behind it where a file differs from it; ``unknown`` where there is none."""
     found = _git(project, "rev-parse", "HEAD")
     return f"{found}{'+' if _git(project, 'status', '--porcelain') else ''}" if found else "unknown"
+
+
+def _require_checkout(project: Path) -> None:
+    if not (project / "MLproject").is_file():
+        raise FileNotFoundError(
+            f"expected a checkout of ConceptCaps with MLproject in {project}, got the library alone; "
+            "stages run in a clone of the repository"
+        )
 
 
 def _git(project: Path, *arguments: str) -> str | None:
