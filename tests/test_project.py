@@ -135,7 +135,8 @@ def test_work_goes_on_after_a_comment_elsewhere_and_begins_anew_after_an_edit_of
     """What a night's audio hangs on: not the report, not how runs are recorded, but the sampler."""
     shutil.copytree(project.PROJECT / "conceptcaps", tmp_path / "conceptcaps")
     shutil.copytree(project.PROJECT / "entrypoints", tmp_path / "entrypoints")
-    shutil.copy(project.PROJECT / project.LOCK, tmp_path)
+    for name in (project.LOCK, "MLproject"):
+        shutil.copy(project.PROJECT / name, tmp_path)
 
     def edited(file: str) -> str:
         path = tmp_path / "conceptcaps" / file

@@ -25,6 +25,7 @@ entry_points:
 STAGE = """
 import argparse
 from conceptcaps import tracking
+TABLE = "table.txt"
 parser = argparse.ArgumentParser()
 for name in NAMES:
     parser.add_argument("--" + name, required=True)
@@ -42,9 +43,8 @@ tracking.execute(main)
 def checkout(store, monkeypatch):
     root = store / "project"
     (root / "entrypoints").mkdir(parents=True)
-    (root / "conceptcaps").mkdir()
     (root / "entrypoints" / "__init__.py").touch()
-    (root / "conceptcaps" / "code.txt").write_text("1")
+    (root / "entrypoints" / "table.txt").write_text("1")
     (root / "requirements.txt").write_text("")
     (root / "MLproject").write_text(MLPROJECT)
     for stage, names in {"double": ["x"], "add": ["before", "y"]}.items():
@@ -85,7 +85,7 @@ def test_steps_are_nested_reused_and_cascade(checkout, capfd):
     assert above[0] != before[0] and above[1] != before[1], "a change cascades"
     assert tracking.tags(tracking.latest("main")).get(f"reused.double.{first[:8]}") is None
 
-    (checkout / "conceptcaps" / "code.txt").write_text("2")
+    (checkout / "entrypoints" / "table.txt").write_text("2")
     dirty = pipeline()
     assert not set(dirty) & set(before), "a dirty tree reuses nothing"
     assert "step_key" not in tracking.tags(dirty[0])
