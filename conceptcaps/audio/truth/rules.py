@@ -1,0 +1,134 @@
+"""Rules of truth.yaml applied to what sounds: each tag is present, absent or unknown (Kleene's three values)."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from conceptcaps.audio.truth.features import features, part_lines
+from conceptcaps.audio.truth.harmony import Harmony
+from conceptcaps.audio.truth.sounding import AUDIBLE, LOST, Sounding, Source
+from conceptcaps.tags.taxonomy import Taxonomy
+
+TABLE = Path(__file__).with_name("truth.yaml")
+PRESENT, UNKNOWN, ABSENT = 1, 0, -1
+_MOST, _FEW = 0.6, 1 / 3
+
+Rule = Mapping[str, Any]
+
+
+@cache
+def table() -> Mapping[str, Any]:
+    """Content of ``truth.yaml``."""
+    content: Mapping[str, Any] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return content
+
+
+def decide(music: Sounding, tones: Harmony, taxonomy: Taxonomy) -> dict[str, int]:
+    """1, 0 or -1 (present, unknown, absent) for every tag of a taxonomy.
+
+    A tag without a rule is unknown. Presence is handed up to ancestors, absence down to descendants; of two tags that
+    exclude each other the presence of one is the absence of the other.
+    """
+    if not len(music.start):
+        return dict.fromkeys(taxonomy.tags, ABSENT)
+    judge = _Judge(music, tones)
+    values = {tag: judge.tag(tag) for tag in taxonomy.tags}
+    for tag in taxonomy.tags:
+        if values[tag] == PRESENT:
+            values |= dict.fromkeys(taxonomy.ancestors(tag), PRESENT)
+    for tag in taxonomy.tags:
+        if any(values[above] == ABSENT for above in taxonomy.ancestors(tag)):
+            values[tag] = ABSENT
+    for group in taxonomy.exclusions:
+        there = [tag for tag in group if values[tag] == PRESENT]
+        if there:
+            values |= {tag: ABSENT for tag in group if values[tag] == UNKNOWN}
+    return values
+
+
+class _Judge:
+    """Decides tags from one clip's numbers, each once."""
+
+    def __init__(self, music: Sounding, tones: Harmony) -> None:
+        self._sources, self._lines = music.sources, part_lines(music)
+        self._numbers = features(music, tones)
+        self._rules, self._tolerance = table()["tags"], table()["features"]
+        self._found: dict[str, int] = {}
+
+    def tag(self, tag: str) -> int:
+        """Value of a tag by its own rule; what its children say is added in the end."""
+        if tag not in self._found:
+            self._found[tag] = self._rule(self._rules[tag]) if tag in self._rules else UNKNOWN
+        return self._found[tag]
+
+    def _rule(self, rule: Rule) -> int:
+        values = []
+        if rule.get("undecided"):
+            return min([UNKNOWN, *(self.tag(tag) for tag in rule.get("needs", []))])
+        if "any" in rule:
+            values.append(max(self._rule(each) for each in rule["any"]))
+        elif "programs" in rule or "keys" in rule:
+            values.append(self._sounds(rule))
+        values += [self._condition(name, wanted) for name, wanted in rule.get("all", {}).items()]
+        if "cues" in rule:
+            values.append(_mostly([self._condition(*each) for each in rule["cues"].items()]))
+        return min(values)
+
+    def _sounds(self, rule: Rule) -> int:
+        """Whether an instrument is heard, and does what its line should."""
+        programs, keys = rule.get("programs", []), rule.get("keys", [])
+        if "line" in rule:
+            played = [
+                min([audible, *(self._within(line[name], wanted, name) for name, wanted in rule["line"].items())])
+                for program, audible, line in self._lines
+                if program in programs
+            ]
+            return max(played, default=ABSENT)
+        found = [source for source in self._sources if _among(source, programs, keys)]
+        others, other_keys = rule.get("maybe", []), rule.get("maybe_keys", [])
+        maybe = [source for source in self._sources if _among(source, others, other_keys)]
+        sure = _heard(found, lasting=bool(rule.get("lasting")))
+        return max(sure, min(UNKNOWN, _heard(maybe, lasting=False)))
+
+    def _condition(self, name: str, wanted: object) -> int:
+        if isinstance(wanted, bool):
+            value = max(self.tag(one) for one in name.split(" or "))
+            return value if wanted else -value
+        assert isinstance(wanted, Sequence)
+        return self._within(self._numbers[name], wanted, name)
+
+    def _within(self, value: float, wanted: Sequence[float], name: str) -> int:
+        low, high = wanted
+        if np.isnan(value):
+            return UNKNOWN
+        if low - 1e-6 <= value <= high + 1e-6:
+            return PRESENT
+        near = low - self._tolerance[name] <= value <= high + self._tolerance[name]
+        return UNKNOWN if near else ABSENT
+
+
+def _among(source: Source, programs: Sequence[int], keys: Sequence[int]) -> bool:
+    return source.program in programs if source.key is None else source.key in keys
+
+
+def _heard(sources: Sequence[Source], *, lasting: bool) -> int:
+    """Whether sources that count as one instrument can be heard, together."""
+    if not sources:
+        return ABSENT
+    power = sum(10 ** (source.level / 10) for source in sources)
+    level = 10 * np.log10(power) if power > 0 else -np.inf
+    if level < LOST:
+        return ABSENT
+    covered = sum(source.covered for source in sources)
+    enough = covered >= 0.1 or (not lasting and sum(len(source.notes) for source in sources) >= 2)
+    return PRESENT if enough and level >= AUDIBLE else UNKNOWN
+
+
+def _mostly(values: Sequence[int]) -> int:
+    """Present where three fifths of the cues hold, absent where under a third do; a cue that is unknown counts half."""
+    share = sum((value + 1) / 2 for value in values) / len(values)
+    return PRESENT if share >= _MOST - 1e-9 else ABSENT if share < _FEW else UNKNOWN
