@@ -1,4 +1,4 @@
-"""Put a pipeline's figures, numbers and clips into one HTML file."""
+"""Put a pipeline's figures, numbers and rows into one HTML file."""
 
 import argparse
 import json
@@ -6,12 +6,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from conceptcaps import tracking
-from conceptcaps.publishing import report
+from conceptcaps.publishing import examples, report
 
-CLIPS = 8
+ROWS = 8
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -22,7 +20,7 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
-    with tracking.run("report", vars(args)), tempfile.TemporaryDirectory() as folder:
+    with tracking.run("report", vars(args)) as own, tempfile.TemporaryDirectory() as folder:
         named = args.runs.startswith("{")
         runs = json.loads(args.runs if named else tracking.fetch(f"runs:/{args.runs}/runs.json").read_text())
         metrics = {stage: tracking.metrics(run) for stage, run in runs.items()}
@@ -34,18 +32,24 @@ def main(argv: Sequence[str] | None = None) -> None:
                 params=tracking.params(run),
                 metrics=metrics[stage],
                 figures=tracking.figures(run),
+                outcome=tracking.outcome(run),
             )
             for stage, run in runs.items()
         ]
-        examples = []
+        rows = []
         if "build_dataset" in runs:
-            made = tracking.fetch(f"runs:/{runs['build_dataset']}/dataset/data/audio/test.parquet")
-            examples = report.clips(pd.read_parquet(made), most=CLIPS)
+            dataset = tracking.fetch(f"runs:/{runs['build_dataset']}/dataset")
+            rows = [examples.describe(row) for row in examples.choose(dataset, split="test", most=ROWS)]
+        source = tracking.provenance(own)
+        facts = {"made": source["date"], "commit": source["commit"][:12]}
+        if "distill_tags" in runs:
+            facts = {"corpus": tracking.params(runs["distill_tags"])["corpus"], **facts}
         page = Path(folder, "report.html")
         figures = report.key_figures(metrics, runs=runs)
-        page.write_text(report.render(title="ConceptCaps", figures=figures, stages=stages, examples=examples))
+        text = report.render(title="ConceptCaps", facts=facts, figures=figures, stages=stages, rows=rows)
+        page.write_text(text, encoding="utf-8")
         tracking.log_file(page)
-        tracking.log_metrics({"report/stages": len(stages), "report/clips": len(examples)})
+        tracking.log_metrics({"report/stages": len(stages), "report/rows": len(rows)})
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 import base64
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
@@ -72,7 +71,7 @@ def text_table(figures: Sequence[Mapping[str, object]]) -> str:
 
 
 class Stage(NamedTuple):
-    """What the report shows of a run."""
+    """What the report shows of a run; ``outcome`` says what it registered or decided."""
 
     name: str
     run: str
@@ -80,33 +79,25 @@ class Stage(NamedTuple):
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     figures: Sequence[Path]
-
-
-def clips(dataset: pd.DataFrame, *, most: int) -> list[dict[str, object]]:
-    """Clips to listen to, spread evenly over a table with the columns of the dataset's config ``audio``."""
-    step = max(1, len(dataset) // most)
-    return [
-        {
-            "id": row["id"],
-            "caption": row["caption"],
-            "tags": [(tag, _state(tag, row)) for tag in row["tags"]],
-            "hallucinated": list(row["hallucinated"]),
-            "player": base64.b64encode(row["audio"]["bytes"]).decode(),
-        }
-        for row in dataset.iloc[::step].head(most).to_dict("records")
-    ]
+    outcome: str = ""
 
 
 def render(
-    *, title: str, figures: list[dict[str, object]], stages: list[Stage], examples: list[dict[str, object]]
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    figures: list[dict[str, object]],
+    stages: list[Stage],
+    rows: list[dict[str, object]],
 ) -> str:
     """The page as HTML that needs no other file: pictures and sound are in it.
 
     Args:
         title: Heading.
+        facts: What the page is about, such as corpus, commit and date.
         figures: Of ``key_figures``.
         stages: In the pipeline's order.
-        examples: Of ``clips``.
+        rows: Of ``examples.describe``.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True, trim_blocks=True
@@ -120,15 +111,7 @@ def render(
         for stage in stages
     ]
     template = environment.get_template("report.html.j2")
-    return template.render(title=title, figures=figures, stages=shown, examples=examples)
-
-
-def _state(tag: str, row: Mapping[Hashable, Any]) -> str:
-    """How a tag fared: not played, or what its detector says."""
-    if tag in list(row["unrealised"]):
-        return "unrealised"
-    states = ("present", "absent", "uncertain")
-    return next((state for state in states if tag in list(row[f"verified_{state}"])), "uncertain")
+    return template.render(title=title, facts=facts, figures=figures, stages=shown, rows=rows)
 
 
 def _encoded(path: Path) -> str:

@@ -35,6 +35,13 @@ def tags(run_id: str) -> dict[str, str]:
     return dict(client().get_run(run_id).data.tags)
 
 
+def outcome(run_id: str) -> str:
+    """What a run decided or registered, in a line; empty if neither."""
+    found = tags(run_id)
+    said = {"registered": "Registered {}.", "decision": "Decision: {}.", "warning": "Warning: {}."}
+    return " ".join(text.format(found[name].rstrip(".")) for name, text in said.items() if name in found)
+
+
 def info(run_id: str) -> dict[str, Any]:
     """Name, status, start (s since 1970) and duration (s; None while it runs) of a run."""
     found = client().get_run(run_id).info

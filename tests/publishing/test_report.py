@@ -1,0 +1,107 @@
+import base64
+import io
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from selenium import webdriver
+
+from conceptcaps.publishing import dataset, examples, report
+from tests.publishing.test_dataset import TAXONOMY, table
+
+
+def flac(seed: int) -> bytes:
+    sound = np.random.default_rng(seed).normal(0, 0.05, 64_000) + 0.3 * np.sin(np.arange(64_000) * 0.1 * (seed + 1))
+    target = io.BytesIO()
+    soundfile.write(target, sound, 32_000, format="FLAC")
+    return target.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A dataset of 300 rows, 30 of them in the test split and audible."""
+    path = tmp_path_factory.mktemp("dataset")
+    captions, clips, verdicts = table(300)
+    for batch in clips:
+        for place, row in batch.iterrows():
+            row["audio"]["bytes"] = flac(place)
+    dataset.write_rows(path, captions, clips, verdicts, taxonomy=TAXONOMY, seed=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(folder, tmp_path_factory) -> Path:
+    rows = [examples.describe(row) for row in examples.choose(folder, split="test", most=4)]
+    stage = report.Stage(
+        "train_vae", "ab12", 3.0, {"beta": "0.5"}, {"val/iwae": -21.8, "val/elbo": -23.0}, [], "Registered."
+    )
+    figures = [
+        {"label": "first", "value": "10.0", "run": "ab12cd34ef"},
+        {"label": "second <b>", "value": "9.0 [8.0, 9.5]", "run": "ab12cd34ef"},
+    ]
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(report.render(title="Test", facts={"commit": "c0ffee"}, figures=figures, stages=[stage], rows=rows))
+    return path
+
+
+def test_rows_are_spread_over_the_split(folder):
+    ids = [row["id"] for row in examples.choose(folder, split="test", most=4)]
+    assert len(set(ids)) == 4 and all(int(name.split("-")[1]) % 10 == 9 for name in ids)
+    assert len(list(examples.choose(folder, split="test", most=1000))) == 29, "one of 30 could not be made"
+    assert not list(examples.choose(folder, split="no such", most=4))
+
+
+def test_a_row_shows_its_three_witnesses(folder):
+    row = next(row for row in examples.choose(folder, split="test", most=1000) if row["contradictions"])
+    row = {**row, "hallucinated": ["drums"], "missed": [row["aspect_list"][1]]}
+    shown = examples.describe(row)
+    by_tag = {tag["tag"]: tag for tag in shown["tags"]}
+    first, second = row["aspect_list"][:2]
+    assert by_tag[first] == {"tag": first, "asked": True, "score": "sounds", "ear": "absent", "text": "named"}
+    assert by_tag[second]["text"] == "–" and by_tag["drums"] == {**by_tag["drums"], "asked": False, "text": "named"}
+    assert shown["facts"] == "120 BPM, C, major, 4 beats in a bar"
+    assert base64.b64decode(shown["player"])[:4] == b"fLaC" and base64.b64decode(shown["picture"])[1:4] == b"PNG"
+
+
+def test_the_page_needs_no_other_file_and_escapes_text(page):
+    text = page.read_text()
+    assert not re.search(r"(src|href)=\"(?!data:|#)", text)
+    assert "second &lt;b&gt;" in text and text.count("<audio") == 4
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    flags = ["headless", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run", "disable-quic"]
+    flags += [f"user-data-dir={tmp_path_factory.mktemp('profile')}", "autoplay-policy=no-user-gesture-required"]
+    for flag in flags:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))) as driver:
+        yield driver
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromedriver") is None, reason="needs Debian's chromium-driver")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_shows_it_sorts_plays_and_cuts_nothing(page, browser, width):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    browser.get(page.as_uri())
+    assert not browser.get_log("browser"), "no console error"
+    assert browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth") <= 0
+    names = "return [...document.querySelectorAll('tbody')[0].rows].map(row => row.cells[0].innerText)"
+    browser.execute_script("document.querySelectorAll('th[data-sort]')[1].click()")
+    assert browser.execute_script(names) == ["second <b>", "first"]
+    browser.execute_script("document.querySelectorAll('th[data-sort]')[1].click()")
+    assert browser.execute_script(names) == ["first", "second <b>"]
+    played = browser.execute_async_script(
+        "const done = arguments[0], player = document.querySelector('audio');"
+        "player.ontimeupdate = () => player.currentTime > 0.1 && done([player.currentTime, player.duration]);"
+        "player.onerror = () => done(null); player.play().catch(error => done(String(error)))"
+    )
+    assert 0.1 < played[0] <= played[1] == 2
