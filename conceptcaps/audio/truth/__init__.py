@@ -7,8 +7,8 @@ import numpy as np
 
 from conceptcaps.audio.score import Piece
 from conceptcaps.audio.truth import rules
-from conceptcaps.audio.truth.harmony import NAMES, Harmony, harmony
-from conceptcaps.audio.truth.sounding import Levels, Sounding, sounding
+from conceptcaps.audio.truth.harmony import NAMES, Harmony, tonality
+from conceptcaps.audio.truth.sounding import Levels, Sounding, sounding_notes
 from conceptcaps.tags.taxonomy import Taxonomy
 
 __all__ = ["Levels", "Truth", "truth"]
@@ -47,8 +47,8 @@ def truth(piece: Piece, *, duration: float, taxonomy: Taxonomy, levels: Levels |
     """
     if not duration > 0:
         raise ValueError(f"expected a duration above 0 s, got {duration}")
-    music = sounding(piece, duration=duration, levels=levels)
-    tones = harmony(music)
+    music = sounding_notes(piece, duration=duration, levels=levels)
+    tones = tonality(music)
     values = rules.decide(music, tones, taxonomy)
     return Truth(
         sorted(tag for tag, value in values.items() if value == rules.PRESENT),

@@ -6,8 +6,11 @@ from conceptcaps.audio.truth.sounding import Flags, Indices, Numbers, Sounding
 
 _TOGETHER = 0.08  # notes that begin within this many beats form one stroke: strums and arpeggiated chords too
 _BASS = 48
-_QUICK = 0.22  # s
-_LINE = "voices register lowest highest pitches strokes tremolo glides longest held length chords repeats broken"
+_QUICK, _LONG = 0.22, 0.95  # s
+_RUN = 4  # strokes
+_LINE = (
+    "voices register lowest highest pitches strokes tremolo glides longest held length chords repeats broken sustained"
+)
 
 
 class Strokes:
@@ -43,17 +46,16 @@ def line(music: Sounding, notes: Indices) -> dict[str, float]:
         (share of notes that slide), ``longest`` (seconds that one pitch is held, repeats that touch included),
         ``held`` (that, as a share of the clip), ``length`` (mean length of a note in seconds), ``chords`` (share of
         strokes of three notes or more), ``repeats`` (share of strokes on the last one's pitch), ``broken`` (share of
-        moves from one chord tone to another, one note at a time, in even steps of half a beat or less).
+        strokes in runs of four chord tones, taken one after the other in steps of half a beat or less), ``sustained``
+        (share of the sound that comes from notes of a second or more).
     """
     strokes = Strokes(music, notes)
     pitch, count = music.pitch[notes], len(strokes.beat)
     if not count:
         return dict.fromkeys(_LINE.split(), float("nan"))
     gaps, moves = np.diff(strokes.start), np.diff(strokes.top)
+    lengths = music.end[notes] - music.start[notes]
     longest = max(_longest(music, notes[pitch == each]) for each in np.unique(pitch).tolist())
-    steps = np.diff(strokes.beat)
-    single = (strokes.size[1:] == 1) & (strokes.size[:-1] == 1)
-    leaps = single & (np.abs(moves) >= 3) & (np.abs(moves) <= 12) & (steps < 0.55)
     return {
         "voices": len(notes) / count,
         "register": float(pitch.mean()),
@@ -65,11 +67,26 @@ def line(music: Sounding, notes: Indices) -> dict[str, float]:
         "glides": float((music.glide[notes] != 0).mean()),
         "longest": longest,
         "held": longest / music.duration,
-        "length": float((music.end[notes] - music.start[notes]).mean()),
+        "length": float(lengths.mean()),
         "chords": float((strokes.size >= 3).mean()),
         "repeats": float((moves == 0).mean()) if count > 1 else 0.0,
-        "broken": float(leaps.sum() / (count - 1)) if count > 8 else 0.0,
+        "broken": _broken(strokes),
+        "sustained": float(lengths[lengths >= _LONG].sum() / max(lengths.sum(), 1e-9)),
     }
+
+
+def _broken(strokes: Strokes) -> float:
+    """Share of strokes whose lowest notes run through three pitch classes or more by leaps."""
+    low, count = strokes.low, len(strokes.low)
+    if count < _RUN + 4:
+        return 0.0
+    moves, steps = np.abs(np.diff(low)), np.diff(strokes.beat)
+    leaps = (moves >= 3) & (moves <= 16) & (steps < 0.55)
+    inside = np.zeros(count, dtype=np.bool_)
+    for first in range(count - _RUN + 1):
+        if leaps[first : first + _RUN - 1].all() and len(set((low[first : first + _RUN] % 12).tolist())) >= 3:
+            inside[first : first + _RUN] = True
+    return float(inside.mean())
 
 
 def melody(music: Sounding) -> dict[str, float]:
@@ -145,7 +162,7 @@ def _dynamics(music: Sounding) -> dict[str, float]:
 
 
 def _repetition(music: Sounding, notes: Indices) -> float:
-    """Share of a part's bars that equal the one, two or four before; 0 for parts of fewer than three strokes a bar."""
+    """Share of a part's bars that equal the one, or else the two, before; 0 with fewer than three strokes a bar."""
     bar = (music.beat[notes] // music.meter).astype(np.int64)
     place = np.round((music.beat[notes] - bar * music.meter) * 12).astype(np.int64)
     whole = int(music.beats // music.meter)
@@ -155,8 +172,10 @@ def _repetition(music: Sounding, notes: Indices) -> float:
     ]
     if whole < 3 or np.mean([len({at for at, _ in one}) for one in bars]) < 3:
         return 0.0
-    same = [any(back <= one and bars[one] == bars[one - back] for back in (1, 2)) for one in range(1, whole)]
-    return float(np.mean(same))
+    shares = [
+        np.mean([bars[one] == bars[one - back] for one in range(back, whole)]) for back in (1, 2) if whole > back + 1
+    ]
+    return float(max(shares))
 
 
 def _longest(music: Sounding, notes: Indices) -> float:

@@ -18,12 +18,13 @@ def rhythm(music: Sounding) -> dict[str, float]:
         ``bpm`` (beats a minute over the clip; NaN where too little is struck to tell), ``drift`` (fastest tempo in the
         clip beside the slowest, less 1), ``meter``, ``density`` (distinct onsets a second), ``rate`` (distinct onsets
         a beat), ``regular`` (share of beats on which something begins), ``syncopation`` (share of strokes that fall
-        off the beat and sound over the next beat, mean over parts), ``offbeats`` (share of chords struck halfway
-        through the beat, of the part that does so most), ``swing`` (share of strokes in the second half of the beat
-        that come late, at two thirds), ``late`` (the same of sixteenths), and of the kit: ``kicks`` (a beat), ``four``
-        (share of beats with a kick), ``one`` (share of first beats with one), ``backbeat`` (share of beats 2 and 4 with
-        a snare, rim or clap), ``halftime`` (share of bars with one on beat 3 and none on 2 and 4), ``backs`` (snares,
-        rims and claps a beat), ``snares``, ``ticks`` (hi-hats, rides, shakers) and ``rides``, all a beat.
+        off the beat and sound over the next beat, mean over parts), ``offbeats`` (chords struck halfway through
+        the beat beside strokes on the beat, of the part that does so most), ``swing`` (share of strokes in the
+        second half of the beat that come late, at two thirds), ``late`` (the same of sixteenths), and of the
+        kit: ``kicks`` (a beat), ``four`` (share of beats with a kick), ``one`` (share of first beats with one),
+        ``backbeat`` (share of beats 2 and 4 with a snare, rim or clap), ``halftime`` (share of bars with one on
+        beat 3 and none on 2 and 4), ``backs`` (snares, rims and claps a beat), ``snares``, ``ticks`` (hi-hats,
+        rides, shakers) and ``rides``, all a beat.
     """
     strokes = _onsets(music.beat[music.heard])
     bpm = 60 * music.beats / music.duration
@@ -75,8 +76,8 @@ def _placing(music: Sounding, strokes: Numbers) -> dict[str, float]:
             shares.append(float(((off > 0.15) & (off < 0.9) & (over > 1.05)).mean()))
             struck = part.size >= 2
             if struck.sum() >= 4:
-                phase = off[struck]
-                chords.append(float(((phase > 0.43) & (phase < 0.72)).mean()))
+                between = ((off > 0.43) & (off < 0.72) & struck).sum()
+                chords.append(float(between / max(between + ((off < 0.2) | (off > 0.93)).sum(), 1)))
     phase = strokes % 1
     late = phase[(phase > 0.42) & (phase < 0.78)]
     eighths = late[(np.abs(late - 0.5) < _NEAR) | (np.abs(late - 2 / 3) < _NEAR)]
@@ -101,17 +102,22 @@ def _kit(music: Sounding) -> dict[str, float]:
     bars = beats[(place == 0) & (beats + music.meter <= music.beats)]
     half = _hit(back, bars + 2) & ~_hit(back, bars + 1) & ~_hit(back, bars + 3)
 
-    def share(flags: Flags) -> float:
-        return float(flags.mean()) if len(flags) else 0.0
-
     return {
         "kicks": len(kick) / music.beats,
-        "four": share(_hit(kick, beats)),
-        "one": share(_hit(kick, beats[place == 0])),
-        "backbeat": share(_hit(back, beats[second])),
+        "four": _once_begun(_hit(kick, beats)),
+        "one": _once_begun(_hit(kick, beats[place == 0])),
+        "backbeat": _once_begun(_hit(back, beats[second])),
         "backs": len(back) / music.beats,
-        "halftime": share(half) if music.meter == 4 else 0.0,
+        "halftime": _once_begun(half) if music.meter == 4 else 0.0,
         "ticks": len(ticks) / music.beats,
         "rides": len(struck(RIDE)) / music.beats,
         "snares": len(struck(SNARE)) / music.beats,
     }
+
+
+def _once_begun(flags: Flags) -> float:
+    """Share of hits from the first one on; less where they begin only in the second half of the clip."""
+    if not flags.any():
+        return 0.0
+    rest = flags[int(flags.argmax()) :]
+    return float(rest.mean() * min(2 * len(rest) / len(flags), 1))

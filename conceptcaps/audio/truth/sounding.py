@@ -95,7 +95,7 @@ class Sounding:
     sources: tuple[Source, ...]
 
 
-def sounding(piece: Piece, *, duration: float, levels: Levels | None) -> Sounding:
+def sounding_notes(piece: Piece, *, duration: float, levels: Levels | None) -> Sounding:
     """Read the notes of a piece that begin within ``duration`` seconds.
 
     Args:
