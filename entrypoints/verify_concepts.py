@@ -1,34 +1,59 @@
-"""Check in the audio whether each asked tag is present, absent or uncertain, and how well the detectors do."""
+"""Say for every clip and tag with what probability the tag is in the sound, with a verdict, beside the truth."""
 
 import argparse
 from collections.abc import Sequence
 
+import pandas as pd
+
 from conceptcaps import cache, shards, tracking
 from conceptcaps.audio.clips import Clips
-from conceptcaps.listening import verification
+from conceptcaps.listening import hearing, verification, verifier
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audio", required=True, help="folder or runs:/<id>/audio of generate_audio")
+    parser.add_argument("--audio", required=True, help="runs:/<id>/audio of generate_audio, or a folder of recordings")
+    parser.add_argument(
+        "--verifier", default="models:/conceptcaps-verifier@champion", help="models:/conceptcaps-verifier@<alias>"
+    )
+    parser.add_argument("--labels", default="none", help="recordings: a CSV with columns id, tag, truth, or none")
+    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a taxonomy file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("verify_concepts", vars(args)):
-        folder = str(tracking.fetch(args.audio))
-        rows = shards.read(folder, columns=["id", "tags", "added", "duration"])
-        tracking.log_dataset(rows, name="audio", source=args.audio, context="evaluation")
-        scores = verification.hear(Clips(folder), cache=cache.embeddings())
-        frame, table = verification.judge(
-            rows["id"].tolist(), rows["tags"].tolist(), rows["added"].tolist(), scores, taxonomy=Taxonomy.load()
+        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
+        model = verifier.load(tracking.fetch(args.verifier))
+        folder = tracking.fetch(args.audio)
+        clips = Clips.open(folder)
+        rows = pd.DataFrame({"id": clips.ids, "tags": [[] for _ in clips.ids]})
+        if (folder / shards.MANIFEST).exists():
+            rows = shards.read(str(folder), columns=["id", "tags", "present", "absent"])
+        elif args.labels != "none":
+            rows = verification.labelled(rows, pd.read_csv(tracking.fetch(args.labels)), taxonomy=taxonomy)
+        else:
+            rows = rows.assign(present=rows["tags"], absent=rows["tags"])
+        tracking.log_dataset(rows[["id", "tags"]], name="audio", source=args.audio, context="evaluation")
+        good, bad = clips.readable()
+        frame = verification.verify(
+            rows["id"].tolist(),
+            rows["tags"].tolist(),
+            verification.labels(rows["present"], rows["absent"], tags=taxonomy.tags),
+            hearing.features(good, cache=cache.embeddings()),
+            verifier=model,
+            taxonomy=taxonomy,
+            bad=bad,
         )
+        table = verification.worth(frame, taxonomy=taxonomy)
         tracking.log_frame(frame, "verification/verification.parquet")
         tracking.log_frame(table, "verification/detectors.parquet")
-        tracking.log_metrics(verification.summarise(frame, table))
-        tracking.log_figure(verification.figure(table), "detectors")
+        tracking.log_metrics(verification.summarise(frame, table, seed=args.seed))
+        tracking.log_figure(verification.worth_figure(table), "detectors")
+        tracking.log_figure(verification.reliability_figure(frame), "reliability")
 
 
 if __name__ == "__main__":

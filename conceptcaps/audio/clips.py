@@ -1,24 +1,103 @@
-"""Encoded clips of a folder of shards, read anew, a few at a time, whenever they are iterated."""
+"""Encoded clips of a folder, read anew, a few at a time, whenever they are iterated; bad ones are named, not fatal."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from tqdm import tqdm
 
 from conceptcaps import shards
+from conceptcaps.audio import waveform
 
+ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".au", ".aiff")
+MOST_BAD = 0.1  # share of clips that may be bad
+_SHORTEST = 0.5  # seconds
+_SILENT = 1e-4  # peak amplitude, -80 dB full scale
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class Clips:
-    """The ``audio`` column of a folder of shards, in order, as bytes of encoded files."""
+    """Clips of a folder of shards, in its order, or of a folder of recordings, sorted by path.
 
-    folder: str
+    Attributes:
+        folder: Where they are.
+        ids: Their ids; of a recording its path inside the folder.
+    """
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Read them from the first."""
-        for batch in shards.batches(self.folder, columns=["audio"], size=_AT_ONCE):
-            yield from (clip["bytes"] for clip in batch["audio"])
+    folder: Path
+    ids: tuple[str, ...]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Clips":
+        """List the clips of a folder.
+
+        Raises:
+            ValueError: If it holds neither a manifest nor recordings.
+        """
+        if (folder / shards.MANIFEST).exists():
+            return cls(folder, tuple(shards.read(str(folder), columns=["id"])["id"]))
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+        if not files:
+            kinds = ", ".join(ENDINGS)
+            raise ValueError(f"expected {shards.MANIFEST} or recordings ({kinds}) in {folder}, got neither")
+        return cls(folder, tuple(path.relative_to(folder).as_posix() for path in files))
 
     def __len__(self) -> int:
         """Number of clips."""
-        return int(shards.read_manifest(self.folder)["rows"])
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Encoded files of ``ids``; empty for one that is missing."""
+        if not (self.folder / shards.MANIFEST).exists():
+            yield from ((self.folder / name).read_bytes() for name in self.ids)
+            return
+        wanted = set(self.ids)
+        for batch in shards.batches(str(self.folder), columns=["id", "audio"], size=_AT_ONCE):
+            for row, clip in zip(batch["id"], batch["audio"], strict=True):
+                if row in wanted:
+                    yield (clip or {}).get("bytes") or b""
+
+    def readable(self) -> tuple["Clips", dict[str, str]]:
+        """The clips that can be listened to, and the reason for each of the others.
+
+        Raises:
+            ValueError: If more than a tenth is bad; names the first.
+        """
+        bad = {}
+        for name, clip in tqdm(zip(self.ids, self, strict=True), total=len(self), desc="check clips", unit="clip"):
+            reason = fault(clip)
+            if reason:
+                bad[name] = reason
+        require_few(bad, total=len(self))
+        return replace(self, ids=tuple(name for name in self.ids if name not in bad)), bad
+
+
+def fault(clip: bytes) -> str:
+    """Why a clip cannot be listened to; empty if it can."""
+    if not clip:
+        return "no audio"
+    try:
+        sound, rate = waveform.decode(clip)
+    except (soundfile.LibsndfileError, ValueError) as error:
+        return f"unreadable: {' '.join(str(error).split())}"
+    if sound.shape[1] < _SHORTEST * rate:
+        return f"shorter than {_SHORTEST} s: {sound.shape[1] / rate:.2f} s"
+    if not np.isfinite(sound).all():
+        return "not all samples are numbers"
+    return "silent" if np.abs(sound).max() < _SILENT else ""
+
+
+def require_few(bad: Mapping[str, str], *, total: int) -> None:
+    """Refuse a set of rows of which more than a tenth is bad.
+
+    Raises:
+        ValueError: Names the number and the first with its reason.
+    """
+    if len(bad) > MOST_BAD * total:
+        name, reason = next(iter(bad.items()))
+        raise ValueError(
+            f"expected at most {MOST_BAD:.0%} of {total} rows to fail, got {len(bad)}: {name!r} ({reason}) first"
+        )

@@ -95,8 +95,8 @@ def musicnn_means(clips: Iterable[bytes], *, model: str, cache: Path) -> dict[st
         cache: Folder that outlives the run; evaluation and verification share it.
 
     Returns:
-        ``taggram`` ``(n, 50)``, likelihoods in [0, 1] of the tags of ``musicnn.TAGS``, and ``penultimate``
-        ``(n, 200)``, the embedding.
+        ``taggram`` ``(n, 50)``, likelihoods in [0, 1] of the tags of ``musicnn.TAGS``, ``penultimate`` ``(n, 200)``,
+        the embedding, and ``pooled`` ``(n, 1506)``, what the layer before it gives.
 
     Raises:
         ValueError: If the model is another, there are no clips, or one is no audio.
@@ -113,7 +113,7 @@ def musicnn_means(clips: Iterable[bytes], *, model: str, cache: Path) -> dict[st
     made = compute(clips, function=function, name=model, cache=cache)
     if not made:
         raise ValueError("expected at least one clip, got none")
-    return {key: np.stack([arrays[key] for arrays in made]) for key in ("taggram", "penultimate")}
+    return {key: np.stack([arrays[key] for arrays in made]) for key in ("taggram", "penultimate", "pooled")}
 
 
 def loudness(clips: Iterable[bytes], *, cache: Path) -> NDArray[np.float32]:

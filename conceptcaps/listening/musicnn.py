@@ -140,16 +140,19 @@ class Tagger(nn.Module):
         )
         self.output = nn.Linear(200, 50)
 
-    def embed(self, log_mel: Tensor) -> Tensor:
-        """Activations ``(n, 200)`` of the penultimate layer."""
+    def pool(self, log_mel: Tensor) -> Tensor:
+        """Maxima and means over time ``(n, 1506)`` of the front and of the three residual layers after it."""
         inputs = self.normalise(log_mel[:, None])[:, 0]
         front = torch.cat([self.timbral(inputs), self.temporal(inputs)], dim=1)
         first = self.cnn1(front)
         second = self.cnn2(first) + first
         third = self.cnn3(second) + second
         features = torch.cat([front, first, second, third], dim=1)
-        pooled = torch.stack([features.amax(2), features.mean(2)], dim=2)
-        return self.penultimate(pooled.flatten(1))
+        return torch.stack([features.amax(2), features.mean(2)], dim=2).flatten(1)
+
+    def embed(self, log_mel: Tensor) -> Tensor:
+        """Activations ``(n, 200)`` of the penultimate layer."""
+        return self.penultimate(self.pool(log_mel))
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Logits; their sigmoid is the likelihood of a tag."""
@@ -189,8 +192,9 @@ class Musicnn(nn.Module):
             waveforms: Mono audio ``(batch, samples)`` at 16 kHz in [-1, 1].
 
         Returns:
-            ``taggram`` ``(batch, windows, 50)``, likelihoods in [0, 1] in the order of ``tags``, and ``penultimate``
-            ``(batch, windows, 200)``. 10 s make 3 windows.
+            ``taggram`` ``(batch, windows, 50)``, likelihoods in [0, 1] in the order of ``tags``, ``penultimate``
+            ``(batch, windows, 200)``, and ``pooled`` ``(batch, windows, 1506)``, what the penultimate layer reads.
+            10 s make 3 windows.
 
         Raises:
             ValueError: If a clip is shorter than a window.
@@ -198,8 +202,10 @@ class Musicnn(nn.Module):
         device = self.log_mel.window.device
         windows = self.windows(torch.as_tensor(waveforms, dtype=torch.float32, device=device))
         parts = windows.flatten(0, 1).split(_WINDOWS)
-        penultimate = torch.cat([self.tagger.embed(part) for part in parts]).unflatten(0, windows.shape[:2])
-        return {"taggram": torch.sigmoid(self.tagger.output(penultimate)), "penultimate": penultimate}
+        pooled = torch.cat([self.tagger.pool(part) for part in parts]).unflatten(0, windows.shape[:2])
+        penultimate = self.tagger.penultimate(pooled.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        taggram = torch.sigmoid(self.tagger.output(penultimate))
+        return {"taggram": taggram, "penultimate": penultimate, "pooled": pooled}
 
 
 def load(name: str, *, folder: Path | None = None) -> Musicnn:

@@ -1,0 +1,35 @@
+"""What detectors hear with: layers of musicnn's two taggers, and the pulse, as one vector for each clip."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conceptcaps.audio import spectrum
+from conceptcaps.listening import embeddings, tempo
+
+
+def _pulse(clip: bytes) -> dict[str, NDArray[np.float32]]:
+    frames = spectrum.spectrum(clip)
+    return {"pulse": tempo.pulse(spectrum.to_length(frames, length=max(len(frames), spectrum.FRAMES)))}
+
+
+def features(clips: Iterable[bytes], *, cache: Path) -> NDArray[np.float32]:
+    """Vectors ``(n, 3668)``.
+
+    Of both taggers the pooled layers, the penultimate one and the log-odds of their tags; and the pulse at each of
+    ``tempo.BPM``.
+
+    Args:
+        clips: Encoded audio files; iterated three times.
+        cache: Folder that outlives the run.
+    """
+    parts = []
+    for model in embeddings.MUSICNN:
+        heard = embeddings.musicnn_means(clips, model=model, cache=cache)
+        likelihood = np.clip(heard["taggram"], 1e-6, 1 - 1e-6)
+        parts += [heard["pooled"], heard["penultimate"], np.log(likelihood / (1 - likelihood))]
+    pulses = embeddings.compute(clips, function=_pulse, name="pulse", cache=cache)
+    parts.append(np.stack([arrays["pulse"] for arrays in pulses]))
+    return np.concatenate(parts, axis=1).astype(np.float32)

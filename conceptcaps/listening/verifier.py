@@ -1,0 +1,224 @@
+"""Calibrated detectors of tags: is the concept in the clip, with what probability, and when to say so.
+
+A detector is a logistic regression on what musicnn's layers hear, fitted on clips whose truth is known, calibrated by a
+second logistic regression on held-out scores (Platt). Its thresholds come from held-out clips too: at most 5 % of those
+that lack the tag pass as present, at most 5 % of those that have it as absent.
+
+References:
+    Platt, Probabilistic outputs for support vector machines, 1999. Niculescu-Mizil and Caruana, Predicting good
+    probabilities with supervised learning, 2005. Hanley and McNeil, The meaning and use of the area under a ROC curve,
+    1982 (standard error of an AUC). Alain and Bengio, Understanding intermediate layers using linear classifier probes,
+    2016, arXiv 1610.01644.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from safetensors.numpy import load_file, save_file
+from scipy.special import expit
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+from tqdm import tqdm
+
+from conceptcaps.files import whole
+
+Floats = NDArray[np.float64]
+FALSE_RATE = 0.05  # of clips without a tag that pass as present, and of clips with it that pass as absent
+LEAST_AUC = 0.6  # that a detector's lower bound has to reach
+FEWEST = 20  # clips with a tag, and without it, that a detector is fitted on
+_FOLDS = 5
+_DIMENSIONS = 256
+_PENALTY = 0.02  # C of the regression, on whitened dimensions
+_ARRAYS = ("mean", "components", "weights", "bias", "slope", "intercept", "present", "absent")
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Detectors of ``tags``.
+
+    Attributes:
+        tags: n names.
+        mean: Of the features ``(d,)``.
+        components: Whitened principal components ``(k, d)``.
+        weights: Of the regressions ``(n, k)``.
+        bias: Of the regressions ``(n,)``.
+        slope: Of the calibration ``(n,)``.
+        intercept: Of the calibration ``(n,)``.
+        present: Least probability ``(n,)`` of the verdict present.
+        absent: Greatest probability ``(n,)`` of the verdict absent.
+        auc: On clips that the detector was not fitted on, by tag.
+        auc_low: Lower end of its 95 % interval, by tag.
+    """
+
+    tags: tuple[str, ...]
+    mean: Floats
+    components: Floats
+    weights: Floats
+    bias: Floats
+    slope: Floats
+    intercept: Floats
+    present: Floats
+    absent: Floats
+    auc: Mapping[str, float]
+    auc_low: Mapping[str, float]
+
+    def probabilities(self, features: ArrayLike) -> pd.DataFrame:
+        """Calibrated probability of every tag (columns) in every clip (rows) of features ``(clips, d)``."""
+        hidden = (np.asarray(features, dtype=np.float64) - self.mean) @ self.components.T
+        scores = hidden @ self.weights.T + self.bias
+        return pd.DataFrame(expit(self.slope * scores + self.intercept), columns=list(self.tags))
+
+    def verdicts(self, probabilities: pd.DataFrame) -> pd.DataFrame:
+        """``present``, ``absent`` or ``uncertain`` for every probability; NaN, of a clip that has none, is ``none``."""
+        values = probabilities[list(self.tags)].to_numpy()
+        kinds = np.select(
+            [np.isnan(values), values >= self.present, values <= self.absent],
+            ["none", "present", "absent"],
+            "uncertain",
+        )
+        return pd.DataFrame(kinds, columns=list(self.tags), index=probabilities.index)
+
+
+def fit(
+    features: NDArray[np.float32],
+    truth: Mapping[str, NDArray[np.float64]],
+    *,
+    groups: Sequence[str],
+    sources: Sequence[str],
+    seed: int,
+) -> tuple[Verifier, pd.DataFrame, Floats]:
+    """Fit a detector for every tag that can be told.
+
+    Args:
+        features: Of the clips ``(clips, d)``, see ``hearing.features``.
+        truth: By tag, 1 for clips that have it, 0 for those that lack it, NaN where it is unknown.
+        groups: Clips that share one, such as the two sides of a pair, are held out together.
+        sources: Soundfont of each clip. Where there are several, a tag's AUC is the least over fonts of that on a font
+            that the detector was not fitted on; otherwise that on groups it was not fitted on.
+        seed: Of the principal components.
+
+    Returns:
+        The verifier; a table of all tags with enough clips, ``tag``, ``positives``, ``negatives``, ``auc`` (held-out
+        groups), ``auc_unseen`` (held-out fonts; NaN with one font), ``auc_low`` and ``kept``; and the mean negative
+        log-likelihood of each clip's truth by held-out scores (nats), NaN for a clip without any.
+
+    Raises:
+        ValueError: If no tag has enough clips or none can be told from chance.
+    """
+    components = min(_DIMENSIONS, *features.shape)
+    basis = PCA(components, whiten=True, svd_solver="randomized", random_state=seed).fit(features)
+    hidden = basis.transform(features).astype(np.float64)
+    own, fonts = np.asarray(groups), np.asarray(sources)
+    rows, kept = [], []
+    losses, counts = np.zeros(len(features)), np.zeros(len(features))
+    for tag, labels in tqdm(truth.items(), desc="detectors", unit="tag"):
+        known = ~np.isnan(labels)
+        y = labels[known].astype(int)
+        if min(y.sum(), len(y) - y.sum()) < FEWEST or len(set(own[known])) < _FOLDS:
+            continue
+        x = hidden[known]
+        held_out = _held_out(x, y, GroupKFold(_FOLDS).split(x, y, own[known]))
+        auc = float(roc_auc_score(y, held_out))
+        unseen, low = _unseen(x, y, fonts[known])
+        low = _lower(auc, y) if np.isnan(low) else low
+        positive, total = int(y.sum()), len(y)
+        rows.append((tag, positive, total - positive, auc, unseen, low, low >= LEAST_AUC))
+        if low < LEAST_AUC:
+            continue
+        platt = LogisticRegression(C=1e6).fit(held_out[:, None], y)
+        probability = platt.predict_proba(held_out[:, None])[:, 1]
+        losses[known] -= np.log(np.where(y == 1, probability, 1 - probability))
+        counts[known] += 1
+        whole_fit = LogisticRegression(C=_PENALTY, max_iter=1000).fit(x, y)
+        numbers = (whole_fit.intercept_[0], platt.coef_[0, 0], platt.intercept_[0], *thresholds(probability, y))
+        kept.append((tag, whole_fit.coef_[0], *numbers))
+    names = ["tag", "positives", "negatives", "auc", "auc_unseen", "auc_low", "kept"]
+    table = pd.DataFrame(rows, columns=names)
+    if not kept:
+        raise ValueError(
+            f"expected tags with {FEWEST} clips each way whose AUC is at least {LEAST_AUC}, "
+            f"got {len(table)} with enough clips of {len(truth)}, none above it"
+        )
+    tags, weights, bias, slope, intercept, present, absent = zip(*kept, strict=True)
+    scale = np.sqrt(basis.explained_variance_)[:, None]
+    verifier = Verifier(
+        tags=tags,
+        mean=basis.mean_.astype(np.float64),
+        components=(basis.components_ / scale).astype(np.float64),
+        weights=np.stack(weights),
+        bias=np.array(bias),
+        slope=np.array(slope),
+        intercept=np.array(intercept),
+        present=np.array(present),
+        absent=np.array(absent),
+        auc=dict(zip(table["tag"], table["auc"], strict=True)),
+        auc_low=dict(zip(table["tag"], table["auc_low"], strict=True)),
+    )
+    return verifier, table, np.where(counts > 0, losses / np.maximum(counts, 1), np.nan)
+
+
+def thresholds(probability: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
+    """Least probability of the verdict present, and greatest of absent, with a false rate of 5 % each.
+
+    A detector so good that the two would cross says one or the other everywhere, from their middle on.
+
+    >>> thresholds([.1, .2, .8, .9], [0, 0, 1, 1])
+    (0.5, 0.5)
+    """
+    values, y = np.asarray(probability), np.asarray(labels)
+    present = float(np.quantile(values[y == 0], 1 - FALSE_RATE))
+    absent = float(np.quantile(values[y == 1], FALSE_RATE))
+    return (present, absent) if absent < present else ((present + absent) / 2,) * 2
+
+
+def save(verifier: Verifier, folder: Path) -> None:
+    """Write ``verifier.safetensors`` and ``verifier.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole(folder / "verifier.safetensors") as path:
+        save_file({name: np.ascontiguousarray(getattr(verifier, name)) for name in _ARRAYS}, path)
+    facts = {"tags": verifier.tags, "auc": verifier.auc, "auc_low": verifier.auc_low}
+    (folder / "verifier.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> Verifier:
+    """Open what ``save`` wrote."""
+    facts = json.loads((folder / "verifier.json").read_text(encoding="utf-8"))
+    arrays: dict[str, Any] = load_file(folder / "verifier.safetensors")
+    return Verifier(**{**facts, "tags": tuple(facts["tags"])}, **arrays)
+
+
+def _held_out(x: Floats, y: NDArray[np.int_], folds: object) -> Floats:
+    scores = np.full(len(y), np.nan)
+    for train, test in folds:  # type: ignore[attr-defined]
+        if 0 < y[train].sum() < len(train):
+            model = LogisticRegression(C=_PENALTY, max_iter=1000).fit(x[train], y[train])
+            scores[test] = model.decision_function(x[test])
+    return np.nan_to_num(scores)
+
+
+def _unseen(x: Floats, y: NDArray[np.int_], fonts: NDArray[np.str_]) -> tuple[float, float]:
+    """Least AUC over fonts on a font that was not fitted on, and its lower bound; NaN where there are too few."""
+    found = []
+    for font in sorted(set(fonts)):
+        test = fonts == font
+        if all(min(part.sum(), len(part) - part.sum()) >= FEWEST // 2 for part in (y[test], y[~test])):
+            scores = LogisticRegression(C=_PENALTY, max_iter=1000).fit(x[~test], y[~test]).decision_function(x[test])
+            auc = float(roc_auc_score(y[test], scores))
+            found.append((auc, _lower(auc, y[test])))
+    return min(found, default=(float("nan"), float("nan")))
+
+
+def _lower(auc: float, y: NDArray[np.int_]) -> float:
+    """Lower end of an AUC's 95 % interval (Hanley and McNeil 1982)."""
+    positive, negative = int(y.sum()), int(len(y) - y.sum())
+    first, second = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = auc * (1 - auc) + (positive - 1) * (first - auc**2) + (negative - 1) * (second - auc**2)
+    return float(auc - 1.96 * np.sqrt(max(spread, 0) / (positive * negative)))

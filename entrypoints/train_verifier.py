@@ -1,0 +1,62 @@
+"""Train calibrated detectors of tags on clips whose score is known and register them as ``conceptcaps-verifier``."""
+
+import argparse
+import base64
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from conceptcaps import cache, shards, tracking
+from conceptcaps.audio.clips import Clips
+from conceptcaps.listening import hearing, verification, verifier
+from conceptcaps.tags.taxonomy import Taxonomy
+
+
+def command_line() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--concepts", required=True, help="runs:/<id>/concepts of design_concepts; several by commas")
+    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a taxonomy file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the principal components")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
+    with tracking.run("train_verifier", vars(args)), tempfile.TemporaryDirectory() as scratch:
+        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
+        columns = ["id", "present", "absent", "group", "soundfont", "error"]
+        folders = [tracking.fetch(uri) for uri in args.concepts.split(",")]
+        rows = pd.concat([shards.read(str(folder), columns=columns) for folder in folders], ignore_index=True)
+        rows = rows[rows["error"].isna()].reset_index(drop=True)
+        tracking.log_dataset(rows[["id", "group"]], name="concepts", source=args.concepts, context="training")
+        heard = []
+        for folder in folders:
+            good, bad = Clips.open(folder).readable()
+            rows = rows[~rows["id"].isin(bad)].reset_index(drop=True)
+            heard.append(hearing.features(good, cache=cache.embeddings()))
+        truth = verification.labels(rows["present"], rows["absent"], tags=taxonomy.tags)
+        model, table, losses = verifier.fit(
+            np.concatenate(heard),
+            dict(zip(taxonomy.tags, truth.T, strict=True)),
+            groups=rows["group"].tolist(),
+            sources=rows["soundfont"].tolist(),
+            seed=args.seed,
+        )
+        tracking.log_frame(table, "detectors.parquet")
+        tracking.log_frame(pd.DataFrame({"id": rows["id"], "val/nll": losses}).dropna(), "per_item.parquet")
+        found = {"val/detectors": len(model.tags), "val/auc": table.loc[table["kept"], "auc"].mean()}
+        found["val/auc_low"] = table.loc[table["kept"], "auc_low"].mean()
+        tracking.log_metrics(found)
+        weights = Path(scratch, "verifier")
+        verifier.save(model, weights)
+        example = pd.DataFrame({"audio": [base64.b64encode(next(iter(Clips.open(folders[0])))).decode()]})
+        tracking.register(
+            "conceptcaps-verifier", weights, module="conceptcaps.listening.served", example=example, metrics=found
+        )
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

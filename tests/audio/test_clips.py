@@ -1,0 +1,87 @@
+"""Twenty-four clips of which six are broken in six ways: eighteen are heard, six keep their place with a reason."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import soundfile
+
+from conceptcaps import shards
+from conceptcaps.audio import clips
+from conceptcaps.audio.clips import Clips
+
+RATE = 16_000
+
+
+def encoded(sound, kind="FLAC", subtype=None) -> bytes:
+    target = io.BytesIO()
+    soundfile.write(target, sound, RATE, format=kind, subtype=subtype)
+    return target.getvalue()
+
+
+def tone(seconds=1.0) -> np.ndarray:
+    return 0.3 * np.sin(np.arange(int(seconds * RATE)) * 0.2)
+
+
+BROKEN = {
+    "missing": (None, "no audio"),
+    "empty": (b"", "no audio"),
+    "truncated": (encoded(tone())[:40], "unreadable"),
+    "silent": (encoded(np.zeros(RATE)), "silent"),
+    "not numbers": (encoded(np.full(RATE, np.nan), "WAV", "FLOAT"), "not all samples are numbers"),
+    "short": (encoded(tone(0.1)), "shorter than 0.5 s: 0.10 s"),
+}
+
+
+def folder_of(path, contents: dict) -> str:
+    """A folder of shards of clips."""
+    rows = pd.DataFrame({"id": list(contents)})
+    schema = pa.schema([("id", pa.string()), ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))])
+
+    def make(part):
+        audio = [{"bytes": contents[name], "path": name} for name in part["id"]]
+        return pd.DataFrame({"id": part["id"], "audio": audio})
+
+    shards.map_shards(make, rows, out=str(path), schema=schema, shard_size=5, settings={}, description="clips")
+    return path
+
+
+def mixed(good: int) -> dict:
+    contents = {f"good {number}": encoded(tone(1 + number / 100)) for number in range(good)}
+    contents |= {name: content for name, (content, _) in BROKEN.items()}
+    return dict(sorted(contents.items(), key=lambda item: item[0][::-1]))  # the broken ones stand among the good ones
+
+
+def test_each_broken_clip_has_its_reason_and_nothing_shifts(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "MOST_BAD", 0.25)
+    contents = mixed(18)
+    found = Clips.open(folder_of(tmp_path / "shards", contents))
+    good, bad = found.readable()
+    assert len(found) == 24 and len(good) == 18
+    assert {name: reason.startswith(BROKEN[name][1]) for name, reason in bad.items()} == dict.fromkeys(BROKEN, True)
+    assert list(good) == [contents[name] for name in good.ids] and list(good) == list(good)
+
+
+def test_over_a_tenth_fails(tmp_path):
+    with pytest.raises(ValueError, match=r"at most 10% of 24 rows to fail, got 6: .* first"):
+        Clips.open(folder_of(tmp_path / "shards", mixed(18))).readable()
+    good, bad = Clips.open(folder_of(tmp_path / "more", mixed(60))).readable()
+    assert (len(good), len(bad)) == (60, 6)
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("WAV", "wav"), ("FLAC", "flac"), ("OGG", "ogg"), ("MP3", "mp3")])
+def test_folders_of_recordings_open(tmp_path, kind, ending):
+    (tmp_path / "rock").mkdir()
+    (tmp_path / "rock" / f"b.{ending}").write_bytes(encoded(tone(), kind))
+    (tmp_path / f"a.{ending.upper()}").write_bytes(encoded(tone(2), kind))
+    (tmp_path / "notes.txt").write_text("no clip")
+    good, bad = Clips.open(tmp_path).readable()
+    assert good.ids == (f"a.{ending.upper()}", f"rock/b.{ending}") and not bad
+    assert len(list(good)) == 2
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected manifest.json or recordings .* got neither"):
+        Clips.open(tmp_path)
