@@ -1,4 +1,4 @@
-"""How far a set of clips is from another, and each clip from its caption: FAD, FAD-inf, KAD and CLAP score.
+"""How far a set of clips is from another: FAD, FAD-inf and KAD.
 
 Sets are compared through embeddings of whole clips, one row a clip. Small sets look far apart by chance alone, so every
 distance has a noise floor, that between random halves of one set, and sets of equal size are compared.
@@ -20,6 +20,7 @@ _ENDS = (0.025, 0.975)
 _DRAWS = 40  # random halves behind an interval or a floor
 _PAIRED = 2000  # rows whose distances are held at once, and rows behind the bandwidth
 _SIZES = 12  # sample sizes behind FAD-inf
+CLIPS_PER_DIMENSION = 2  # that FAD-inf needs in each set
 
 Array = NDArray[np.float64]
 Distance = Callable[[ArrayLike, ArrayLike], float]
@@ -55,7 +56,7 @@ def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
         Dowson and Landau, The Fréchet distance between multivariate normal distributions, 1982.
         Kilgour et al., Fréchet Audio Distance, 2019, arXiv 1812.08466.
     """
-    first, second = _sets(x, y)
+    first, second = paired_sets(x, y)
     factors = [np.linalg.qr(part - part.mean(0), mode="r") / np.sqrt(len(part) - 1) for part in (first, second)]
     overlap = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
     shift = np.square(first.mean(0) - second.mean(0)).sum()
@@ -93,7 +94,7 @@ def frechet_inf(x: ArrayLike, y: ArrayLike, *, seed: int, draws: int = 4) -> Ext
     References:
         Gui et al., Adapting Fréchet Audio Distance for generative music evaluation, 2024, arXiv 2311.01616.
     """
-    first, second = _sets(x, y, fewest=4)
+    first, second = paired_sets(x, y, fewest=4)
     largest = min(len(first), len(second))
     inverse = np.linspace(1 / max(2, largest // 4), 1 / largest, _SIZES)
     sizes = sorted(set(np.rint(1 / inverse).astype(int).tolist()))
@@ -128,7 +129,7 @@ def kernel_distance(x: ArrayLike, y: ArrayLike) -> float:
         Chung et al., KAD: No more FAD! An effective and efficient evaluation metric for audio generation, 2025,
         arXiv 2502.15602. Gretton et al., A kernel two-sample test, 2012.
     """
-    first, second = _sets(x, y)
+    first, second = paired_sets(x, y)
     bandwidth = float(np.median(pdist(second[:: 1 + len(second) // _PAIRED])))
     if bandwidth == 0:
         raise ValueError(f"expected a reference of different clips, got {len(second)} of which most pairs are equal")
@@ -164,7 +165,7 @@ def distance_interval(
     References:
         Shao and Wu, A general theory for jackknife variance estimation, 1989.
     """
-    first, second = _sets(x, y, fewest=4)
+    first, second = paired_sets(x, y, fewest=4)
     rng = np.random.default_rng(seed)
     halves = [distance(_draw(first, len(first) // 2, rng), _draw(second, len(second) // 2, rng)) for _ in range(draws)]
     value = distance(first, second)
@@ -185,7 +186,7 @@ def noise_floor(x: ArrayLike, *, distance: Distance, seed: int, draws: int = _DR
     Returns:
         Mean over the draws and where 95 % of them lie; ``n`` is the size of a half.
     """
-    rows, _ = _sets(x, x, fewest=4)
+    rows, _ = paired_sets(x, x, fewest=4)
     rng = np.random.default_rng(seed)
     half = len(rows) // 2
     shuffled = (rows[rng.permutation(len(rows))] for _ in range(draws))
@@ -196,13 +197,15 @@ def noise_floor(x: ArrayLike, *, distance: Distance, seed: int, draws: int = _DR
 
 def compare(
     x: ArrayLike, reference: ArrayLike | None, *, name: str, seed: int
-) -> tuple[dict[str, float], Extrapolation]:
+) -> tuple[dict[str, float], Extrapolation | None]:
     """Every distance of a set to its reference with interval and noise floor, or the noise floor of the set alone.
 
     With a reference: ``audio/fad_<name>`` and ``audio/kad_<name>`` (``_low``, ``_high``), ``audio/fad_inf_<name>``
     (``_slope``, ``_r2``) and, both at half the size and so to be held against each other, ``audio/fad_half_<name>`` and
     ``audio/fad_floor_<name>`` of the reference's own halves (``kad`` alike). Without: ``audio/fad_split_half_<name>``,
     ``audio/kad_split_half_<name>`` and ``audio/fad_inf_split_half_<name>``. ``audio/n_<name>`` is the size of a set.
+    FAD-inf is left out where a set has fewer than two clips a dimension: there its line is biased, and fits all the
+    same.
 
     Args:
         x: Embeddings ``(m, d)``, m at least 8.
@@ -212,19 +215,19 @@ def compare(
         seed: Seed of every draw.
 
     Returns:
-        The metrics, and the points behind FAD-inf.
+        The metrics, and the points behind FAD-inf if it was measured.
     """
     rng = np.random.default_rng(seed)
     metrics: dict[str, float] = {}
     kinds = {"fad": frechet_distance, "kad": kernel_distance}
     if reference is None:
-        rows, _ = _sets(x, x, fewest=8)
+        rows, _ = paired_sets(x, x, fewest=8)
         rows = rows[rng.permutation(len(rows))]
         first, second = rows[: len(rows) // 2], rows[len(rows) // 2 : 2 * (len(rows) // 2)]
         found = {kind: noise_floor(rows, distance=distance, seed=seed) for kind, distance in kinds.items()}
         part = "_split_half"
     else:
-        whole, other = _sets(x, reference, fewest=8)
+        whole, other = paired_sets(x, reference, fewest=8)
         size = min(len(whole), len(other))
         first, second, part, found = _draw(whole, size, rng), _draw(other, size, rng), "", {}
         for kind, distance in kinds.items():
@@ -234,37 +237,12 @@ def compare(
     for kind, interval in found.items():
         key = f"audio/{kind}{part}_{name}"
         metrics |= interval.metrics(key)
+    metrics[f"audio/n_{name}"] = len(first)
+    if len(first) < CLIPS_PER_DIMENSION * first.shape[1]:
+        return metrics, None
     line = frechet_inf(first, second, seed=seed)
     key = f"audio/fad_inf{part}_{name}"
-    metrics |= {key: line.value, f"{key}_slope": line.slope, f"{key}_r2": line.r2, f"audio/n_{name}": len(first)}
-    return metrics, line
-
-
-def clap_scores(audio: ArrayLike, text: ArrayLike) -> tuple[Array, Array]:
-    """CLAP score of every clip with its own caption, and with all other captions as a control.
-
-    The cosine of two embeddings, in [-1, 1], 1 is best; the score of a set is the mean. The control is the expectation
-    over shuffled captions, without a shuffle's noise: captions tell of *their* clips as far as the score exceeds it.
-
-    Args:
-        audio: Embeddings ``(n, d)`` of clips, n at least 2, none of them 0.
-        text: Embeddings ``(n, d)`` of their captions, in the same order.
-
-    Returns:
-        Scores ``(n,)`` and controls ``(n,)``.
-
-    References:
-        Wu et al., Large-scale contrastive language-audio pretraining, 2023, arXiv 2211.06687.
-    """
-    sounds, words = _sets(audio, text)
-    if len(sounds) != len(words):
-        raise ValueError(f"expected a caption for each clip, got {len(sounds)} clips and {len(words)} captions")
-    norms = [np.linalg.norm(part, axis=1, keepdims=True) for part in (sounds, words)]
-    if not all(norm.all() for norm in norms):
-        raise ValueError("expected embeddings with a direction, got a row of zeros")
-    cosines = (sounds / norms[0]) @ (words / norms[1]).T
-    own = np.diagonal(cosines).copy()
-    return own, (cosines.sum(1) - own) / (len(own) - 1)
+    return metrics | {key: line.value, f"{key}_slope": line.slope, f"{key}_r2": line.r2}, line
 
 
 def extrapolation_figure(lines: Mapping[str, Extrapolation]) -> Figure:
@@ -282,7 +260,12 @@ def extrapolation_figure(lines: Mapping[str, Extrapolation]) -> Figure:
     return figure
 
 
-def _sets(x: ArrayLike, y: ArrayLike, *, fewest: int = 2) -> tuple[Array, Array]:
+def paired_sets(x: ArrayLike, y: ArrayLike, *, fewest: int = 2) -> tuple[Array, Array]:
+    """Two sets of embeddings in double precision, checked: finite, of one dimension, with rows enough.
+
+    Raises:
+        ValueError: If not.
+    """
     first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     for part in (first, second):
         if part.ndim != 2 or len(part) < fewest or not part.shape[1]:

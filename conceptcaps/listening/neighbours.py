@@ -1,0 +1,30 @@
+"""How a set of clips lies among the neighbours of another: density and coverage."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial.distance import cdist
+from sklearn.neighbors import NearestNeighbors
+
+from conceptcaps.listening.distances import paired_sets
+
+
+def density_coverage(x: ArrayLike, reference: ArrayLike, *, neighbours: int = 5) -> tuple[float, float]:
+    """How densely a set lies where the reference is (fidelity), and how much of the reference it reaches (diversity).
+
+    Density is the mean number of reference balls that a row of ``x`` lies in, over ``neighbours``: 1 for sets of one
+    distribution, unbounded above. Coverage is the share of reference balls that hold a row of ``x``, at most 1. A ball
+    is around a row of the reference and reaches its k-th neighbour.
+
+    Args:
+        x: Embeddings ``(m, d)``.
+        reference: Embeddings ``(n, d)``, n above ``neighbours``.
+        neighbours: k.
+
+    References:
+        Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020, arXiv 2002.09797.
+    """
+    rows, other = paired_sets(x, reference, fewest=neighbours + 1)
+    tree = NearestNeighbors(n_neighbors=neighbours + 1).fit(other)
+    radii = tree.kneighbors(other)[0][:, -1]
+    inside = np.asarray(cdist(rows, other)) < radii
+    return float(inside.sum() / (neighbours * len(rows))), float(inside.any(0).mean())
