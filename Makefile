@@ -58,14 +58,18 @@ vllm: $(LAUNCHER)/.done
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .vllm
 	$(UV) pip install --quiet --python .vllm/bin/python -r requirements-vllm.txt
 
+COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 lock: $(LAUNCHER)/.done
-	$(UV) pip compile --quiet requirements.in -o requirements.txt --no-emit-index-url --no-header --python-version 3.11
-	$(UV) pip compile --quiet requirements-dev.in -o requirements-dev.txt --no-emit-index-url --no-header --python-version 3.11
-	{ grep -v '^torch' requirements.in; echo 'vllm>=0.33'; } | $(UV) pip compile --quiet - -o requirements-vllm.txt --no-emit-index-url --no-header --python-version 3.11
+	$(UV) $(COMPILE) requirements.in -o requirements.txt
+	$(UV) $(COMPILE) requirements-dev.in -o requirements-dev.txt
+	{ grep -v '^torch' requirements.in; echo 'vllm>=0.33'; } | $(UV) $(COMPILE) - -o requirements-vllm.txt
 
+# The launcher holds MLflow and uv as they are locked; uv itself is the one package that pip installs, by its hashes.
 $(LAUNCHER)/.done: requirements.txt
 	$(PYTHON) -m venv $(LAUNCHER)
-	$(LAUNCHER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt mlflow uv
+	awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.txt > $(LAUNCHER)/uv.txt
+	$(LAUNCHER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LAUNCHER)/uv.txt
+	$(UV) pip install --quiet --python $(LAUNCHER)/bin/python -c requirements.txt mlflow uv
 	touch $@
 
 $(VENV)/.done: requirements.txt requirements-dev.txt $(LAUNCHER)/.done
