@@ -1,7 +1,9 @@
-"""Write ``MLproject`` from the stages' parsers: ``make mlproject``."""
+"""Write ``MLproject``, and README's table of stages, from the stages: ``make mlproject``."""
 
 import argparse
+import ast
 import importlib
+import re
 import textwrap
 from pathlib import Path
 
@@ -49,5 +51,21 @@ def mlproject() -> str:
     return _HEAD + "\n".join(map(entry_point, order))
 
 
+def summary(stage: str) -> str:
+    """First line of what a stage says of itself."""
+    tree = ast.parse((ROOT / "entrypoints" / f"{stage}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").splitlines()[0]
+
+
+def readme(text: str) -> str:
+    """README with its table of stages renewed: known ones in their order, new ones behind them."""
+    row = re.compile(r"^\| `(\w+)` \|.*\n", flags=re.MULTILINE)
+    known = [stage for stage in row.findall(text) if stage in STAGES]
+    rows = "".join(f"| `{stage}` | {summary(stage)} |\n" for stage in dict.fromkeys([*known, *STAGES]))
+    head, _ = text.split(row.search(text)[0], 1)  # type: ignore[index]
+    return head + rows + row.sub("", text[len(head) :])
+
+
 if __name__ == "__main__":
+    (ROOT / "README.md").write_text(readme((ROOT / "README.md").read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "MLproject").write_text(mlproject(), encoding="utf-8")
