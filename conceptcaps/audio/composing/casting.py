@@ -1,0 +1,156 @@
+"""Who plays: the instruments that are asked for, and those without which the genre or the tags would not hold."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conceptcaps.audio.composing import tables
+from conceptcaps.audio.composing.character import strongest
+from conceptcaps.audio.composing.plan import Plan
+from conceptcaps.tags.taxonomy import Taxonomy
+
+BEATS = frozenset({"steady beat", "groovy", "danceable", "four-on-the-floor", "driving rhythm"})  # tags that want a kit
+_RHYTHMS = frozenset({"swing rhythm", "waltz time", "syncopated"})  # that want an accompaniment
+_OPTIONAL = 0.5  # how often the genre's optional parts play
+_THIN = frozenset({"effect", "drone", "bass"})  # roles that make no music alone
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A player.
+
+    Attributes:
+        tag: The tag that it realises.
+        role: As in ``instruments.yaml``; ``kit`` for percussion, ``extra`` for a genre's second harmony.
+        row: Its row of the table.
+        asked: Whether the tag was asked for.
+        tune: Whether it carries the tune beside its own part.
+    """
+
+    tag: str
+    role: str
+    row: Mapping[str, Any]
+    asked: bool
+    tune: bool = False
+
+
+def cast(plan: Plan, taxonomy: Taxonomy) -> list[Seat]:
+    """Seats of a piece, what was asked for first.
+
+    A genre's core roles are filled where nobody who was asked for fills them; its other roles only where no instrument was
+    asked for. Percussion alone, effects and drones get company where a genre or mood has to be heard. ``no percussion``,
+    ``instrumental``, ``sparse arrangement`` and ``a cappella`` keep others out.
+    """
+    seats = [_seat(tag, plan, asked=True) for tag in _named(plan.asked, taxonomy)]
+    if "a cappella" in plan.asked:
+        return _with_tune([seat for seat in seats if seat.tag != "a cappella"] + _choir(plan, seats), plan)
+    company = _Company(plan, taxonomy, seats)
+    pitched = [seat for seat in seats if seat.role not in (_THIN if plan.genre == "none" else _THIN | {"kit"}) - {"bass"}]
+    sparse = "sparse arrangement" in plan.asked
+    if plan.genre != "none" and not (sparse and seats):
+        company.genre(every=not [seat for seat in seats if seat.role != "kit"], most=1 if sparse else 9)
+    elif plan.genre == "none":
+        whole = any("whole" in seat.row for seat in seats)
+        melodic = [seat for seat in pitched if seat.role not in (*_THIN, "kit")]
+        if not melodic and (not whole or plan.character.moods or any(seat.role != "kit" for seat in seats)):
+            company.band(most=1 if sparse else 4)
+    if not sparse:
+        company.rhythm()
+    return _with_tune(company.seats, plan)
+
+
+class _Company:
+    """Seats that join those asked for; each is refused that an asked tag excludes."""
+
+    def __init__(self, plan: Plan, taxonomy: Taxonomy, seats: Sequence[Seat]) -> None:
+        self.plan, self.taxonomy, self.seats = plan, taxonomy, list(seats)
+
+    def genre(self, *, every: bool, most: int) -> None:
+        style = self.plan.style
+        for role in [*style["core"], *(role for role in style["band"] if role not in style["core"])][:most]:
+            core = role in style["core"]
+            wanted = core or (every and self.plan.streams.share("optional", role) < _OPTIONAL)
+            if wanted and not self._filled(role, core=style["core"]):
+                self._join(style["band"][role], role)
+        if not [seat for seat in self.seats if seat.role not in ("kit", "effect")]:
+            self._join(["piano", "acoustic guitar"], "harmony")
+
+    def band(self, *, most: int) -> None:
+        ranked = strongest(self.plan.character.moods)
+        bands = tables.moods()[ranked[0]]["band"] if ranked else [["piano"], ["acoustic guitar"], ["electric piano"]]
+        kit = any(seat.role == "kit" for seat in self.seats)
+        joined = 0
+        for tag in self.plan.streams.pick(bands, "band"):
+            if joined < most and not (kit and tag in tables.kit()):
+                joined += self._join([tag], _role(tag))
+        if not any(seat.role not in ("kit", "effect", "bass", "drone") for seat in self.seats):
+            self._join(["piano", "acoustic guitar"], "harmony")
+
+    def rhythm(self) -> None:
+        asked = self.plan.asked
+        electronic = [name for name in ("electronic drums", "drums") if name in self.plan.style["band"].get("kit", [])]
+        if asked & BEATS and not self._filled("kit", core=()):
+            self._join([*electronic, "drums"], "kit")
+        if asked & {"groovy", "danceable"} and not self._filled("bass", core=()):
+            self._join(self.plan.style["band"].get("bass", ["bass guitar"]), "bass")
+        supported = any(seat.role in ("harmony", "bass", "kit", "pad") for seat in self.seats)
+        if (asked & _RHYTHMS and not supported) or ("arpeggio" in asked and not self._melodic()):
+            self._join(self.plan.style["band"].get("harmony", ["piano", "acoustic guitar"]), "harmony")
+
+    def _melodic(self) -> bool:
+        return any(seat.role in ("harmony", "pad", "lead") for seat in self.seats)
+
+    def _filled(self, role: str, *, core: Iterable[str]) -> bool:
+        if role == "kit":
+            return any("whole" in seat.row or seat.tag in self.plan.style["band"].get("kit", []) for seat in self.seats)
+        taking = {"harmony": {"harmony"} if "kit" in core else {"harmony", "pad"}}.get(role, {role})
+        return any(seat.role in taking and not seat.row.get("struck") for seat in self.seats)
+
+    def _join(self, tags: Sequence[str], role: str) -> bool:
+        """Seat one of the tags that nothing asked for excludes; False if there is none."""
+        present = {seat.tag for seat in self.seats} | self.plan.asked
+        fitting = [
+            tag
+            for tag in tags
+            if tag not in present and not self.taxonomy.contradictions([*self.plan.asked, tag, *self.taxonomy.ancestors(tag)])
+        ]
+        if fitting:
+            seat = _seat(self.plan.streams.pick(fitting, "cast", role), self.plan, asked=False)
+            self.seats.append(Seat(seat.tag, "extra" if role == "extra" and seat.role == "harmony" else seat.role, seat.row, asked=False))
+        return bool(fitting)
+
+
+def _role(tag: str) -> str:
+    return str(tables.instruments()[tag]["role"]) if tag in tables.instruments() else "kit"
+
+
+def _seat(tag: str, plan: Plan, *, asked: bool) -> Seat:
+    row = tables.instruments()[tag] if tag in tables.instruments() else tables.kit()[tag]
+    own = plan.style.get("programs", {})
+    fallback = own.get("drums") if "whole" in row and row["whole"] == "kit" and tag == "drums" else None
+    programs = own.get(tag, fallback)
+    return Seat(tag, _role(tag), {**row, "programs": programs} if programs else row, asked)
+
+
+def _named(asked: Iterable[str], taxonomy: Taxonomy) -> list[str]:
+    """Playable tags in the tables' order; one whose kind a more exact tag of the same role names is left to that tag."""
+    known = [*tables.instruments(), *tables.kit()]
+    playable = [tag for tag in known if tag in asked]
+    exact = {(above, _role(tag)) for tag in playable for above in taxonomy.ancestors(tag)}
+    return [tag for tag in playable if (tag, _role(tag)) not in exact or tag == "percussion"]
+
+
+def _choir(plan: Plan, seats: Sequence[Seat]) -> list[Seat]:
+    sung = {seat.tag for seat in seats}
+    return [] if sung & {"choir", "vocal harmony"} else [_seat("a cappella", plan, asked=True)]
+
+
+def _with_tune(seats: Sequence[Seat], plan: Plan) -> list[Seat]:
+    """Let the first who can carry the tune do so where no part leads and the genre has tunes."""
+    if any(seat.role == "lead" for seat in seats) or any(seat.row.get("also") for seat in seats):
+        return list(seats)
+    able = [seat for seat in seats if seat.role in ("harmony", "pad")]
+    if not able or (plan.style.get("tune", True) is False and len(seats) > 1):
+        return list(seats)
+    carrier = next((seat for seat in able if seat.asked), able[0])
+    return [Seat(seat.tag, seat.role, seat.row, seat.asked, tune=seat is carrier) for seat in seats]

@@ -1,0 +1,109 @@
+"""What moods ask of the music: one set of cues for a piece, from its moods and its genre."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from conceptcaps.audio.composing import tables
+from conceptcaps.audio.composing.harmony import BRIGHT, DARK
+from conceptcaps.audio.composing.streams import Streams
+from conceptcaps.audio.composing.tables import Row
+
+_NUMBERS = ("register", "density", "length", "leap", "contour", "accent", "dissonance")
+_NEUTRAL = {"register": 0.0, "leap": 0.35, "contour": 0.0, "dissonance": 0.0}
+_MOOD = 0.8  # share of a cue that moods decide, the genre the rest
+_STRETCH = 0.12  # how far a mood may lead the tempo out of its genre's range
+
+
+@dataclass(frozen=True)
+class Character:
+    """The cues of ``moods.yaml``, resolved: numbers are means over the moods, names the strongest mood's."""
+
+    register: float
+    density: float
+    length: float
+    leap: float
+    contour: float
+    accent: float
+    dissonance: float
+    cells: Sequence[str]
+    harmony: str
+    shape: str
+    gestures: frozenset[str]
+    moods: tuple[str, ...]
+
+
+def strongest(moods: Sequence[str]) -> list[str]:
+    """Moods by how much they insist, the most insistent first."""
+    rows = tables.moods()
+    return sorted(moods, key=lambda mood: (-rows[mood]["weight"], mood))
+
+
+def character(moods: Sequence[str], style: Row) -> Character:
+    """Cues of a piece in a genre's ``style`` with some moods, or with none."""
+    rows, feel = tables.moods(), {**_NEUTRAL, **style["feel"]}
+    ranked = strongest(moods)
+    numbers = dict(feel)
+    for cue in _NUMBERS if moods else ():
+        asked = sum(rows[mood][cue] for mood in moods) / len(moods)
+        numbers[cue] = asked if cue in _NEUTRAL else _MOOD * asked + (1 - _MOOD) * feel[cue]
+    first = rows[ranked[0]] if ranked else {}
+    harmony = style.get("harmony", "triad")
+    if first and (harmony in ("triad", "open", "add9") or first["harmony"] not in ("triad", "add9", "sixth")):
+        harmony = first["harmony"]
+    return Character(
+        **{cue: float(numbers[cue]) for cue in _NUMBERS},
+        cells=[first["rhythm"]] if first else style["cells"],
+        harmony=harmony,
+        shape=first.get("shape", "flat"),
+        gestures=frozenset(gesture for mood in moods for gesture in rows[mood]["gestures"]),
+        moods=tuple(ranked),
+    )
+
+
+def mode(moods: Sequence[str], style: Row, streams: Streams) -> str:
+    """The mode that moods and genre can agree on.
+
+    Moods vote for major or minor by how much they insist; of the genre's modes those that the winner likes are taken, and
+    where the genre has none the mood's own: a happy salsa is in major, a sad ska in minor, a happy metal in major too.
+    """
+    rows, own = tables.moods(), list(style["modes"])
+    if not moods:
+        weights = [1 / 3**place for place in range(len(own))]
+        return streams.of("mode").choices(own, weights)[0] if len(own) > 1 else own[0]
+    ranked = strongest(moods)
+    votes = {True: 0.0, False: 0.0}
+    for mood in ranked:
+        family = _family(rows[mood]["modes"][0])
+        if family is not None:
+            votes[family] += rows[mood]["weight"]
+    if not any(votes.values()):
+        return str(rows[ranked[0]]["modes"][0])
+    bright = votes[True] > votes[False] or (votes[True] == votes[False] and _family(rows[ranked[0]]["modes"][0]) is True)
+    winner = next(mood for mood in ranked if _family(rows[mood]["modes"][0]) is bright)
+    wished = [name for name in rows[winner]["modes"] if _family(name) in (bright, None)]
+    strange = [name for mood in ranked for name in rows[mood]["modes"][:1] if _family(name) is None]
+    if strange and style["modes"][0] in ("major", "minor", *strange) and rows[ranked[0]]["modes"][0] in strange:
+        return strange[0]
+    shared = [name for name in wished if name in own] or [name for name in own if _family(name) is bright]
+    return shared[0] if shared else wished[0]
+
+
+def tempo_range(moods: Sequence[str], style: Row, *, genre: str) -> tuple[float, float]:
+    """Beats per minute where no tempo tag says more: the genre's, led by the moods; the moods' own without a genre."""
+    low, high = style["bpm"]
+    if not moods:
+        return low, high
+    rows = tables.moods()
+    wished = [rows[mood]["tempo"] for mood in strongest(moods)]
+    if genre == "none":
+        return wished[0][0], wished[0][1]
+    place = sum(rows[mood]["place"] for mood in moods) / len(moods)
+    least, most = low * (1 - _STRETCH), high * (1 + _STRETCH)
+    target = least + place * (most - least)
+    nearest = min(max(target, wished[0][0]), wished[0][1])
+    centre = min(max(nearest, least), most)
+    return max(centre * 0.97, least), min(centre * 1.03, most)
+
+
+def _family(name: str) -> bool | None:
+    return True if name in BRIGHT else False if name in DARK else None

@@ -1,0 +1,128 @@
+"""The percussion channel: grooves drawn piece by piece, thinned or thickened by the mood, with fills and crashes."""
+
+from collections.abc import Mapping
+
+from conceptcaps.audio.composing import rhythm, tables
+from conceptcaps.audio.composing.casting import BEATS, Seat
+from conceptcaps.audio.composing.plan import Plan
+from conceptcaps.audio.score import Note
+
+_KIT = ("kick", "snare", "rim", "clap", "hat", "pedal", "ride", "crash", "toms", "cowbell")
+_SKINS = ("conga", "bongo", "mute", "taiko")
+_HAND = (*_SKINS, "shaker", "guiro", "clave", "block", "timbale", "agogo", "triangle", "sleigh", "castanet", "surdo")
+_FAMILIES = {"kit": _KIT, "hand": _HAND, "skins": _SKINS}
+_WANTED = {"kit": ("kick", "snare", "hat"), "hand": ("conga", "shaker"), "skins": ("conga", "bongo")}
+_STROKE = 0.2  # beats that a stroke is written long; drums ring by themselves
+
+
+def write(plan: Plan, seat: Seat, name: str, *, taken: frozenset[str]) -> list[Note]:
+    """What one percussion tag plays; ``taken`` are the pieces that other seats play."""
+    lines = _lines(plan, seat, taken)
+    changed = {piece: _changed(plan, piece, line) for piece, line in lines.items()}
+    whole = "whole" in seat.row
+    notes: list[Note] = []
+    for bar in range(plan.bars):
+        turn = (bar + 1) % plan.form.phrase == 0 and not plan.loops
+        bars = dict(changed if bar % 2 else lines)
+        if turn and whole and plan.character.density > 0.28 and plan.streams.share("fill", bar) < 0.8:
+            bars = _filled(plan, seat, bars, bar, taken)
+        fresh = bar % plan.form.phrase == 0 and bar > 0
+        if fresh and whole and plan.style.get("crash", True) and plan.character.accent > 0.4 and "crash" not in taken:
+            if seat.row["whole"] == "kit" and plan.streams.share("crash") < 0.7:
+                bars["crash"] = "x" + "." * (plan.meter * rhythm.STEPS - 1)
+        notes += _bar(plan, bars, bar, name)
+    return notes
+
+
+def pieces_of(seat: Seat) -> frozenset[str]:
+    """Pieces that a seat claims for itself: those of a tag that names them."""
+    return frozenset(seat.row.get("pieces", ()))
+
+
+def _lines(plan: Plan, seat: Seat, taken: frozenset[str]) -> dict[str, str]:
+    """One bar for each piece, drawn from the genre's beat or, where it has none, from the spare ones."""
+    triple = plan.meter == 3
+    beat = tables.rhythms("beats")["waltz3" if triple else plan.style["beat"]]
+    spare = tables.rhythms("spare3" if triple else "spare")
+    steps = plan.meter * rhythm.STEPS
+    whole = seat.row.get("whole")
+    names = list(seat.row.get("pieces", ())) or [piece for piece in _FAMILIES[whole] if piece in beat and piece not in taken]
+    wanted = [piece for piece in _WANTED.get(whole, ()) if piece not in taken]
+    if whole and (len(names) < 2 or (whole == "kit" and plan.asked & BEATS)):
+        names += [piece for piece in wanted if piece not in names and not (piece == "snare" and {"clap", "rim"} & set(names))]
+    lines = {}
+    for piece in names:
+        options = [line for line in beat.get(piece, spare.get(piece, [])) if whole or set(line) - {"."}]
+        options = options or spare[piece]
+        lines[piece] = rhythm.fit(plan.streams.pick(options, "beat", piece), steps)
+    if whole:
+        lines = {piece: _dense(plan, piece, line) for piece, line in lines.items()}
+        if not any(set(line) - {"."} for line in lines.values()):
+            lines = {piece: rhythm.fit(spare[piece][0], steps) for piece in wanted}
+    if "four-on-the-floor" in plan.asked and "kick" in lines:
+        lines["kick"] = rhythm.fit("x...", steps)
+    if "driving rhythm" in plan.asked and "hat" in lines:
+        lines["hat"] = rhythm.fit("xoxo" if plan.bpm < 130 else "x.x.", steps)
+    if "groovy" in plan.asked and "snare" in lines and plan.genre not in ("funk",) and not triple:
+        lines["snare"] = rhythm.fit(plan.streams.pick(["....x..o.o..x..o", "....x..o....x.o."], "beat", "ghosts"), steps)
+    return lines
+
+
+def _dense(plan: Plan, piece: str, line: str) -> str:
+    """A line as full or as sparse as the mood wants it; the genre's own lines stay where no mood is asked for."""
+    if not plan.character.moods:
+        return line
+    density = plan.character.density
+    if piece in ("snare", "clap", "rim", "clave") or (piece == "kick" and "....x" not in line and line.startswith("x...x...x")):
+        return line if density >= 0.4 else line.replace("o", ".")
+    thinned = rhythm.thin(line, density)
+    if density > 0.88 and piece in ("hat", "shaker") and plan.bpm < 150 and set(thinned) - {"."}:
+        return "".join(mark if mark != "." else "o" for mark in thinned)
+    return thinned if set(thinned) - {"."} or not set(line) - {"."} else line[:4] + "." * (len(line) - 4)
+
+
+def _changed(plan: Plan, piece: str, line: str) -> str:
+    """The line of every second bar."""
+    kick = piece == "kick" and not line.startswith("x...x...x...")
+    if plan.loops or "steady beat" in plan.asked or plan.character.density < 0.3:
+        return line
+    if not (kick or piece in ("hat", "conga", "bongo", "ride", "toms", "block", "shaker")) or not set(line) - {"."}:
+        return line
+    generator = plan.streams.of("beat", piece, "change")
+    return rhythm.vary(line, generator, changes=generator.choice([0, 1, 1, 2]) if kick or piece != "hat" else generator.choice([0, 0, 1]))
+
+
+def _filled(plan: Plan, seat: Seat, bars: Mapping[str, str], bar: int, taken: frozenset[str]) -> dict[str, str]:
+    """The bar with a fill on its last two beats."""
+    kit = seat.row["whole"] == "kit"
+    options: list[Mapping[str, str]] = list(tables.table("rhythms")["fills" if kit else "skin_fills"])
+    if plan.style.get("crash", True) is False and kit:
+        options = [fill for fill in options if "toms" not in fill]
+    options = [fill for fill in options if kit or set(fill) <= set(bars)]
+    if not options:
+        return dict(bars)
+    fill = plan.streams.pick(options, "fill", "figure", bar)
+    keep = {"hat", "ride", "shaker", "pedal"}
+    four = "four-on-the-floor" in plan.asked
+    steady = {"kick"} if four or bars.get("kick", "").startswith("x...x...x") else set()
+    cut = {piece: line if piece in keep | steady else line[:-8] + "." * 8 for piece, line in bars.items()}
+    for piece, line in fill.items():
+        if piece not in taken and piece not in steady:
+            cut[piece] = cut.get(piece, "." * (plan.meter * rhythm.STEPS))[:-8] + line
+    return cut
+
+
+def _bar(plan: Plan, lines: Mapping[str, str], bar: int, name: str) -> list[Note]:
+    notes = []
+    late = plan.form.entries.get("kit", 0)
+    for piece, line in lines.items():
+        plain, *opened = tables.pieces()[piece]
+        for beat, _, mark in rhythm.events(line):
+            start = plan.at(bar, beat)
+            light = piece in ("hat", "ride", "shaker", "tambourine", "clap", "conga") and mark == "x"
+            if (start < late and not light) or plan.silent(start):
+                continue
+            key = opened[0] if mark == "O" and opened else plain
+            weight = 0.6 if mark == "o" else 1.0 if float(beat).is_integer() else 0.85
+            notes.append(Note(start, _STROKE, key, plan.velocity(start, weight, name, piece)))
+    return notes

@@ -1,0 +1,230 @@
+"""What the whole piece agrees on before anyone plays: key, tempo, metre, chords, form, dynamics."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conceptcaps.audio.composing import character as moods_of
+from conceptcaps.audio.composing import harmony, tables
+from conceptcaps.audio.composing.character import Character
+from conceptcaps.audio.composing.harmony import Sonority
+from conceptcaps.audio.composing.rhythm import swung
+from conceptcaps.audio.composing.streams import Streams
+from conceptcaps.tags.taxonomy import Taxonomy
+
+TEMPI = {  # beats per minute, inside the ranges of the taxonomy's definitions
+    "slow tempo": (54, 72),
+    "moderately slow tempo": (78, 92),
+    "medium tempo": (98, 112),
+    "moderately fast tempo": (118, 132),
+    "fast tempo": (138, 172),
+}
+_LONG_BAR = 2.7  # seconds; longer bars have two chords
+_PHRASE = 5.0  # seconds that a phrase lasts at most
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the piece is divided.
+
+    Attributes:
+        phrase: Bars in a phrase; a turn (fill, cadence) ends it.
+        entries: Beat at which a role enters; 0 where it is not named.
+        rests: Stretches (beats) in which the rhythm section is silent.
+        contrast: Whether every second phrase has other chords.
+    """
+
+    phrase: int
+    entries: Mapping[str, float]
+    rests: Sequence[tuple[float, float]]
+    contrast: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that parts share. ``bars`` covers the clip; ``key`` is the tonic as a pitch class."""
+
+    asked: frozenset[str]
+    streams: Streams
+    genre: str
+    style: Mapping[str, Any]
+    character: Character
+    key: int
+    mode: str
+    meter: int
+    tempi: Sequence[tuple[float, float]]
+    swing: int
+    bars: int
+    form: Form
+    chords: Sequence[Sonority]
+
+    @property
+    def bpm(self) -> float:
+        """Beats per minute at the start."""
+        return self.tempi[0][1]
+
+    @property
+    def loops(self) -> bool:
+        """Whether one short figure repeats throughout."""
+        return "repetitive pattern" in self.asked or "loop" in self.character.gestures
+
+    def at(self, bar: int, beat: float) -> float:
+        """Start in beats of a beat of a bar, late where the rhythm swings."""
+        return bar * self.meter + swung(beat, self.swing)
+
+    def chord(self, beat: float) -> Sonority:
+        """What harmony holds at a beat."""
+        slot = self.chords[0].length
+        return self.chords[min(int(beat / slot + 1e-6), len(self.chords) - 1)]
+
+    def velocity(self, beat: float, weight: float, *names: object) -> int:
+        """Velocity of a note: 1 is a full accent, 0.6 a soft stroke; ``names`` name the stream of its small deviation."""
+        cue = self.character
+        level = (60 + 46 * cue.accent) * (1 - (0.25 + 0.45 * cue.accent) * (1 - weight)) * self._dynamic(beat)
+        return min(max(4 * round((level + 8 * self.streams.share("touch", *names, beat) - 4) / 4), 24), 124)
+
+    def _dynamic(self, beat: float) -> float:
+        whole, phrase = self.bars * self.meter, self.form.phrase * self.meter
+        match self.character.shape:
+            case "crescendo":
+                return 0.72 + 0.4 * beat / whole
+            case "swell":
+                return 0.82 + 0.26 * math.sin(math.pi * (beat % phrase) / phrase)
+            case "terraces":
+                return 1.12 if int(beat / self.meter) % 2 == 0 else 0.62
+            case "fading":
+                return 1.05 - 0.25 * (beat % phrase) / phrase
+        return 1.0
+
+    def silent(self, beat: float) -> bool:
+        """Whether the rhythm section rests at a beat."""
+        return any(start <= beat < end for start, end in self.form.rests)
+
+
+def draw_plan(asked: Sequence[str], *, duration: float, streams: Streams, taxonomy: Taxonomy) -> Plan:
+    """Decide what the piece is, each decision by its own stream."""
+    styles = tables.genres()
+    named = [tag for tag in asked if tag in styles]
+    genre = max(named, key=lambda tag: len(taxonomy.ancestors(tag)), default="none")
+    style = styles[genre]
+    moods = [tag for tag in asked if tag in tables.moods()]
+    cues = moods_of.character(moods, style)
+    mode = moods_of.mode(moods, style, streams)
+    meter = _meter(asked, style, streams)
+    tempi, bars = _tempi(asked, moods, style, genre, streams, meter, duration)
+    swing = 8 if "swing rhythm" in asked else int(style.get("swing", 0))
+    form = _form(asked, cues, streams, meter=meter, bar=60 / tempi[0][1] * meter, bars=bars)
+    plan = Plan(
+        asked=frozenset(asked),
+        streams=streams,
+        genre=genre,
+        style=style,
+        character=cues,
+        key=int(streams.share("key") * harmony.OCTAVE),
+        mode=mode,
+        meter=meter,
+        tempi=tempi,
+        swing=swing,
+        bars=bars,
+        form=form,
+        chords=(),
+    )
+    return Plan(**{**plan.__dict__, "chords": _chords(plan)})
+
+
+def _meter(asked: Sequence[str], style: Mapping[str, Any], streams: Streams) -> int:
+    if "waltz time" in asked:
+        return 3
+    straight = {"four-on-the-floor", "march", "swing rhythm", "danceable", "groovy"} & set(asked)
+    options = [beats for beats in style.get("meters", [4]) if beats == 4 or not straight]
+    return int(streams.pick(options or [4], "meter"))
+
+
+def _tempi(
+    asked: Sequence[str],
+    moods: Sequence[str],
+    style: Mapping[str, Any],
+    genre: str,
+    streams: Streams,
+    meter: int,
+    duration: float,
+) -> tuple[list[tuple[float, float]], int]:
+    """Beats per minute from which beat on, and the bars that fill the clip."""
+    tempo = next((tag for tag in asked if tag in TEMPI), None)
+    place = streams.share("tempo")
+    if tempo:
+        low, high = TEMPI[tempo]
+        if moods:
+            wished = sum(tables.moods()[mood]["place"] for mood in moods) / len(moods)
+            place = 0.35 * place + 0.65 * wished
+    else:
+        low, high = moods_of.tempo_range(moods, style, genre=genre)
+        if "danceable" in asked and not tempo:
+            low, high = max(low, 100.0), max(min(high, 128.0), 104.0)
+    bpm = round(low + place * (high - low), 1)
+    if "tempo changes" not in asked:
+        return [(0.0, bpm)], math.ceil(duration * bpm / 60 / meter) + 1
+    bars = max(math.ceil(duration * bpm * 1.45 / 60 / meter) + 1, 3)
+    ratio = streams.pick([1.45, 1.4, 0.66, 0.7], "tempo change")
+    beats = max(duration * bpm * (1 + ratio) / 2 / 60, 2)  # in which the change is complete
+    return [(float(beat), bpm * ratio ** min(beat / beats, 1)) for beat in range(bars * meter)], bars
+
+
+def _form(asked: Sequence[str], cues: Character, streams: Streams, *, meter: int, bar: float, bars: int) -> Form:
+    phrase = 2 if 4 * bar > _PHRASE * 1.6 else 4
+    kind = streams.pick(["whole", "whole", "lead later", "thin start", "thin start", "built up"], "form")
+    first = float(meter) if bar < 2.2 else meter / 2
+    entries = {
+        "lead later": {"lead": first},
+        "thin start": {"kit": first, "bass": first},
+        "built up": {"kit": first / 2, "bass": first, "lead": first, "pad": first / 2},
+    }.get(kind, {})
+    if "repetitive pattern" in asked or "steady beat" in asked or "loop" in cues.gestures:
+        entries = {}
+    rests = []
+    if "stops" in cues.gestures or (cues.accent > 0.6 and streams.share("stop") < 0.3 and "steady beat" not in asked):
+        width = 1.0 if "stops" not in cues.gestures or bar > 2.2 else 2.0
+        every = phrase if "stops" not in cues.gestures else max(phrase // 2, 1)
+        rests = [((number + 1) * meter - width, (number + 1.0) * meter) for number in range(every - 1, bars, every)]
+    return Form(phrase, entries, rests, streams.share("contrast") < 0.6 and "repetitive pattern" not in asked)
+
+
+def _chords(plan: Plan) -> list[Sonority]:
+    """The progression laid over the bars, one chord or two to a bar."""
+    options = plan.style["chords"]
+    theme = streams_theme = plan.streams.pick(options, "chords")
+    other = plan.streams.pick([line for line in options if line != theme] or options, "chords", "contrast")
+    if "plagal" in plan.character.gestures:
+        streams_theme = plan.streams.pick(["1 4 1 4", "4 1 4 1", "1 4 2 1"], "chords", "plagal")
+    if plan.loops:
+        streams_theme = " ".join(streams_theme.split()[:2])
+    two = plan.meter == 4 and (plan.style.get("pace", 1) == 2 or 60 / plan.bpm * plan.meter > _LONG_BAR)
+    slot = plan.meter / 2 if two and plan.genre != "ambient" else float(plan.meter)
+    kinds = plan.character.harmony
+    found: list[Sonority] = []
+    number = 0
+    while number * slot < plan.bars * plan.meter:
+        start = number * slot
+        section = int(start / (plan.form.phrase * plan.meter))
+        line = other if plan.form.contrast and section % 2 and not plan.loops else streams_theme
+        steps = [int(step) - 1 for step in line.split()]
+        inside = number - round(section * plan.form.phrase * plan.meter / slot)
+        step = steps[inside % len(steps)]
+        leading = bool(plan.style.get("functional")) or plan.genre == "none"
+        kind = kinds
+        if kind in ("diminished", "cluster", "augmented") and number % 2 == 0 and plan.mode in harmony.DARK:
+            kind = "triad"
+        if plan.mode == "blues":
+            kind = "dominant"
+        root, tones, scale = harmony.chord(plan.mode, step, kind, leading=leading)
+        if kind == "sus":
+            resolved = harmony.chord(plan.mode, step, "triad", leading=leading)[1]
+            tones = tones if number % 2 else resolved
+        if plan.streams.share("dissonance", number) < 0.7 * plan.character.dissonance and number:
+            tones = (*tones[:3], plan.streams.pick([1, 6, 11], "dissonance", "tone", number))
+            tones = tuple(sorted(set(tones)))
+        classes = tuple((plan.key + place) % harmony.OCTAVE for place in scale)
+        found.append(Sonority(start, slot, (plan.key + root) % harmony.OCTAVE, tones, classes))
+        number += 1
+    return found
