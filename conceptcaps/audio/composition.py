@@ -38,16 +38,16 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     """Write a piece in which the tags hold as far as a score can make them hold.
 
     Genre gives beat, bass, comping, chords and who cannot be missing; moods give mode, register, density, articulation,
-    rhythm, harmony, contour and gestures; tempo tags the beats per minute; instruments the parts. Where a mood's mode and a
-    genre's fight, the mode is one that the genre knows and the mood can live in. What the piece holds in the end is read
-    from its notes by ``truth``, not claimed here.
+    rhythm, harmony, contour and gestures; tempo tags the beats per minute; instruments the parts. Where a mood's mode
+    and a genre's fight, the mode is one that the genre knows and the mood can live in. What the piece holds in the end
+    is read from its notes by ``truth``, not claimed here.
 
-    Every decision draws from a stream of its own, named by the decision and the part (``composing.streams``), so that with
-    the same seed a tag changes what it governs and nothing else: an instrument its own part (and the genre's part that it
-    replaces), a tempo tag the beats per minute, a mood its cues. A part is written from the plan and its own streams, without
-    a look at other parts; three things depend on who else plays: the genre's own parts join where no asked part fills their
-    role, a chord instrument carries the tune where no part leads, and it plays roots where there is no bass. To remove an
-    instrument with all else equal note for note, drop its parts from the piece.
+    Every decision draws from a stream of its own, named by the decision and the part (``composing.streams``), so that
+    with the same seed a tag changes what it governs and nothing else: an instrument its own part (and the genre's part
+    that it replaces), a tempo tag the beats per minute, a mood its cues. A part is written from the plan and its own
+    streams, without a look at other parts; three things depend on who else plays: the genre's own parts join where no
+    asked part fills their role, a chord instrument carries the tune where no part leads, and it plays roots where there
+    is no bass. To remove an instrument with all else equal note for note, drop its parts from the piece.
 
     Args:
         tags: Canonical tags.
@@ -70,7 +70,19 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     grounded = any(seat.role == "bass" or seat.row.get("also") for seat in seats)
     parts = [part for seat in seats for part in _parts(plan, seat, taken=taken, grounded=grounded) if part.notes]
     chords = [Chord(chord.start, chord.root, chord.quality) for chord in plan.chords]
-    return Piece(parts, list(plan.tempi), plan.meter, plan.key, plan.mode, chords)
+    sounding = {part.tag for part in parts}
+    known = {*tables.genres(), *tables.moods(), *tables.instruments(), *tables.kit()}
+    unwritten = [tag for tag in asked if tag not in known and taxonomy.category(tag) in ("instrument", "mood")]
+    return Piece(
+        parts,
+        list(plan.tempi),
+        plan.meter,
+        plan.key,
+        plan.mode,
+        chords,
+        unrealised=[tag for tag in unwritten if taxonomy.polarity(tag) == "present" and tag != "sparse arrangement"],
+        added=sorted(sounding - set(asked)),
+    )
 
 
 def _parts(plan: Plan, seat: Seat, *, taken: frozenset[str], grounded: bool) -> list[Part]:
@@ -106,8 +118,3 @@ def _playing(seat: Seat, program: int) -> Seat:
 def _level(seat: Seat) -> float:
     level = _PIECE if "pieces" in seat.row else _LEVELS[seat.role]
     return level + (_TUNE if seat.tune else 0.0) + (0.0 if seat.asked else _UNASKED) + float(seat.row.get("level", 0.0))
-
-
-def table() -> Mapping[str, Any]:
-    """What can be played, and how: instruments, voices, kit, moods and genres."""
-    return {**tables.table("instruments"), "moods": tables.moods(), "genres": tables.genres()}

@@ -8,12 +8,15 @@ from conceptcaps.audio.score import Note
 
 _TRIPLE = {"walking": "walking3", "boogie": "walking3", "timpani": "timpani3", "twofeel": "waltz3", "roots": "waltz3"}
 
+_SYNCOPATED = frozenset({"funk", "tumbao", "house", "hiphop", "reggae"})
+
 
 def write(plan: Plan, seat: Seat, name: str) -> list[Note]:
     """A bass line; ``name`` names its streams."""
     lines, drawn = _lines(plan, seat), plan.streams
     first = drawn.pick(lines, name, "line")
-    changed = rhythm.vary(first, drawn.of(name, "change"), changes=0 if plan.loops else drawn.of(name, "size").choice([0, 1, 1, 2]))
+    changes = 0 if plan.loops else drawn.of(name, "size").choice([0, 1, 1, 2])
+    changed = rhythm.vary(first, drawn.of(name, "change"), changes=changes)
     first = changed if drawn.share(name, "from the start") < 0.5 else first
     turn = first if plan.loops else drawn.pick(lines, name, "turn")
     notes: list[Note] = []
@@ -41,7 +44,7 @@ def _lines(plan: Plan, seat: Seat) -> list[str]:
             families = ["rock8", "ostinato"]
         elif "swing rhythm" in plan.asked and not plan.style.get("swing"):
             families = ["walking"]
-        elif plan.asked & {"groovy", "syncopated"} and not {"funk", "tumbao", "house", "hiphop", "reggae"} & set(families):
+        elif plan.asked & {"groovy", "syncopated"} and not _SYNCOPATED & set(families):
             families = ["funk", "soul"]
         elif "ostinato" in cue.gestures:
             families = ["ostinato"]

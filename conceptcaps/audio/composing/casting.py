@@ -1,7 +1,7 @@
 """Who plays: the instruments that are asked for, and those without which the genre or the tags would not hold."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from conceptcaps.audio.composing import tables
@@ -37,21 +37,20 @@ class Seat:
 def cast(plan: Plan, taxonomy: Taxonomy) -> list[Seat]:
     """Seats of a piece, what was asked for first.
 
-    A genre's core roles are filled where nobody who was asked for fills them; its other roles only where no instrument was
-    asked for. Percussion alone, effects and drones get company where a genre or mood has to be heard. ``no percussion``,
-    ``instrumental``, ``sparse arrangement`` and ``a cappella`` keep others out.
+    A genre's core roles are filled where nobody who was asked for fills them; its other roles only where no instrument
+    was asked for. Percussion alone, effects and drones get company where a genre or mood has to be heard.
+    ``no percussion``, ``instrumental``, ``sparse arrangement`` and ``a cappella`` keep others out.
     """
     seats = [_seat(tag, plan, asked=True) for tag in _named(plan.asked, taxonomy)]
     if "a cappella" in plan.asked:
         return _with_tune([seat for seat in seats if seat.tag != "a cappella"] + _choir(plan, seats), plan)
     company = _Company(plan, taxonomy, seats)
-    pitched = [seat for seat in seats if seat.role not in (_THIN if plan.genre == "none" else _THIN | {"kit"}) - {"bass"}]
     sparse = "sparse arrangement" in plan.asked
     if plan.genre != "none" and not (sparse and seats):
         company.genre(every=not [seat for seat in seats if seat.role != "kit"], most=1 if sparse else 9)
     elif plan.genre == "none":
         whole = any("whole" in seat.row for seat in seats)
-        melodic = [seat for seat in pitched if seat.role not in (*_THIN, "kit")]
+        melodic = [seat for seat in seats if seat.role not in _THIN and seat.role != "kit"]
         if not melodic and (not whole or plan.character.moods or any(seat.role != "kit" for seat in seats)):
             company.band(most=1 if sparse else 4)
     if not sparse:
@@ -109,15 +108,15 @@ class _Company:
     def _join(self, tags: Sequence[str], role: str) -> bool:
         """Seat one of the tags that nothing asked for excludes; False if there is none."""
         present = {seat.tag for seat in self.seats} | self.plan.asked
-        fitting = [
-            tag
-            for tag in tags
-            if tag not in present and not self.taxonomy.contradictions([*self.plan.asked, tag, *self.taxonomy.ancestors(tag)])
-        ]
+        fitting = [tag for tag in tags if tag not in present and not self._excluded(tag)]
         if fitting:
             seat = _seat(self.plan.streams.pick(fitting, "cast", role), self.plan, asked=False)
-            self.seats.append(Seat(seat.tag, "extra" if role == "extra" and seat.role == "harmony" else seat.role, seat.row, asked=False))
+            second = role == "extra" and seat.role == "harmony"
+            self.seats.append(replace(seat, role="extra") if second else seat)
         return bool(fitting)
+
+    def _excluded(self, tag: str) -> bool:
+        return bool(self.taxonomy.contradictions([*self.plan.asked, tag, *self.taxonomy.ancestors(tag)]))
 
 
 def _role(tag: str) -> str:
@@ -133,7 +132,7 @@ def _seat(tag: str, plan: Plan, *, asked: bool) -> Seat:
 
 
 def _named(asked: Iterable[str], taxonomy: Taxonomy) -> list[str]:
-    """Playable tags in the tables' order; one whose kind a more exact tag of the same role names is left to that tag."""
+    """Playable tags in the tables' order; a kind that a more exact tag of the same role names is left to that tag."""
     known = [*tables.instruments(), *tables.kit()]
     playable = [tag for tag in known if tag in asked]
     exact = {(above, _role(tag)) for tag in playable for above in taxonomy.ancestors(tag)}
@@ -153,4 +152,4 @@ def _with_tune(seats: Sequence[Seat], plan: Plan) -> list[Seat]:
     if not able or (plan.style.get("tune", True) is False and len(seats) > 1):
         return list(seats)
     carrier = next((seat for seat in able if seat.asked), able[0])
-    return [Seat(seat.tag, seat.role, seat.row, seat.asked, tune=seat is carrier) for seat in seats]
+    return [replace(seat, tune=seat is carrier) for seat in seats]

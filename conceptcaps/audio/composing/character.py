@@ -63,8 +63,8 @@ def character(moods: Sequence[str], style: Row) -> Character:
 def mode(moods: Sequence[str], style: Row, streams: Streams) -> str:
     """The mode that moods and genre can agree on.
 
-    Moods vote for major or minor by how much they insist; of the genre's modes those that the winner likes are taken, and
-    where the genre has none the mood's own: a happy salsa is in major, a sad ska in minor, a happy metal in major too.
+    Moods vote for major or minor by how much they insist; of the genre's modes those that the winner likes are taken,
+    and where the genre has none the mood's own: a happy salsa is in major, a sad ska in minor, a happy metal in major.
     """
     rows, own = tables.moods(), list(style["modes"])
     if not moods:
@@ -78,11 +78,12 @@ def mode(moods: Sequence[str], style: Row, streams: Streams) -> str:
             votes[family] += rows[mood]["weight"]
     if not any(votes.values()):
         return str(rows[ranked[0]]["modes"][0])
-    bright = votes[True] > votes[False] or (votes[True] == votes[False] and _family(rows[ranked[0]]["modes"][0]) is True)
+    first = rows[ranked[0]]["modes"][0]
+    bright = votes[True] > votes[False] or (votes[True] == votes[False] and _family(first) is True)
     winner = next(mood for mood in ranked if _family(rows[mood]["modes"][0]) is bright)
     wished = [name for name in rows[winner]["modes"] if _family(name) in (bright, None)]
     strange = [name for mood in ranked for name in rows[mood]["modes"][:1] if _family(name) is None]
-    if strange and style["modes"][0] in ("major", "minor", *strange) and rows[ranked[0]]["modes"][0] in strange:
+    if strange and style["modes"][0] in ("major", "minor", *strange) and first in strange:
         return strange[0]
     shared = [name for name in wished if name in own] or [name for name in own if _family(name) is bright]
     return shared[0] if shared else wished[0]

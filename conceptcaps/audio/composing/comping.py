@@ -9,8 +9,8 @@ from conceptcaps.audio.composing.harmony import OCTAVE, Sonority
 from conceptcaps.audio.composing.plan import Plan
 from conceptcaps.audio.score import Note
 
-_TRIPLE = {"oompah": "waltz3", "strum": "waltz3", "beats": "waltz3", "stride": "waltz3", "held": "held3", "drift": "held3"}
-_TRIPLE |= {"rolled": "held3", "halves": "held3", "skank": "waltz3", "stabs": "waltz3", "charleston": "waltz3"}
+_TRIPLE = dict.fromkeys(("oompah", "strum", "beats", "stride", "skank", "stabs", "charleston"), "waltz3")
+_TRIPLE |= dict.fromkeys(("held", "drift", "rolled", "halves"), "held3")
 _RIGID = frozenset({"power", "roll", "rolled", "island", "oompah", "alberti"})  # an instrument's own way, in any genre
 _ROLL = 0.06  # beats between the tones of a rolled chord
 _STRUM = 0.02
@@ -29,7 +29,7 @@ def write(plan: Plan, seat: Seat, name: str) -> list[Note]:
     before: list[int] = []
     for bar in range(plan.bars):
         last = (bar + 1) % plan.form.phrase == 0
-        line = turn if last and len(set(turn) & set("x")) == len(set(first) & set("x")) else second if bar % 2 else first
+        line = turn if last and ("x" in turn) == ("x" in first) else second if bar % 2 else first
         line = line if any(mark not in ".-" for mark in line) else first
         for beat, length, mark in _struck(plan, bar, rhythm.fit(line, plan.meter * rhythm.STEPS)):
             start = plan.at(bar, beat)
@@ -157,8 +157,8 @@ def _voiced(plan: Plan, seat: Seat, beat: float, before: Sequence[int]) -> list[
         root = harmony.inside(root, seat.row["low"], seat.row["low"] + OCTAVE)
         return [root, root + 7, root + 12]
     centre = seat.row["pitch"] + plan.character.register * (0.6 if seat.role != "pad" else 0.8)
-    pitches = [harmony.inside(pitch, seat.row["low"], seat.row["high"]) for pitch in harmony.lay_out(chord, centre, before)]
-    return sorted(set(pitches))
+    low, high = seat.row["low"], seat.row["high"]
+    return sorted({harmony.inside(pitch, low, high) for pitch in harmony.lay_out(chord, centre, before)})
 
 
 def _neighbour(plan: Plan, chord: Sonority, pitch: int, name: str) -> int:

@@ -26,10 +26,8 @@ def _sounding(plan: Plan, sound: str, name: str) -> list[Note]:
     whole = plan.bars * plan.meter
     if sound in _PITCHES:
         bed = _BED * plan.bpm / 60
-        count = int(whole / bed) + 1
-        return [
-            Note(number * bed, bed * 1.25, _PITCHES[sound], plan.velocity(number * bed, 0.8, name)) for number in range(count)
-        ]
+        starts = [number * bed for number in range(int(whole / bed) + 1)]
+        return [Note(start, bed * 1.25, _PITCHES[sound], plan.velocity(start, 0.8, name)) for start in starts]
     generator = plan.streams.of(name, sound)
     notes, start = [], generator.uniform(0, 0.5)
     second = plan.bpm / 60

@@ -20,7 +20,7 @@ MODES: dict[str, tuple[int, ...]] = {  # semitones above the tonic
 }
 CHORD_SCALE = {"pentatonic": "major", "minorpentatonic": "minor", "blues": "mixolydian"}
 BRIGHT = frozenset({"major", "lydian", "mixolydian", "pentatonic"})
-DARK = frozenset({"minor", "phrygian", "dorian", "hijaz", "minorpentatonic"})
+DARK = frozenset({"minor", "phrygian", "dorian", "minorpentatonic"})
 _IN_SCALE = {  # steps of the scale above the root
     "triad": (0, 2, 4),
     "sixth": (0, 2, 4, 5),
@@ -42,7 +42,7 @@ KINDS = frozenset({*_IN_SCALE, *_FIXED})
 
 
 class Sonority(NamedTuple):
-    """One chord: when (beats), the root (pitch class), tones (semitones above it), and the scale over it (pitch classes)."""
+    """One chord: when (beats), root (pitch class), tones (semitones above it), the scale over it (pitch classes)."""
 
     start: float
     length: float
@@ -65,7 +65,8 @@ class Sonority(NamedTuple):
             name = "dim" if 6 in inside and 7 not in inside else "min"
         else:
             name = "sus4" if 5 in inside else "sus2" if 2 in inside else "5"
-        return name + ("maj7" if 11 in inside else "7" if 10 in inside else "6" if 9 in inside and name != "dim" else "")
+        sixth = "6" if 9 in inside and name != "dim" else ""
+        return name + ("maj7" if 11 in inside else "7" if 10 in inside else sixth)
 
 
 def degree(scale: Sequence[int], step: int) -> int:

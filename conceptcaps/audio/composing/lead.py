@@ -17,8 +17,6 @@ _WAYS = ("tune", "tune", "below", "answer")  # what a part does in later phrases
 def write(plan: Plan, seat: Seat, name: str) -> list[Note]:
     """A leading part; ``name`` names its streams, the tune itself is the piece's."""
     tones = _tones(plan, seat, name)
-    if "arpeggio" in plan.asked and not {"harmony", "pad"} & {seat.role}:
-        tones = [*tones]
     register = plan.character.register * (1.0 if seat.tag not in ("male vocals", "female vocals") else 0.3)
     return _played(plan, seat, name, tones, centre=seat.row["pitch"] + register)
 
@@ -69,9 +67,9 @@ def _ornamented(plan: Plan, seat: Seat, name: str, place: int, note: Note, tone:
     if figure == "repeat" or ("repeat" in gestures and note.length >= 0.4):
         return _repeated(plan, note)
     if "trill" in gestures and note.length >= 0.9 and drawn < 0.6:
-        return [
-            Note(note.start + step / 8, 0.12, note.pitch + 2 * (step % 2), note.velocity) for step in range(int(note.length * 8))
-        ]
+        strokes = range(int(note.length * 8))
+        pair = (note.pitch, melody.neighbour(plan, note.start, note.pitch, up=True))
+        return [Note(note.start + step / 8, 0.12, pair[step % 2], note.velocity) for step in strokes]
     notes = [note]
     if figure == "glide" and drawn < 0.75:
         notes = [note._replace(glide=-2.0 if drawn < 0.55 else 2.0)]
@@ -79,9 +77,14 @@ def _ornamented(plan: Plan, seat: Seat, name: str, place: int, note: Note, tone:
         notes = [note._replace(glide=-1.0 if figure == "bend" else 3.0 if drawn < 0.15 else -3.0)]
     graced = (figure == "grace" and drawn < 0.3) or ("grace" in gestures and drawn < 0.45)
     if graced and note.length >= 0.3 and note.start >= _GRACE:
-        notes = [Note(note.start - _GRACE, _GRACE, note.pitch + (1 if drawn < 0.2 else -1), note.velocity - 12), *notes]
+        near = melody.neighbour(plan, note.start, note.pitch, up=drawn < 0.2)
+        notes = [Note(note.start - _GRACE, _GRACE, near, note.velocity - 12), *notes]
     if "run" in gestures and tone.start % (plan.meter * 2) == 0 and tone.start >= 1:
-        notes = [Note(note.start - (4 - up) / 8, 0.12, note.pitch - 7 + up * 2, note.velocity - 10) for up in range(4)] + notes
+        pitch, run = note.pitch, []
+        for back in range(1, 5):
+            pitch = melody.neighbour(plan, note.start, pitch, up=False)
+            run.append(Note(note.start - back / 8, 0.12, pitch, note.velocity - 10))
+        notes = run + notes
     if "echo" in gestures and note.length >= 0.4:
         notes.append(Note(note.start + _ECHO, note.length * 0.8, note.pitch, max(note.velocity - 30, 24)))
     if "octaves" in gestures:

@@ -16,7 +16,7 @@ _SPAN = 5  # steps that a phrase strays from its centre
 
 
 class Tone(NamedTuple):
-    """One tone of a tune: start and length in beats, ``step`` of the scale (0 the tonic), semitones that it is altered."""
+    """One tone of a tune: start and length in beats, step of the scale (0 the tonic), semitones that it is altered."""
 
     start: float
     length: float
@@ -53,7 +53,8 @@ def tune(plan: Plan, name: str, *, density: float | None = None, cells: Sequence
     }
     order = "aaaa" if plan.loops else plan.streams.pick(_ORDERS, name, "order")
     tones: list[Tone] = []
-    previous = plan.streams.pick([0, 2, 4], name, "first")
+    firsts = [2, 0, 2] if plan.character.moods else [0, 2, 4]  # the third tells the mode
+    previous = plan.streams.pick(firsts, name, "first")
     for bar in range(plan.bars):
         place = bar % plan.form.phrase
         letter = order[place * (4 // plan.form.phrase) % 4] if plan.form.phrase < 4 else order[place]
@@ -64,8 +65,8 @@ def tune(plan: Plan, name: str, *, density: float | None = None, cells: Sequence
             made = _cadence(plan, made, bar)
         tones += made
         previous = made[-1].step if made else previous
-        if place == 0 or plan.loops:
-            previous = plan.streams.pick([0, 2, 4], name, "first") if plan.loops else previous
+        if plan.loops:
+            previous = plan.streams.pick(firsts, name, "first")
     return tones
 
 
@@ -106,6 +107,12 @@ def below(plan: Plan, tones: Sequence[Tone]) -> list[Tone]:
     return found
 
 
+def neighbour(plan: Plan, beat: float, pitch: int, *, up: bool) -> int:
+    """The next pitch of the scale over a beat's chord, above or below."""
+    scale, step = plan.chord(beat).scale, 1 if up else -1
+    return next(pitch + step * far for far in range(1, OCTAVE + 1) if (pitch + step * far) % OCTAVE in scale)
+
+
 def _motif(plan: Plan, generator: random.Random, kinds: Sequence[str], density: float, *, rests: bool) -> _Bar:
     family = generator.choice(list(kinds))
     cells = [*tables.rhythms("cells")[family], *_PLAIN]
@@ -134,9 +141,7 @@ def _onsets(cell: str) -> int:
     return cell.count("x")
 
 
-def _over_chords(
-    plan: Plan, motif: _Bar, bar: int, previous: int, generator: random.Random, name: str
-) -> list[Tone]:
+def _over_chords(plan: Plan, motif: _Bar, bar: int, previous: int, generator: random.Random, name: str) -> list[Tone]:
     """A motif laid over the chords of a bar: strong tones on chord tones, the line pulled towards the phrase's path."""
     tones, step = [], previous
     whole = plan.form.phrase * plan.meter

@@ -10,8 +10,11 @@ from conceptcaps.audio.score import Note
 _KIT = ("kick", "snare", "rim", "clap", "hat", "pedal", "ride", "crash", "toms", "cowbell")
 _SKINS = ("conga", "bongo", "mute", "taiko")
 _HAND = (*_SKINS, "shaker", "guiro", "clave", "block", "timbale", "agogo", "triangle", "sleigh", "castanet", "surdo")
+_FREE = frozenset({"hat", "conga", "bongo", "ride", "toms", "block", "shaker"})  # change from bar to bar
 _FAMILIES = {"kit": _KIT, "hand": _HAND, "skins": _SKINS}
 _WANTED = {"kit": ("kick", "snare", "hat"), "hand": ("conga", "shaker"), "skins": ("conga", "bongo")}
+_GHOSTS = ("....x..o.o..x..o", "....x..o....x.o.")  # soft strokes around the backbeat
+_FLOOR = "x...x...x...x"  # a kick on every beat
 _STROKE = 0.2  # beats that a stroke is written long; drums ring by themselves
 
 
@@ -30,7 +33,7 @@ def write(plan: Plan, seat: Seat, name: str, *, taken: frozenset[str]) -> list[N
         if fresh and whole and plan.style.get("crash", True) and plan.character.accent > 0.4 and "crash" not in taken:
             if seat.row["whole"] == "kit" and plan.streams.share("crash") < 0.7:
                 bars["crash"] = "x" + "." * (plan.meter * rhythm.STEPS - 1)
-        notes += _bar(plan, bars, bar, name)
+        notes += _bar(plan, bars, bar, name, late=plan.form.entries.get("kit", 0) if whole else 0.0)
     return notes
 
 
@@ -45,11 +48,13 @@ def _lines(plan: Plan, seat: Seat, taken: frozenset[str]) -> dict[str, str]:
     beat = tables.rhythms("beats")["waltz3" if triple else plan.style["beat"]]
     spare = tables.rhythms("spare3" if triple else "spare")
     steps = plan.meter * rhythm.STEPS
-    whole = seat.row.get("whole")
-    names = list(seat.row.get("pieces", ())) or [piece for piece in _FAMILIES[whole] if piece in beat and piece not in taken]
+    whole = str(seat.row.get("whole", ""))
+    names = list(seat.row.get("pieces", ()))
+    names = names or [piece for piece in _FAMILIES[whole] if piece in beat and piece not in taken]
     wanted = [piece for piece in _WANTED.get(whole, ()) if piece not in taken]
     if whole and (len(names) < 2 or (whole == "kit" and plan.asked & BEATS)):
-        names += [piece for piece in wanted if piece not in names and not (piece == "snare" and {"clap", "rim"} & set(names))]
+        backbeat = {"clap", "rim"} & set(names)
+        names += [piece for piece in wanted if piece not in names and not (piece == "snare" and backbeat)]
     lines = {}
     for piece in names:
         options = [line for line in beat.get(piece, spare.get(piece, [])) if whole or set(line) - {"."}]
@@ -63,8 +68,8 @@ def _lines(plan: Plan, seat: Seat, taken: frozenset[str]) -> dict[str, str]:
         lines["kick"] = rhythm.fit("x...", steps)
     if "driving rhythm" in plan.asked and "hat" in lines:
         lines["hat"] = rhythm.fit("xoxo" if plan.bpm < 130 else "x.x.", steps)
-    if "groovy" in plan.asked and "snare" in lines and plan.genre not in ("funk",) and not triple:
-        lines["snare"] = rhythm.fit(plan.streams.pick(["....x..o.o..x..o", "....x..o....x.o."], "beat", "ghosts"), steps)
+    if "groovy" in plan.asked and "snare" in lines and plan.genre != "funk" and not triple:
+        lines["snare"] = rhythm.fit(plan.streams.pick(_GHOSTS, "beat", "ghosts"), steps)
     return lines
 
 
@@ -73,7 +78,7 @@ def _dense(plan: Plan, piece: str, line: str) -> str:
     if not plan.character.moods:
         return line
     density = plan.character.density
-    if piece in ("snare", "clap", "rim", "clave") or (piece == "kick" and "....x" not in line and line.startswith("x...x...x")):
+    if piece in ("snare", "clap", "rim", "clave") or (piece == "kick" and line.startswith(_FLOOR)):
         return line if density >= 0.4 else line.replace("o", ".")
     thinned = rhythm.thin(line, density)
     if density > 0.88 and piece in ("hat", "shaker") and plan.bpm < 150 and set(thinned) - {"."}:
@@ -83,19 +88,19 @@ def _dense(plan: Plan, piece: str, line: str) -> str:
 
 def _changed(plan: Plan, piece: str, line: str) -> str:
     """The line of every second bar."""
-    kick = piece == "kick" and not line.startswith("x...x...x...")
+    kick = piece == "kick" and not line.startswith(_FLOOR)
     if plan.loops or "steady beat" in plan.asked or plan.character.density < 0.3:
         return line
-    if not (kick or piece in ("hat", "conga", "bongo", "ride", "toms", "block", "shaker")) or not set(line) - {"."}:
+    if not (kick or piece in _FREE) or not set(line) - {"."}:
         return line
     generator = plan.streams.of("beat", piece, "change")
-    return rhythm.vary(line, generator, changes=generator.choice([0, 1, 1, 2]) if kick or piece != "hat" else generator.choice([0, 0, 1]))
+    return rhythm.vary(line, generator, changes=generator.choice([0, 0, 1] if piece == "hat" else [0, 1, 1, 2]))
 
 
 def _filled(plan: Plan, seat: Seat, bars: Mapping[str, str], bar: int, taken: frozenset[str]) -> dict[str, str]:
     """The bar with a fill on its last two beats."""
     kit = seat.row["whole"] == "kit"
-    options: list[Mapping[str, str]] = list(tables.table("rhythms")["fills" if kit else "skin_fills"])
+    options: list[Mapping[str, str]] = list(tables.rhythms("fills" if kit else "skin_fills"))
     if plan.style.get("crash", True) is False and kit:
         options = [fill for fill in options if "toms" not in fill]
     options = [fill for fill in options if kit or set(fill) <= set(bars)]
@@ -104,7 +109,7 @@ def _filled(plan: Plan, seat: Seat, bars: Mapping[str, str], bar: int, taken: fr
     fill = plan.streams.pick(options, "fill", "figure", bar)
     keep = {"hat", "ride", "shaker", "pedal"}
     four = "four-on-the-floor" in plan.asked
-    steady = {"kick"} if four or bars.get("kick", "").startswith("x...x...x") else set()
+    steady = {"kick"} if four or bars.get("kick", "").startswith(_FLOOR) else set()
     cut = {piece: line if piece in keep | steady else line[:-8] + "." * 8 for piece, line in bars.items()}
     for piece, line in fill.items():
         if piece not in taken and piece not in steady:
@@ -112,9 +117,8 @@ def _filled(plan: Plan, seat: Seat, bars: Mapping[str, str], bar: int, taken: fr
     return cut
 
 
-def _bar(plan: Plan, lines: Mapping[str, str], bar: int, name: str) -> list[Note]:
+def _bar(plan: Plan, lines: Mapping[str, str], bar: int, name: str, *, late: float) -> list[Note]:
     notes = []
-    late = plan.form.entries.get("kit", 0)
     for piece, line in lines.items():
         plain, *opened = tables.pieces()[piece]
         for beat, _, mark in rhythm.events(line):

@@ -13,7 +13,7 @@ from conceptcaps.audio.composing.rhythm import swung
 from conceptcaps.audio.composing.streams import Streams
 from conceptcaps.tags.taxonomy import Taxonomy
 
-TEMPI = {  # beats per minute, inside the ranges of the taxonomy's definitions
+TEMPI: dict[str, tuple[float, float]] = {  # beats per minute, inside the ranges of the taxonomy's definitions
     "slow tempo": (54, 72),
     "moderately slow tempo": (78, 92),
     "medium tempo": (98, 112),
@@ -79,7 +79,7 @@ class Plan:
         return self.chords[min(int(beat / slot + 1e-6), len(self.chords) - 1)]
 
     def velocity(self, beat: float, weight: float, *names: object) -> int:
-        """Velocity of a note: 1 is a full accent, 0.6 a soft stroke; ``names`` name the stream of its small deviation."""
+        """Velocity of a note: weight 1 is an accent, 0.6 a soft stroke; ``names`` name its own small deviation."""
         cue = self.character
         level = (60 + 46 * cue.accent) * (1 - (0.25 + 0.45 * cue.accent) * (1 - weight)) * self._dynamic(beat)
         return min(max(4 * round((level + 8 * self.streams.share("touch", *names, beat) - 4) / 4), 24), 124)
@@ -180,10 +180,11 @@ def _form(asked: Sequence[str], cues: Character, streams: Streams, *, meter: int
         "thin start": {"kit": first, "bass": first},
         "built up": {"kit": first / 2, "bass": first, "lead": first, "pad": first / 2},
     }.get(kind, {})
-    if "repetitive pattern" in asked or "steady beat" in asked or "loop" in cues.gestures:
+    if {"repetitive pattern", "steady beat", "four-on-the-floor"} & set(asked) or "loop" in cues.gestures:
         entries = {}
     rests = []
-    if "stops" in cues.gestures or (cues.accent > 0.6 and streams.share("stop") < 0.3 and "steady beat" not in asked):
+    pulse = {"steady beat", "four-on-the-floor", "danceable", "driving rhythm"} & set(asked)
+    if not pulse and ("stops" in cues.gestures or (cues.accent > 0.6 and streams.share("stop") < 0.3)):
         width = 1.0 if "stops" not in cues.gestures or bar > 2.2 else 2.0
         every = phrase if "stops" not in cues.gestures else max(phrase // 2, 1)
         rests = [((number + 1) * meter - width, (number + 1.0) * meter) for number in range(every - 1, bars, every)]
@@ -193,12 +194,12 @@ def _form(asked: Sequence[str], cues: Character, streams: Streams, *, meter: int
 def _chords(plan: Plan) -> list[Sonority]:
     """The progression laid over the bars, one chord or two to a bar."""
     options = plan.style["chords"]
-    theme = streams_theme = plan.streams.pick(options, "chords")
+    theme = plan.streams.pick(options, "chords")
     other = plan.streams.pick([line for line in options if line != theme] or options, "chords", "contrast")
     if "plagal" in plan.character.gestures:
-        streams_theme = plan.streams.pick(["1 4 1 4", "4 1 4 1", "1 4 2 1"], "chords", "plagal")
+        theme = plan.streams.pick(["1 4 1 4", "4 1 4 1", "1 4 2 1"], "chords", "plagal")
     if plan.loops:
-        streams_theme = " ".join(streams_theme.split()[:2])
+        theme = " ".join(theme.split()[:2])
     two = plan.meter == 4 and (plan.style.get("pace", 1) == 2 or 60 / plan.bpm * plan.meter > _LONG_BAR)
     slot = plan.meter / 2 if two and plan.genre != "ambient" else float(plan.meter)
     kinds = plan.character.harmony
@@ -207,7 +208,7 @@ def _chords(plan: Plan) -> list[Sonority]:
     while number * slot < plan.bars * plan.meter:
         start = number * slot
         section = int(start / (plan.form.phrase * plan.meter))
-        line = other if plan.form.contrast and section % 2 and not plan.loops else streams_theme
+        line = other if plan.form.contrast and section % 2 and not plan.loops else theme
         steps = [int(step) - 1 for step in line.split()]
         inside = number - round(section * plan.form.phrase * plan.meter / slot)
         step = steps[inside % len(steps)]
