@@ -136,7 +136,8 @@ def read(folder: str, *, columns: list[str] | None = None) -> pd.DataFrame:
     Raises:
         ValueError: If the folder is unfinished, or a shard is missing or differs from its hash.
     """
-    return pd.concat(batches(folder, columns=columns), ignore_index=True)
+    found = list(batches(folder, columns=columns))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
 def schema(folder: str) -> pa.Schema:

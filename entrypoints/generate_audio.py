@@ -27,6 +27,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=1.0, help="musicgen: divides the logits")
     parser.add_argument("--top_k", type=int, default=250, help="musicgen: most likely codes that are kept")
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
+    parser.add_argument("--sample_rate", type=int, default=32_000, help="soundfont: samples a second (Hz)")
+    parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="soundfont: 1 for mono, 2 for stereo")
     parser.add_argument("--batch_size", type=int, default=8, help="clips that musicgen makes at once")
     parser.add_argument("--shard_size", type=int, default=64, help="clips in a shard")
     parser.add_argument("--executor", choices=["local"], default="local", help="where shards are made")
@@ -43,11 +45,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         common = {"duration": args.duration, "seed": args.seed}
         if args.backend == "soundfont":
             taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
-            make = partial(table.play_rows, taxonomy=taxonomy, **common)
+            make = partial(
+                table.play_rows, taxonomy=taxonomy, sample_rate=args.sample_rate, channels=args.channels, **common
+            )
         else:
             guidance = musicgen.Guidance(scale=args.guidance, temperature=args.temperature, top_k=args.top_k)
             model = musicgen.load(args.model)
-            make = partial(table.generate_rows, model=model, guidance=guidance, batch_size=args.batch_size, **common)
+            make = partial(musicgen.generate_rows, model=model, guidance=guidance, batch_size=args.batch_size, **common)
         out = project.default_folder("generate_audio", vars(args)) if args.out == "auto" else args.out
         shards.map_shards(
             make,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from transformers import (
@@ -20,8 +21,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from conceptcaps.audio import waveform
+from conceptcaps.audio import loudness, table
 from conceptcaps.audio.waveform import Waveform
+from conceptcaps.hashing import row_seed
 
 _ONE_HOT = 1e4  # finite, since guidance would turn a difference of infinities into NaN
 
@@ -78,7 +80,7 @@ def generate(
         batch_size: Clips at once; halved where a GPU's memory does not suffice.
 
     Returns:
-        n waveforms ``(channels, samples)`` at ``sample_rate``, at the loudness of ``audio.normalise_loudness``.
+        n waveforms ``(channels, samples)`` at ``sample_rate``, at the loudness of ``loudness.normalise``.
 
     Raises:
         ValueError: If lengths differ or a dial is out of its range.
@@ -101,6 +103,21 @@ def generate(
             torch.cuda.empty_cache()
             batch_size //= 2
     return clips
+
+
+def generate_rows(
+    rows: pd.DataFrame, *, model: MusicGen, guidance: Guidance, duration: float, batch_size: int, seed: int
+) -> pd.DataFrame:
+    """Clips for rows with ``id``, ``tags`` and ``caption``: columns of ``table.FIELDS``.
+
+    Which tags such a clip realises is not known before it is verified: ``unrealised`` and ``added`` are empty.
+    """
+    seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
+    clips = generate(
+        model, rows["caption"].tolist(), seeds=seeds, duration=duration, guidance=guidance, batch_size=batch_size
+    )
+    nothing: list[list[str]] = [[] for _ in clips]
+    return table.table(rows, clips, sample_rate=sample_rate(model), seeds=seeds, unrealised=nothing, added=nothing)
 
 
 def sample_rate(musicgen: MusicGen) -> int:
@@ -157,4 +174,4 @@ def _batch(
     clips = sound.float().cpu().numpy()
     if clips.shape[2] < length:
         raise ValueError(f"expected clips of {length} samples, got {clips.shape[2]}")
-    return [waveform.normalise_loudness(np.ascontiguousarray(clip[:, :length]), rate) for clip in clips]
+    return [loudness.normalise(np.ascontiguousarray(clip[:, :length]), rate) for clip in clips]

@@ -1,22 +1,26 @@
 """Tag sets to sound: a score in which the tags hold, played by a General MIDI soundfont."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from conceptcaps import assets
-from conceptcaps.audio import composition, waveform
-from conceptcaps.audio.score import Piece
-from conceptcaps.audio.sf2 import DRUMS, Sampler
+from conceptcaps.audio import composition, loudness
+from conceptcaps.audio.score import Part, Piece
+from conceptcaps.audio.sf2 import DRUMS, Bank
+from conceptcaps.audio.voices import Note, Sampler
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.tags.taxonomy import Taxonomy
 
-SAMPLE_RATE = 44_100
-_STROKE = 1.0  # seconds that a drum may ring
 _FADE = 0.05
+_STEM = -23.0  # LUFS of a part at level 0, before the mix is brought to its own loudness
+_SPREAD = 8.0  # LU that a piece of a kit stands at most below the part's loudest
+_MOST = 30.0  # LU that a part is lifted at most, so that no dying note is blown up
+_OPEN_FONTS = 4
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Clip:
     """What was played.
 
     Attributes:
-        waveform: ``(2, samples)`` at ``SAMPLE_RATE``, at the loudness of ``audio.normalise_loudness``.
+        waveform: ``(channels, samples)``, at the loudness of ``loudness.normalise``.
         unrealised: Tags that were asked for and do not sound.
         added: Tags that sound though nobody asked for them.
     """
@@ -34,7 +38,32 @@ class Clip:
     added: list[str]
 
 
-def play(tags: Sequence[str], *, duration: float, seed: int, taxonomy: Taxonomy, soundfont: Path | None = None) -> Clip:
+@dataclass(frozen=True)
+class Sound:
+    """A mix, and how loud what it is made of stands in it.
+
+    Attributes:
+        waveform: ``(channels, samples)``, before the loudness rule.
+        levels: Loudness of each of the piece's parts, by itself, above that of the mix (LU, both ungated over the whole
+            clip): -15 is 15 LU below the mix, ``-inf`` where nothing of the part sounds within the clip.
+        pieces: The same by part and key of a kit, for percussion parts.
+    """
+
+    waveform: Waveform
+    levels: list[float]
+    pieces: dict[tuple[int, int], float]
+
+
+def play(
+    tags: Sequence[str],
+    *,
+    duration: float,
+    seed: int,
+    taxonomy: Taxonomy,
+    soundfont: Path | None = None,
+    sample_rate: int = 32_000,
+    channels: int = 1,
+) -> Clip:
     """Compose a piece for a tag set and play it.
 
     Args:
@@ -43,6 +72,8 @@ def play(tags: Sequence[str], *, duration: float, seed: int, taxonomy: Taxonomy,
         seed: Seed of the composition; playing draws nothing.
         taxonomy: Gives categories and ancestors.
         soundfont: A General MIDI soundfont; TimGM6mb if None.
+        sample_rate: Hz.
+        channels: 1 or 2.
 
     Raises:
         ValueError: As ``composition.compose``, or if the duration is below 0.5 s.
@@ -50,33 +81,107 @@ def play(tags: Sequence[str], *, duration: float, seed: int, taxonomy: Taxonomy,
     if duration < 0.5:
         raise ValueError(f"expected a duration of at least 0.5 s, got {duration}")
     piece = composition.compose(tags, duration=duration, seed=seed, taxonomy=taxonomy)
-    length = round(duration * SAMPLE_RATE)
-    sound = render(piece, soundfont=soundfont or assets.fetch("soundfont"), length=length)
-    fade = round(_FADE * SAMPLE_RATE)
+    sound = render(
+        piece,
+        soundfont=soundfont or assets.fetch("soundfont"),
+        length=round(duration * sample_rate),
+        sample_rate=sample_rate,
+        channels=channels,
+    ).waveform
+    fade = round(_FADE * sample_rate)
     sound[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
-    return Clip(waveform.normalise_loudness(sound, SAMPLE_RATE), piece.unrealised, piece.added)
+    return Clip(loudness.normalise(sound, sample_rate), piece.unrealised, piece.added)
 
 
-def render(piece: Piece, *, soundfont: Path, length: int) -> Waveform:
-    """Play the first ``length`` samples of a piece: ``(2, length)`` at ``SAMPLE_RATE``."""
-    player = _sampler(soundfont)
-    sound = np.zeros((2, length), dtype=np.float32)
+def render(piece: Piece, *, soundfont: Path, length: int, sample_rate: int, channels: int) -> Sound:
+    """Play the first ``length`` samples of a piece.
+
+    Every part is played by itself and brought to one loudness plus its ``level``, so that the balance does not hang on
+    the soundfont's programs; a part's gain does not depend on the other parts. Within a kit soft pieces are lifted too.
+
+    Args:
+        piece: What to play.
+        soundfont: A soundfont's file.
+        length: Samples.
+        sample_rate: Hz.
+        channels: 1 or 2.
+
+    Raises:
+        ValueError: If there are other channels, or the soundfont lacks a program.
+    """
+    if channels not in (1, 2):
+        raise ValueError(f"expected 1 or 2 channels, got {channels}")
+    sampler = _sampler(soundfont, sample_rate)
+    mix = np.zeros((channels, length), dtype=np.float32)
+    parts: list[float] = []
+    pieces: dict[tuple[int, int], float] = {}
+    for number, (part, strokes) in enumerate(zip(piece.parts, _strokes(piece, sampler), strict=True)):
+        stem, keys = _stem(part, strokes, sampler=sampler, like=mix)
+        hops = loudness.energies(stem, sample_rate)
+        lift = 10 ** (min(_STEM + part.level - loudness.integrated(hops), _MOST) / 20)
+        mix += np.multiply(stem, np.float32(lift), out=stem)
+        parts.append(lift**2 * hops.mean())
+        pieces |= {(number, key): lift**2 * energy for key, energy in keys.items()}
+    whole = loudness.level(loudness.energies(mix, sample_rate).mean())
+    return Sound(
+        mix,
+        [loudness.level(energy) - whole for energy in parts],
+        {place: loudness.level(energy) - whole for place, energy in pieces.items()},
+    )
+
+
+def _stem(
+    part: Part, strokes: Sequence[Note], *, sampler: Sampler, like: Waveform
+) -> tuple[Waveform, dict[int, float]]:
+    """A part by itself and, for a kit, the energy of each of its pieces, soft ones lifted towards the loudest."""
+    stem = np.zeros_like(like)
+    if not part.percussion:
+        sampler.add(stem, strokes, bank=0, program=part.program)
+        return stem, {}
+    groups: dict[int, list[Note]] = defaultdict(list)
+    for stroke in strokes:
+        groups[stroke.key].append(stroke)
+    alone = {key: np.zeros_like(like) for key in groups}
+    for key, sound in alone.items():
+        sampler.add(sound, groups[key], bank=DRUMS, program=part.program)
+    hops = {key: loudness.energies(sound, sampler.sample_rate) for key, sound in alone.items()}
+    heard = {key: loudness.integrated(each) for key, each in hops.items()}
+    energies = {}
+    for key, sound in alone.items():
+        lift = 10 ** (max(max(heard.values()) - _SPREAD - heard[key], 0) / 20) if np.isfinite(heard[key]) else 0.0
+        stem += np.multiply(sound, np.float32(lift), out=sound)
+        energies[key] = lift**2 * hops[key].mean()
+    return stem, energies
+
+
+def _strokes(piece: Piece, sampler: Sampler) -> list[list[Note]]:
+    """The notes of every part in samples; drums of an exclusive class end each other across parts."""
+    found: list[list[Note]] = []
+    drums = []
     for part in piece.parts:
-        times = piece.seconds([(note.start, note.start + note.length) for note in part.notes])
-        for note, (begin, end) in zip(part.notes, times.tolist(), strict=True):
-            first = round(begin * SAMPLE_RATE)
-            if first < length:
-                wave = player.note(
-                    bank=DRUMS if part.percussion else 0,
-                    program=part.program,
-                    key=note.pitch,
-                    velocity=note.velocity,
-                    duration=_STROKE if part.percussion else round(min(end - begin, length / SAMPLE_RATE), 2),
-                )[:, : length - first]
-                sound[:, first : first + wave.shape[1]] += wave
-    return sound
+        starts = piece.seconds([note.start for note in part.notes])
+        lengths = piece.seconds([note.start + note.length for note in part.notes]) - starts
+        begins, durations = (np.rint(times * sampler.sample_rate).astype(int).tolist() for times in (starts, lengths))
+        found.append(
+            [
+                Note(note.pitch, note.velocity, begin, max(held, 1), glide=note.glide)
+                for note, begin, held in zip(part.notes, begins, durations, strict=True)
+            ]
+        )
+        if part.percussion:
+            for place, note in enumerate(found[-1]):
+                classes = sampler.classes(bank=DRUMS, program=part.program, key=note.key, velocity=note.velocity)
+                drums.append((note.first, len(found) - 1, place, classes))
+    ringing: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for first, number, place, classes in sorted(drums, key=lambda drum: drum[:3]):
+        for each in classes:
+            for begun, other, there in ringing[each]:
+                if begun < first:
+                    found[other][there] = found[other][there]._replace(choked=first - begun)
+            ringing[each] = [other for other in ringing[each] if other[0] == first] + [(first, number, place)]
+    return found
 
 
-@cache
-def _sampler(soundfont: Path) -> Sampler:
-    return Sampler.load(soundfont, sample_rate=SAMPLE_RATE)
+@lru_cache(maxsize=_OPEN_FONTS)
+def _sampler(soundfont: Path, sample_rate: int) -> Sampler:
+    return Sampler(Bank.load(soundfont), sample_rate=sample_rate)

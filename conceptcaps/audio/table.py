@@ -1,7 +1,6 @@
 """Tables of clips: made for tables of captions by one backend or another, in one form."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -10,8 +9,7 @@ import pyarrow as pa
 import torch
 from matplotlib.figure import Figure
 
-from conceptcaps.audio import musicgen, soundfont, spectrum, waveform
-from conceptcaps.audio.musicgen import Guidance, MusicGen
+from conceptcaps.audio import soundfont, spectrum, waveform
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -31,35 +29,21 @@ FIELDS = [
 ]
 
 
-def play_rows(rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, seed: int) -> pd.DataFrame:
+def play_rows(
+    rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, sample_rate: int, channels: int, seed: int
+) -> pd.DataFrame:
     """Clips of the soundfont backend for rows with ``id``, ``tags`` and ``caption``: columns of ``FIELDS``."""
     seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        play = partial(soundfont.play, duration=duration, taxonomy=taxonomy)
-        clips = list(pool.map(lambda tags, own: play(list(tags), seed=own), rows["tags"], seeds))
-    return _table(
+    play = partial(soundfont.play, duration=duration, taxonomy=taxonomy, sample_rate=sample_rate, channels=channels)
+    clips = [play(list(tags), seed=own) for tags, own in zip(rows["tags"], seeds, strict=True)]
+    return table(
         rows,
         [clip.waveform for clip in clips],
-        sample_rate=soundfont.SAMPLE_RATE,
+        sample_rate=sample_rate,
         seeds=seeds,
         unrealised=[clip.unrealised for clip in clips],
         added=[clip.added for clip in clips],
     )
-
-
-def generate_rows(
-    rows: pd.DataFrame, *, model: MusicGen, guidance: Guidance, duration: float, batch_size: int, seed: int
-) -> pd.DataFrame:
-    """Clips of MusicGen for rows with ``id``, ``tags`` and ``caption``: columns of ``FIELDS``.
-
-    Which tags such a clip realises is not known before it is verified: ``unrealised`` and ``added`` are empty.
-    """
-    seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
-    clips = musicgen.generate(
-        model, rows["caption"].tolist(), seeds=seeds, duration=duration, guidance=guidance, batch_size=batch_size
-    )
-    nothing: list[list[str]] = [[] for _ in clips]
-    return _table(rows, clips, sample_rate=musicgen.sample_rate(model), seeds=seeds, unrealised=nothing, added=nothing)
 
 
 def summary(rows: pd.DataFrame) -> dict[str, float]:
@@ -88,7 +72,7 @@ def spectra(rows: pd.DataFrame, *, most: int = 4) -> Figure:
     return figure
 
 
-def _table(
+def table(
     rows: pd.DataFrame,
     clips: Sequence[Waveform],
     *,
@@ -97,6 +81,7 @@ def _table(
     unrealised: Sequence[list[str]],
     added: Sequence[list[str]],
 ) -> pd.DataFrame:
+    """Rows with their clips, encoded: columns of ``FIELDS``."""
     files = [
         {"bytes": waveform.encode_flac(clip, sample_rate), "path": f"{row_id}.flac"}
         for clip, row_id in zip(clips, rows["id"], strict=True)

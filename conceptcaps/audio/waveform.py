@@ -1,9 +1,8 @@
-"""Waveforms: float32 arrays ``(channels, samples)`` in [-1, 1]; FLAC, resampling, loudness."""
+"""Waveforms: float32 arrays ``(channels, samples)`` in [-1, 1]; FLAC and resampling."""
 
 import io
 
 import numpy as np
-import pyloudnorm
 import soundfile
 import torch
 import torchaudio
@@ -11,10 +10,7 @@ from numpy.typing import NDArray
 
 Waveform = NDArray[np.float32]
 
-LOUDNESS = -14.0
-CEILING = 10 ** (-1 / 20)
-_SILENCE = -70.0
-_BLOCK = 0.4
+_FULL = 32_768  # steps of 16 bits
 
 
 def encode_flac(waveform: Waveform, sample_rate: int) -> bytes:
@@ -27,12 +23,13 @@ def encode_flac(waveform: Waveform, sample_rate: int) -> bytes:
     Raises:
         ValueError: If the shape is another, there are no samples, or a sample lies outside [-1, 1] or is no number.
     """
-    _check(waveform)
+    check(waveform)
     peak = float(np.abs(waveform).max())
     if not peak <= 1:
         raise ValueError(f"expected samples in [-1, 1], got a peak of {peak}")
+    steps = np.minimum(np.rint(waveform.T * np.float32(_FULL)), _FULL - 1).astype(np.int16)
     target = io.BytesIO()
-    soundfile.write(target, waveform.T, sample_rate, format="FLAC", subtype="PCM_16")
+    soundfile.write(target, steps, sample_rate, format="FLAC", subtype="PCM_16")
     return target.getvalue()
 
 
@@ -51,7 +48,7 @@ def decode(data: bytes) -> tuple[Waveform, int]:
 
 def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
     """The waveform at another sample rate (Hz): ``ceil(samples * to_rate / from_rate)`` samples, band-limited."""
-    _check(waveform)
+    check(waveform)
     if from_rate == to_rate:
         return waveform
     return torchaudio.functional.resample(torch.from_numpy(waveform), from_rate, to_rate).numpy()
@@ -63,47 +60,11 @@ def to_mono(waveform: Waveform) -> Waveform:
     >>> to_mono(np.array([[1.0, 0.5], [0.0, -0.5]], dtype=np.float32)).tolist()
     [[0.5, 0.0]]
     """
-    _check(waveform)
+    check(waveform)
     return waveform.mean(axis=0, keepdims=True, dtype=np.float32)
 
 
-def loudness(waveform: Waveform, sample_rate: int) -> float:
-    """Integrated loudness (LUFS, gated; ITU-R BS.1770-4); -inf for silence.
-
-    Raises:
-        ValueError: If the waveform is shorter than one gating block of 0.4 s.
-    """
-    _check(waveform)
-    if waveform.shape[1] < _BLOCK * sample_rate:
-        raise ValueError(f"expected at least {_BLOCK} s of audio, got {waveform.shape[1] / sample_rate:.3f} s")
-    if not np.abs(waveform).max() > 0:
-        return float("-inf")
-    return float(pyloudnorm.Meter(sample_rate).integrated_loudness(waveform.T.astype(np.float64)))
-
-
-def normalise_loudness(waveform: Waveform, sample_rate: int, *, target: float = LOUDNESS) -> Waveform:
-    """The waveform at one loudness, scaled by a single gain; the rule for every backend.
-
-    Where that gain would lift a peak above -1 dBFS, the whole clip stays quieter instead: nothing is ever clipped or
-    compressed.
-
-    Args:
-        waveform: ``(channels, samples)``, at least 0.4 s.
-        sample_rate: Hz.
-        target: Integrated loudness (LUFS).
-
-    Raises:
-        ValueError: If the waveform is silent (below -70 LUFS), too short, or holds something that is no number.
-    """
-    if not np.isfinite(waveform).all():
-        raise ValueError("expected finite samples, got NaN or infinity")
-    found = loudness(waveform, sample_rate)
-    if not found > _SILENCE:
-        raise ValueError(f"expected sound, got silence ({found:.1f} LUFS)")
-    gain = min(10 ** ((target - found) / 20), CEILING / float(np.abs(waveform).max()))
-    return (waveform * gain).astype(np.float32)
-
-
-def _check(waveform: Waveform) -> None:
+def check(waveform: Waveform) -> None:
+    """Refuse what is no waveform (ValueError)."""
     if waveform.ndim != 2 or waveform.size == 0 or waveform.dtype != np.float32:
         raise ValueError(f"expected a float32 waveform (channels, samples), got {waveform.dtype} {waveform.shape}")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from conceptcaps import hashing, project
 from conceptcaps.audio import spectrum, waveform
+from conceptcaps.audio.loudness import loudness as lufs
 from conceptcaps.cache import prune
 from conceptcaps.files import whole
 from conceptcaps.listening import musicnn
@@ -120,7 +121,7 @@ def loudness(clips: Iterable[bytes], *, cache: Path) -> NDArray[np.float32]:
     """Integrated loudness of each clip (LUFS), -inf for silence; see ``audio.loudness``."""
 
     def function(clip: bytes) -> Embedding:
-        return {"loudness": np.array([waveform.loudness(*waveform.decode(clip))], dtype=np.float32)}
+        return {"loudness": np.array([lufs(*waveform.decode(clip))], dtype=np.float32)}
 
     made = compute(clips, function=function, name="loudness", cache=cache)
     return np.concatenate([arrays["loudness"] for arrays in made])

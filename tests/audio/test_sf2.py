@@ -1,86 +1,95 @@
-"""Notes of a soundfont, measured: pitch, loudness, length, and the same bytes on every call."""
+"""Banks read from files: presets, zones, samples, in both formats."""
 
-import hashlib
-import subprocess
-import sys
+import io
+import struct
 
 import numpy as np
 import pytest
+import soundfile
 
 from conceptcaps import assets
-from conceptcaps.audio.sf2 import DRUMS, Sampler
+from conceptcaps.audio.sf2 import DRUMS, MODE, SAMPLE, Bank
+from conceptcaps.audio.voices import Note, Sampler
 
 RATE = 44_100
 
 
 @pytest.fixture(scope="module")
-def sampler() -> Sampler:
-    return Sampler.load(assets.fetch("soundfont"), sample_rate=RATE)
+def bank() -> Bank:
+    return Bank.load(assets.fetch("soundfont"))
 
 
-def note(sampler: Sampler, *, bank=0, program=73, key=69, velocity=100, duration=1.0, **bends):
-    return sampler.note(bank=bank, program=program, key=key, velocity=velocity, duration=duration, **bends)
+def chunk(name: bytes, content: bytes, *, padded: bool = True) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (padded and len(content) % 2)
 
 
-def strength(sound, frequency: float) -> float:
-    """Share of the spectrum's power within 2 % of a frequency (Hz)."""
-    power = np.abs(np.fft.rfft(sound[0, 8000:40_000] * np.hanning(32_000))) ** 2
-    bins = np.fft.rfftfreq(32_000, 1 / RATE)
-    return float(power[np.abs(bins / frequency - 1) < 0.02].sum() / power[bins > 20].sum())
+def written(
+    *, compressed: bool = False, generators: dict[int, int] | None = None, modulators=(), padded: bool = True
+) -> bytes:
+    """A bank of one preset: 441 Hz, looped over ten periods, root key 69 at 44.1 kHz."""
+    wave = np.sin(2 * np.pi * np.arange(2000) / 100) * 0.5
+    ints = (wave * 32767).astype("<i2")
+    if compressed:
+        file = io.BytesIO()
+        soundfile.write(file, ints, RATE, format="OGG", subtype="VORBIS")
+        data, end, loop = file.getvalue(), len(file.getvalue()), (500, 1500)
+    else:
+        data, end, loop = ints.tobytes() + bytes(92), 2000, (500, 1500)
+    own = {**(generators or {}), MODE: 1, SAMPLE: 0}
+    header = struct.pack("<20sIIIIIBbHH", b"sine", 0, end, *loop, RATE, 69, 0, 0, 17 if compressed else 1)
+    last = struct.pack("<20sIIIIIBbHH", b"EOS", 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    body = (
+        chunk(b"phdr", b"".join(struct.pack("<20sHHHIII", b"Sine", 0, 0, bag, 0, 0, 0) for bag in (0, 1)))
+        + chunk(b"pbag", struct.pack("<HHHH", 0, 0, 1, 0))
+        + chunk(b"pmod", bytes(10))
+        + chunk(b"pgen", struct.pack("<HhHh", 41, 0, 0, 0))
+        + chunk(b"inst", struct.pack("<20sH", b"Sine", 0) + struct.pack("<20sH", b"EOI", 1))
+        + chunk(b"ibag", struct.pack("<HHHH", 0, 0, len(own), len(modulators)))
+        + chunk(b"imod", b"".join(struct.pack("<HHhHH", *each) for each in modulators) + bytes(10))
+        + chunk(b"igen", b"".join(struct.pack("<Hh", *each) for each in own.items()) + bytes(4))
+        + chunk(b"shdr", header + last)
+    )
+    content = chunk(b"LIST", b"INFO") + chunk(b"LIST", b"sdta" + chunk(b"smpl", data, padded=padded), padded=padded)
+    return chunk(b"RIFF", b"sfbk" + content + chunk(b"LIST", b"pdta" + body))
 
 
-@pytest.mark.parametrize("key", [60, 69, 76, 81])
-def test_a_flute_sounds_at_the_pitch_of_its_key(sampler, key):
-    frequency = 440 * 2 ** ((key - 69) / 12)
-    assert sum(strength(note(sampler, key=key), n * frequency) for n in (1, 2, 3)) > 0.8
+def test_a_bank_names_its_presets_and_kits(bank):
+    assert len(bank.presets) == 136
+    assert bank.presets[0, 73].startswith("Flute") and bank.presets[DRUMS, 0].startswith("Standard")
+    assert {program for number, program in bank.presets if number == 0} == set(range(128))
 
 
-def test_all_melodic_presets_and_kits_give_finite_sound_in_the_middle_of_their_range(sampler):
-    assert len(sampler.presets) == 136
-    for program in range(128):
-        sound = note(sampler, program=program, key=60, duration=0.5)
-        assert np.isfinite(sound).all() and 0 < np.abs(sound).max() < 4, sampler.presets[0, program]
-    for program in (0, 8, 16, 24, 25, 32, 40, 48):
-        for key in range(35, 82):
-            sound = note(sampler, bank=DRUMS, program=program, key=key)
-            assert np.isfinite(sound).all() and np.abs(sound).max() > 0
+def test_generators_of_preset_and_instrument_are_added_and_defaults_filled_in(bank):
+    zones = bank.zones(bank=0, program=0, key=60, velocity=100)
+    assert zones and all(zone.generators[56] == 100 and zone.keys[0] <= 60 <= zone.keys[1] for zone in zones)
+    assert all((0x0502, 48, 0) in zone.modulators for zone in zones)
 
 
-def test_a_soft_stroke_is_quieter_as_the_standard_has_it(sampler):
-    """Velocity v plays 40 log10(v / 127) dB below full: 64 is 11.9 dB down; the filter may take a little more."""
-    loud, soft = (np.sqrt(np.square(note(sampler, velocity=velocity)).mean()) for velocity in (127, 64))
-    assert 20 * np.log10(soft / loud) == pytest.approx(-11.9, abs=3)
+def test_a_key_without_a_sample_has_no_zone_and_a_missing_kit_is_the_standard_one(bank):
+    assert bank.zones(bank=DRUMS, program=0, key=12, velocity=100) == []
+    assert bank.zones(bank=DRUMS, program=77, key=36, velocity=100) == bank.zones(
+        bank=DRUMS, program=0, key=36, velocity=100
+    )
+    with pytest.raises(ValueError, match="expected a preset of the soundfont, got program 0 of bank 9"):
+        bank.zones(bank=9, program=0, key=60, velocity=100)
 
 
-def test_a_note_lasts_its_duration_and_dies_away(sampler):
-    sound = note(sampler, program=48, duration=1.0)
-    at_end, after = (np.abs(sound[:, int(t * RATE) : int(t * RATE) + 2000]).max() for t in (0.95, 1.02))
-    assert 0 < after and sound.shape[1] > 1.04 * RATE and np.abs(sound[:, -50:]).max() < 0.02 * at_end
-    assert np.abs(np.diff(sound, axis=1)).max() < np.abs(sound).max()  # no cut that clicks
+@pytest.mark.parametrize("padded", [True, False])
+def test_compressed_samples_sound_as_plain_ones(padded):
+    """sf3 keeps Ogg Vorbis, counts places in bytes, loops in samples, and its writers leave padding out."""
+    plain, packed = (
+        Bank(written(compressed=compressed, padded=padded or not compressed)) for compressed in (False, True)
+    )
+    assert packed.sample(0).length == pytest.approx(2000, abs=64) and packed.sample(0).loop == (500, 1500)
+    sounds = []
+    for each in (plain, packed):
+        sound = np.zeros((1, RATE), dtype=np.float32)
+        Sampler(each, sample_rate=RATE).add(sound, [Note(69, 100, 0, RATE)], bank=0, program=0)
+        sounds.append(sound[0])
+    assert np.abs(sounds[0]).max() > 0.1
+    assert np.abs(sounds[0] - sounds[1]).max() < 0.05 * np.abs(sounds[0]).max()
 
 
-def test_same_bytes_in_any_order_and_in_another_process(sampler):
-    order = [(0, 60), (78, 71), (40, 76), (48, 50)]
-
-    def digest(places) -> str:
-        found = {place: note(sampler, program=place[0], key=place[1], duration=0.5).tobytes() for place in places}
-        return hashlib.sha256(b"".join(found[place] for place in order)).hexdigest()
-
-    here = digest(order)
-    sampler.note.cache_clear()
-    assert digest(order[::-1]) == here
-    script = f"""
-import hashlib; from conceptcaps import assets; from conceptcaps.audio.sf2 import Sampler
-s = Sampler.load(assets.fetch("soundfont"), sample_rate={RATE})
-n = [s.note(bank=0, program=p, key=k, velocity=100, duration=0.5, ).tobytes() for p, k in {order}]
-print(hashlib.sha256(b"".join(n)).hexdigest())"""
-    there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert there.stdout.strip() == here
-
-
-def test_what_the_bank_does_not_hold_is_refused(sampler):
-    assert not sampler.plays(bank=DRUMS, program=0, key=25)
-    with pytest.raises(ValueError, match="expected a key that preset 0 of bank 128 plays"):
-        note(sampler, bank=DRUMS, program=0, key=25)
-    with pytest.raises(ValueError, match="expected a SoundFont 2 file"):
-        Sampler(b"MThd" + bytes(20), sample_rate=RATE)
+def test_other_files_are_refused():
+    with pytest.raises(ValueError, match="expected a SoundFont 2 or 3 file"):
+        Bank(b"MThd" + bytes(20))

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from conceptcaps.audio import waveform
+from conceptcaps.audio import loudness, waveform
 from conceptcaps.listening import embeddings, musicnn
 from tests import toy_clips
 
@@ -124,5 +124,5 @@ def test_musicnn_means_refuse_an_empty_set_and_what_is_no_audio(tmp_path):
 
 def test_loudness_is_that_of_the_decoded_clip(tmp_path):
     clips = [clip(2.0, rate=44_100, channels=2), clip(2.0, seed=1)]
-    expected = [waveform.loudness(*waveform.decode(content)) for content in clips]
+    expected = [loudness.loudness(*waveform.decode(content)) for content in clips]
     np.testing.assert_allclose(embeddings.loudness(clips, cache=tmp_path), expected, rtol=1e-6)

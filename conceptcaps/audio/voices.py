@@ -1,0 +1,218 @@
+"""Notes of a bank as sound: every zone that answers a note becomes a voice.
+
+Envelopes, both oscillators, loops, resonant filter, stereo, exclusive classes and modulators follow the standard where
+FluidSynth does.
+
+References:
+    SoundFont Technical Specification 2.04, E-mu Systems 2006, sections 8 and 9.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conceptcaps.audio.sf2 import CLASS, DRUMS, MODE, ROOT, SCALE, Bank, Sample, Zone
+from conceptcaps.audio.tones import BLOCK, FALL, HIGHEST, LOWEST, OF_TONE, VOICE, hears, make, mix
+from conceptcaps.audio.waveform import Waveform
+
+NEVER = 1 << 60  # samples
+_CHOKED = 2 ** (-200 / 1200)  # seconds of that fall where another voice of its class ends one
+_SHORTEST_RELEASE = 2**-6  # seconds
+_PAN, _ATTENUATION, _FILTER, _RESONANCE = 17, 48, 8, 9
+_LOWEST_HERTZ = 8.1757989156  # of MIDI number 0
+_VELOCITY_TO_FILTER = (0x0102, _FILTER)
+_CONTROLLERS = {7: 100, 10: 64, 11: 127, 91: 40}  # as a General MIDI synthesiser has them after a reset; others 0
+
+_Tone = tuple[int, bytes, int, float, float]
+
+
+class Note(NamedTuple):
+    """A note in samples of the output.
+
+    Attributes:
+        key: MIDI number; 69 is 440 Hz.
+        velocity: 1 to 127.
+        first: Sample at which it begins.
+        duration: Samples until the key is let go.
+        choked: Samples until another note of its exclusive class ends it.
+        glide: Semitones from which its pitch slides to its own, within 0.18 s or half of its duration.
+    """
+
+    key: int
+    velocity: int
+    first: int
+    duration: int
+    choked: int = NEVER
+    glide: float = 0.0
+
+
+class Voice(NamedTuple):
+    """What sounds when one zone answers: its sample, its numbers (``VOICE``), and what tells its tone from others."""
+
+    wave: NDArray[np.float32]
+    numbers: np.void
+    tone: tuple[int, bytes]
+
+
+class Sampler:
+    """Presets of one bank, played at one sample rate.
+
+    A tone, which is a voice without its gain and its volume envelope, is made once and mixed as often as it is played.
+    Tones are kept up to ``limit`` bytes; what is kept changes no byte of what is played.
+    """
+
+    def __init__(self, bank: Bank, *, sample_rate: int, limit: int = 2**28) -> None:
+        """Play a bank at a sample rate (Hz)."""
+        self.bank = bank
+        self.sample_rate = sample_rate
+        hertz = _LOWEST_HERTZ * 2 ** (np.arange(LOWEST, HIGHEST + 1) / 1200)
+        angles = 2 * np.pi * np.minimum(hertz, 0.45 * sample_rate) / sample_rate
+        self._angles = np.stack([np.cos(angles), np.sin(angles)], axis=1).round(12)
+        self.voices = lru_cache(maxsize=4096)(self._voices)
+        self._limit = limit
+        self._kept: OrderedDict[_Tone, tuple[NDArray[np.float32], bool]] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, sound: Waveform, notes: Sequence[Note], *, bank: int, program: int) -> None:
+        """Add notes to a waveform in place; nothing is added where the preset has no sample for one.
+
+        Args:
+            sound: ``(1 or 2, samples)``; one channel gets the mean of both.
+            notes: What to play.
+            bank: 0 for melodic presets, 128 for drum kits.
+            program: 0 to 127.
+        """
+        played = []
+        lengths: dict[_Tone, int] = {}
+        choking = _CHOKED * self.sample_rate
+        for note in notes:
+            for voice in self.voices(bank, program, note.key, note.velocity):
+                drum = bank == DRUMS and not voice.numbers["mode"]
+                let_go = NEVER if drum else note.duration  # a drum rings as long as its sample
+                last = min(let_go + float(voice.numbers["release"]), note.choked + choking)
+                length = int(min(sound.shape[1] - note.first, last + 1))
+                if length > 0:
+                    slide = min(0.18 * self.sample_rate, note.duration / 2) if note.glide else 0.0
+                    heard = let_go if hears(voice.numbers, let_go) else NEVER
+                    tone = (*voice.tone, heard, 100 * note.glide, slide)
+                    played.append((note, voice, let_go, tone))
+                    lengths[tone] = max(lengths.get(tone, 0), length)
+        for note, voice, let_go, tone in played:
+            wave = self._made(voice, tone, lengths[tone])
+            mix(sound, wave, voice.numbers, note.first, let_go, note.choked, choking)
+
+    def _made(self, voice: Voice, tone: _Tone, length: int) -> NDArray[np.float32]:
+        """At least ``length`` samples of a tone, or all of it."""
+        wave, ended = self._kept.pop(tone, (np.empty(0, np.float32), False))
+        if len(wave) < length and not ended:
+            self._bytes -= wave.nbytes
+            wave = np.empty(length + BLOCK, dtype=np.float32)
+            count = make(wave, voice.wave, voice.numbers, self._angles, *tone[2:])
+            ended = count < length
+            wave = wave[:count].copy() if ended else wave[:length]
+            self._bytes += wave.nbytes
+        self._kept[tone] = wave, ended
+        while self._bytes > self._limit and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1][0].nbytes
+        return wave
+
+    def classes(self, *, bank: int, program: int, key: int, velocity: int) -> frozenset[int]:
+        """Exclusive classes that a note belongs to: it ends earlier notes of them."""
+        voices = self.voices(bank, program, key, velocity)
+        return frozenset(int(voice.numbers["choke"]) for voice in voices) - {0}
+
+    def _voices(self, bank: int, program: int, key: int, velocity: int) -> list[Voice]:
+        found = []
+        for zone in self.bank.zones(bank=bank, program=program, key=key, velocity=velocity):
+            sample = self.bank.sample(zone.sample)
+            if sample.length:
+                numbers = self._voice(zone, sample, key, velocity)
+                found.append(Voice(sample.wave, numbers, (zone.sample, numbers[OF_TONE].tobytes())))
+        return found
+
+    def _voice(self, zone: Zone, sample: Sample, key: int, velocity: int) -> np.void:
+        own = zone.generators
+        key = own[46] if own[46] >= 0 else key
+        velocity = own[47] if own[47] > 0 else velocity
+        read = dict(own) | {_ATTENUATION: 0.4 * own[_ATTENUATION]}  # as every synthesiser since E-mu's own reads it
+        for kind, amount in _modulated(zone, key, velocity).items():
+            read[kind] = read.get(kind, 0) + amount
+        rate, voice = self.sample_rate, np.zeros(1, dtype=VOICE)[0]
+        first = sample.first
+        voice["start"] = first + own[0] + 32768 * own[4]
+        voice["end"] = min(first + sample.length + own[1] + 32768 * own[12], len(sample.wave) - 3)
+        loop = [first + place + own[fine] + 32768 * own[coarse]
+                for place, fine, coarse in zip(sample.loop, (2, 3), (45, 50), strict=True)]  # fmt: skip
+        voice["loop_first"], voice["loop_last"] = loop[0], min(loop[1], voice["end"])
+        looped = own[MODE] & 1 and voice["loop_last"] - voice["loop_first"] >= 2 and loop[0] >= first
+        voice["mode"] = own[MODE] & 3 if looped else 0
+        voice["choke"] = own[CLASS]
+        root = own[ROOT] if own[ROOT] >= 0 else sample.pitch[0]
+        cents = (key - root) * own[SCALE] + 100 * read[51] + read[52] + sample.pitch[1]
+        voice["step"] = 2 ** (cents / 1200) * sample.rate / rate
+        angle = (min(max(read[_PAN] / 500, -1), 1) + 1) * math.pi / 4
+        voice["left"], voice["right"] = np.float32(math.cos(angle)), np.float32(math.sin(angle))
+        voice["attenuation"] = max(read[_ATTENUATION], 0)
+        for prefix, shift in (("mod_", 0), ("", 8)):
+            stretch = {2: own[31 + shift] * (60 - key), 3: own[32 + shift] * (60 - key)}
+            for place, name in enumerate(("delay", "attack", "hold", "decay")):
+                given = read[25 + shift + place] + stretch.get(place, 0)
+                voice[prefix + name] = 0.0 if name == "delay" and given <= -12000 else rate * _seconds(given)
+            voice[prefix + "sustain"] = min(max(read[29 + shift], 0), 1000)
+            voice[prefix + "release"] = rate * _seconds(read[30 + shift])
+        voice["mod_sustain"] /= 1000
+        voice["sustain"] *= FALL / 1000
+        voice["release"] = max(voice["release"], rate * _SHORTEST_RELEASE)
+        voice["mod_to_pitch"], voice["mod_to_filter"] = read[7], read[11]
+        voice["cutoff"], voice["resonance"] = read[_FILTER], 10 ** (min(max(read[_RESONANCE], 0), 960) / 200 - 0.1505)
+        voice["lfo_to_pitch"], voice["lfo_to_filter"], voice["lfo_to_gain"] = read[5], read[10], read[13]
+        voice["vibrato_to_pitch"] = read[6]
+        for name, at in (("lfo", 21), ("vibrato", 23)):
+            voice[f"{name}_delay"] = rate * _seconds(read[at])
+            voice[f"{name}_step"] = _LOWEST_HERTZ * 2 ** (min(max(read[at + 1], -16000), 4500) / 1200) / rate
+        return voice
+
+
+def _seconds(timecents: float) -> float:
+    return float(2 ** (min(max(timecents, -12000), 8000) / 1200))
+
+
+def _modulated(zone: Zone, key: int, velocity: int) -> dict[int, float]:
+    """What the zone's modulators add to its generators for a note, controllers being at rest.
+
+    The standard's default from velocity to the filter is left out, as FluidSynth does; it would jump in mid-range.
+    """
+    found: dict[int, float] = {}
+    for (source, kind, by), amount in zone.modulators.items():
+        if (source, kind) != _VELOCITY_TO_FILTER and source & 127 != 127:
+            added = amount * _source(source, key, velocity) * _source(by, key, velocity)
+            found[kind] = found.get(kind, 0.0) + added
+    return found
+
+
+def _source(source: int, key: int, velocity: int) -> float:
+    """Value of a modulator's source (section 8.2), 0 to 1, or -1 to 1 where it is bipolar."""
+    number, curve = source & 127, source >> 10
+    is_controller, backwards, bipolar = source & 128, source & 256, source & 512
+    if not is_controller and number == 0:
+        return 1.0
+    value = _CONTROLLERS.get(number, 0) if is_controller else {2: velocity, 3: key, 14: 64, 16: 2}.get(number, 0)
+    share = (127 - value) / 128 if backwards else value / 128
+    if bipolar:
+        share = 2 * share - 1
+        return math.copysign(_curve(curve, abs(share)), share)
+    return _curve(curve, share)
+
+
+def _curve(curve: int, share: float) -> float:
+    place = min(round(128 * share), 127)
+    if curve == 1:  # concave
+        return min(-400 / 960 * math.log10((127 - place) / 127), 1.0) if place < 127 else 1.0
+    if curve == 2:  # convex
+        return max(1 + 400 / 960 * math.log10(place / 127), 0.0) if place else 0.0
+    return float(share >= 0.5) if curve == 3 else share
