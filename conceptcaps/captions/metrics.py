@@ -5,6 +5,7 @@ like the ones that the caption was written for.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,7 +114,7 @@ def overlap(captions: Sequence[str], references: Sequence[str]) -> dict[str, Flo
 
 def embed(texts: Sequence[str], *, model: str, batch_size: int = 64) -> Floats:
     """Sentence embeddings ``(n, d)`` of unit length: mean of the last layer over the tokens."""
-    tokenizer, encoder = AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model).eval()
+    tokenizer, encoder = _encoder(model)
     parts = []
     for start in range(0, len(texts), batch_size):
         batch = tokenizer(
@@ -190,6 +191,11 @@ def distinct(texts: Sequence[str], *, n: int) -> float:
     if not grams:
         raise ValueError(f"expected texts of at least {n} words, got none")
     return len(set(grams)) / len(grams)
+
+
+@lru_cache(maxsize=1)
+def _encoder(model: str) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    return AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model).eval()
 
 
 class _NoSynonyms:
