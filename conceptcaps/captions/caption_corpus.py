@@ -16,7 +16,7 @@ import pandas as pd
 
 from conceptcaps.captions import readability
 from conceptcaps.captions.caption_grammar import Grammar
-from conceptcaps.hashing import row_seed
+from conceptcaps.hashing import share_of
 from conceptcaps.tags.corpus import clean_caption
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
@@ -207,5 +207,5 @@ def _key(text: str) -> str:
 
 def _split(tags: Iterable[str]) -> str:
     """The part of a tag set, by its hash alone: no set stands in two."""
-    share = row_seed(tag_set_id(tags), 0) / 2**32
+    share = share_of(sorted(tags))
     return "validation" if share < 0.05 else "test" if share < 0.1 else "train"

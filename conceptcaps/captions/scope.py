@@ -1,0 +1,140 @@
+"""What governs a word in a parsed sentence: whether it is denied, only supposed or only compared with something."""
+
+from collections.abc import Iterator, Sequence
+
+from spacy.tokens import Token
+
+_SUPPOSING = frozenset("could would might may should can".split())
+_DENYING_VERBS = frozenset("lack omit exclude avoid miss forgo eschew".split())
+_DENYING_NOUNS = frozenset("absence lack".split())
+_DENYING_HEADS = frozenset("without minus sans devoid lacking nothing none".split())
+_NEW_START = frozenset("a an the but just only with and".split())
+_THERE = frozenset("present audible there absent missing".split())
+_WISHING = frozenset("imagine expect hope wish".split())
+_DENYING = frozenset("no without neither nor minus sans not n't never none nothing devoid free hardly barely".split())
+_COMPARING = frozenset("resemble imitate mimic evoke emulate suggest recall".split())
+_SUITED = frozenset("suitable ideal perfect fit suit fitting appropriate good great".split())
+_DENYING_BEFORE = (
+    "no",
+    "without",
+    "nor",
+    "neither",
+    "rather than",
+    "instead of",
+    "free of",
+    "devoid of",
+    "in place of",
+)
+_PHRASE_WORDS = ("NOUN", "PROPN", "ADJ", "ADV")
+
+
+def _path(token: Token) -> Iterator[tuple[Token, Token]]:
+    """A token and what governs it up to the verb of its clause, each with the one below it.
+
+    A contrast ("but a happy one") and what is known already ("in this song") are out of reach of what governs them.
+    """
+    below = token
+    while True:
+        yield token, below
+        last = token.pos_ in ("VERB", "AUX") and token.dep_ not in ("xcomp", "acl", "pcomp", "ccomp")
+        known = token.dep_ == "pobj" and any(child.lower_ in ("this", "the", "its") for child in token.lefts)
+        contrast = token.dep_ == "conj" and any(word.lower_ in ("but", "just", "only") for word in token.head.children)
+        if token.head == token or last or known or contrast:
+            return
+        below, token = token, token.head
+
+
+def _under_subject(above: Token, below: Token) -> bool:
+    return below.dep_ in ("nsubj", "nsubjpass") and below != above
+
+
+def denied(token: Token) -> bool:
+    """Whether a negation governs a token: before it, over its verb or at the head of its list."""
+    for above, below in _path(token):
+        outside = above != token
+        if outside and (above.lower_ in _DENYING_HEADS or above.lemma_ in _DENYING_NOUNS):
+            return not any(child.lower_ in ("doubt", "question") for child in above.children)
+        if outside and above.lemma_ in _DENYING_VERBS and not _under_subject(above, below):
+            return True
+        for child in above.children:
+            real = child.lower_ in _DENYING and child.nbor().lower_ not in ("only", "just")
+            if (
+                real
+                and (child.i < token.i or child.dep_ == "neg")
+                and child.dep_ in ("det", "neg", "preconj", "advmod", "cc")
+            ):
+                if not outside or above.pos_ in ("VERB", "AUX", "ADJ") or _same_list(token, above):
+                    return True
+            if child.lower_ in ("absent", "missing") and child.i > token.i:
+                return True
+    after = token.nbor() if token.i + 1 < len(token.doc) else None
+    return (after is not None and after.lower_ == "free") or _behind(token, _DENYING_BEFORE)
+
+
+def _known_subject(above: Token, below: Token) -> bool:
+    """Whether a clause says only how something that is there is: "the guitar is not distorted"."""
+    described = any(child.dep_ == "acomp" and child.lower_ not in _THERE for child in above.children)
+    return _under_subject(above, below) and described and any(child.lower_ in ("the", "this") for child in below.lefts)
+
+
+def _same_list(token: Token, above: Token) -> bool:
+    """Whether two nouns stand in one list without an article between: "no drums or bass"."""
+    between = token.doc[min(above.i, token.i) + 1 : token.i + 1]
+    return token in above.conjuncts and not any(word.lower_ in _NEW_START for word in between)
+
+
+def _behind(token: Token, triggers: Sequence[str]) -> bool:
+    """Whether only words of one phrase or list stand between a trigger and a token: what parsers miss."""
+    words = [word.lower_ for word in token.doc[token.sent.start : token.i]]
+    listed = any(word.lower_ in ("or", "nor") for word in token.doc[token.i - 1 if token.i else 0 : token.i + 5])
+    for place in range(len(words) - 1, max(-1, len(words) - 9), -1):
+        text = " ".join(words[: place + 1])
+        if any(text == trigger or text.endswith(f" {trigger}") for trigger in triggers):
+            return words[place + 1 : place + 3] != ["a", "doubt"] and words[place - 1] != "-"
+        word = token.doc[token.sent.start + place]
+        if word.lower_ in ("or", "nor") or (word.lower_ == "," and listed):
+            continue
+        if word.lower_ in _NEW_START - {"a", "an", "the"} or word.pos_ not in (*_PHRASE_WORDS, "DET"):
+            return False
+        if word.lower_ in ("a", "an", "the") and place + 1 < len(words) - 2:
+            return False
+    return False
+
+
+def supposed(token: Token) -> bool:
+    """Whether a token stands in what might be: "could", "as if", "if", "suitable for"; not what is so described."""
+    for above, below in _path(token):
+        if _under_subject(above, below) and any(
+            child.lower_ in ("the", "this", "its", "her", "his") for child in below.lefts
+        ):
+            return False
+        if any(child.dep_ == "aux" and child.lower_ in _SUPPOSING for child in above.children):
+            return True
+        if any(child.dep_ == "mark" and child.lower_ in ("if", "whether") for child in above.children):
+            return True
+        if above != token and (above.lemma_ in _SUITED and above.pos_ == "ADJ" or above.lemma_ in _WISHING):
+            return True
+    before = [word.lower_ for word in token.doc[token.sent.start : token.i]]
+    text = " ".join(before)
+    return any(word in _SUPPOSING for word in before) or " as if " in f" {text} " or "as though" in text
+
+
+def compared(token: Token) -> bool:
+    """Whether a token is only what something is compared with: "like a flute", "flute-like", "reminiscent of"."""
+    following = token.doc[token.i + 1 : token.i + 3]
+    words = [word.lower_ for word in following]
+    if words == ["-", "like"] or (words[:1] == ["like"] and not list(following[0].rights)):
+        return True
+    for above, below in _path(token):
+        likened = above.lemma_ in _COMPARING and not _under_subject(above, below)
+        if above != token and (likened or above.lower_ in ("like", "reminiscent", "similar", "unlike")):
+            return True
+    near = [word.lower_ for word in token.doc[max(token.sent.start, token.i - 5) : token.i]]
+    return (near.count("as") > 1 and "well" not in near) or _behind(token, ("like", "unlike"))
+
+
+def specific(token: Token) -> bool:
+    """Whether "no" belongs to one sort of a thing only: "no female vocals" leaves others."""
+    return any(
+        child.dep_ == "amod" and child.lower_ not in ("other", "any", "human", "live") for child in token.children
+    )
