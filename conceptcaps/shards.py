@@ -36,6 +36,7 @@ def map_shards(
     shard_size: int,
     settings: Mapping[str, object],
     description: str,
+    files: Mapping[str, bytes] | None = None,
 ) -> dict[str, Any]:
     """Apply ``function`` to ``rows`` shard by shard and keep every finished shard in ``out``.
 
@@ -50,6 +51,7 @@ def map_shards(
         settings: Everything besides ``rows`` that the result depends on, as JSON values. Written into the manifest;
             a folder that was begun with other settings or other rows is refused.
         description: Label of the progress bar.
+        files: Small files that travel with the rows, by name, such as their taxonomy.
 
     Returns:
         The manifest: ``rows``, ``settings``, ``fingerprint`` and ``shards`` (``file``, ``rows``, ``sha256``).
@@ -71,6 +73,7 @@ def map_shards(
         "settings": dict(settings),
         "ids": rows["id"].tolist(),
         "shard_size": shard_size,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in (files or {}).items()},
         "code": project.code_hash(inspect.getfile(_inner(function))),
     }
     fingerprint = hashing.digest(work)
@@ -103,6 +106,8 @@ def map_shards(
             sha256 = _sha256(fs, path)
             shards.append({"file": PurePosixPath(path).name, "rows": len(part), "sha256": sha256})
             progress.update(len(part))
+    for name, content in (files or {}).items():
+        _write(fs, f"{root}/{name}", content)
     manifest = {**plan, "shards": shards}
     _write(fs, f"{root}/{MANIFEST}", _json(manifest))
     return manifest

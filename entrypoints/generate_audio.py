@@ -1,4 +1,4 @@
-"""Make a clip for every caption, with a seed of its own, in shards that a killed run goes on with."""
+"""Make a clip for every caption, in shards, resumable after a kill; with the soundfont, say what sounds in it."""
 
 import argparse
 import tempfile
@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from conceptcaps import project, shards, tracking
-from conceptcaps.audio import musicgen, table
-from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps import assets, project, shards, tracking
+from conceptcaps.audio import clips, musicgen, table
+from conceptcaps.tags import carried
 
 EXAMPLES = 4
+NO_SETTINGS = {"out", "executor", "batch_size"}  # what clips do not depend on
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captions", required=True, help="folder or runs:/<id>/captions of write_captions")
-    parser.add_argument(
-        "--taxonomy", default="builtin", help="builtin, or a taxonomy file; the soundfont backend reads it"
-    )
+    parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files, a,b,c")
     parser.add_argument("--backend", choices=table.BACKENDS, default="soundfont", help="what makes the sound")
     parser.add_argument("--model", default="none", help="musicgen: a folder or a Hub id with @revision; otherwise none")
     parser.add_argument("--guidance", type=float, default=3.0, help="musicgen: weight of the caption, above 1")
@@ -40,14 +39,15 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("generate_audio", vars(args)), tempfile.TemporaryDirectory() as scratch:
-        rows = shards.read(str(tracking.fetch(args.captions)), columns=["id", "tags", "caption"])
+        folder = tracking.fetch(args.captions)
+        rows = shards.read(str(folder), columns=["id", "tags", "caption", "split"])
         tracking.log_dataset(rows, name="captions", source=args.captions, context="generation")
-        common = {"duration": args.duration, "seed": args.seed}
+        taxonomy, common = carried.taxonomy_of(folder), {"duration": args.duration, "seed": args.seed}
         if args.backend == "soundfont":
-            taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
-            make = partial(
-                table.play_rows, taxonomy=taxonomy, sample_rate=args.sample_rate, channels=args.channels, **common
-            )
+            names = args.soundfont.split(",")
+            fonts = [assets.fetch("soundfont") if name == "embedded" else tracking.fetch(name) for name in names]
+            sound = {"fonts": fonts, "sample_rate": args.sample_rate, "channels": args.channels}
+            make = partial(table.play_rows, taxonomy=taxonomy, **sound, **common)
         else:
             guidance = musicgen.Guidance(scale=args.guidance, temperature=args.temperature, top_k=args.top_k)
             model = musicgen.load(args.model)
@@ -59,19 +59,19 @@ def main(argv: Sequence[str] | None = None) -> None:
             out=out,
             schema=pa.schema(table.FIELDS),
             shard_size=args.shard_size,
-            settings={
-                name: value for name, value in vars(args).items() if name not in {"out", "executor", "batch_size"}
-            },
+            settings={name: value for name, value in vars(args).items() if name not in NO_SETTINGS},
             description="generate_audio",
+            files=carried.files(taxonomy),
         )
-        tracking.log_folder(tracking.fetch(out), "audio")
-        made = shards.read(out)
+        made = shards.read(out, columns=["id", "tags", "duration", "unrealised", "added", "error"])
         tracking.log_metrics(table.summary(made))
-        tracking.log_figure(table.spectra(made), "spectra")
-        for row in made.head(EXAMPLES).to_dict("records"):
-            path = Path(scratch, row["audio"]["path"])
-            path.write_bytes(row["audio"]["bytes"])
-            tracking.log_file(path, "examples")
+        bad = made[made["error"].notna()]
+        clips.require_few(dict(zip(bad["id"], bad["error"], strict=True)), total=len(made))
+        tracking.log_folder(tracking.fetch(out), "audio")
+        shown = next(shards.batches(out, size=EXAMPLES)).query("error.isna()")
+        tracking.log_figure(table.spectra(shown), "spectra")
+        table.write_examples(shown, Path(scratch))
+        tracking.log_folder(Path(scratch), "examples")
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ import pandas as pd
 from conceptcaps import cache, shards, tracking
 from conceptcaps.audio.clips import Clips
 from conceptcaps.listening import hearing, verification, verifier
-from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.tags.carried import taxonomy_of
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--concepts", required=True, help="runs:/<id>/concepts of design_concepts; several by commas")
-    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a taxonomy file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the principal components")
     return parser
 
@@ -26,9 +25,9 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("train_verifier", vars(args)), tempfile.TemporaryDirectory() as scratch:
-        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
         columns = ["id", "present", "absent", "group", "soundfont", "error"]
         folders = [tracking.fetch(uri) for uri in args.concepts.split(",")]
+        taxonomy = taxonomy_of(folders[0])
         rows = pd.concat([shards.read(str(folder), columns=columns) for folder in folders], ignore_index=True)
         rows = rows[rows["error"].isna()].reset_index(drop=True)
         tracking.log_dataset(rows[["id", "group"]], name="concepts", source=args.concepts, context="training")

@@ -8,7 +8,7 @@ import pandas as pd
 from conceptcaps import cache, shards, tracking
 from conceptcaps.audio.clips import Clips
 from conceptcaps.listening import hearing, verification, verifier
-from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.tags.carried import taxonomy_of
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -18,7 +18,6 @@ def command_line() -> argparse.ArgumentParser:
         "--verifier", default="models:/conceptcaps-verifier@champion", help="models:/conceptcaps-verifier@<alias>"
     )
     parser.add_argument("--labels", default="none", help="recordings: a CSV with columns id, tag, truth, or none")
-    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a taxonomy file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     return parser
 
@@ -26,10 +25,9 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("verify_concepts", vars(args)):
-        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
         model = verifier.load(tracking.fetch(args.verifier))
         folder = tracking.fetch(args.audio)
-        clips = Clips.open(folder)
+        taxonomy, clips = taxonomy_of(folder), Clips.open(folder)
         rows = pd.DataFrame({"id": clips.ids, "tags": [[] for _ in clips.ids]})
         if (folder / shards.MANIFEST).exists():
             rows = shards.read(str(folder), columns=["id", "tags", "present", "absent"])

@@ -108,16 +108,20 @@ def generate(
 def generate_rows(
     rows: pd.DataFrame, *, model: MusicGen, guidance: Guidance, duration: float, batch_size: int, seed: int
 ) -> pd.DataFrame:
-    """Clips for rows with ``id``, ``tags`` and ``caption``: columns of ``table.FIELDS``.
+    """Clips for rows with ``id``, ``tags``, ``caption`` and ``split``: columns of ``table.FIELDS``.
 
-    Which tags such a clip realises is not known before it is verified: ``unrealised`` and ``added`` are empty.
+    What sounds in such a clip is not known before it is verified: ``present`` and ``absent`` are empty.
     """
     seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
     clips = generate(
         model, rows["caption"].tolist(), seeds=seeds, duration=duration, guidance=guidance, batch_size=batch_size
     )
-    nothing: list[list[str]] = [[] for _ in clips]
-    return table.table(rows, clips, sample_rate=sample_rate(model), seeds=seeds, unrealised=nothing, added=nothing)
+    rate = sample_rate(model)
+    made = [
+        table.encoded(clip, name=row_id, seed=own, sample_rate=rate)
+        for clip, row_id, own in zip(clips, rows["id"], seeds, strict=True)
+    ]
+    return table.beside(rows, made)
 
 
 def sample_rate(musicgen: MusicGen) -> int:

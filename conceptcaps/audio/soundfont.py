@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from conceptcaps import assets
-from conceptcaps.audio import composition, loudness
+from conceptcaps.audio import composition, loudness, midi
 from conceptcaps.audio.score import Part, Piece
 from conceptcaps.audio.sf2 import DRUMS, Bank
+from conceptcaps.audio.truth import Levels, Truth, truth
 from conceptcaps.audio.voices import Note, Sampler
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -25,17 +26,17 @@ _OPEN_FONTS = 4
 
 @dataclass(frozen=True)
 class Clip:
-    """What was played.
+    """What was played, and what sounds in it.
 
     Attributes:
         waveform: ``(channels, samples)``, at the loudness of ``loudness.normalise``.
-        unrealised: Tags that were asked for and do not sound.
-        added: Tags that sound though nobody asked for them.
+        truth: Read from the finished piece and the levels of its stems, never from what was asked for.
+        midi: The notes of the clip as a standard MIDI file.
     """
 
     waveform: Waveform
-    unrealised: list[str]
-    added: list[str]
+    truth: Truth
+    midi: bytes
 
 
 @dataclass(frozen=True)
@@ -64,33 +65,64 @@ def play(
     sample_rate: int = 32_000,
     channels: int = 1,
 ) -> Clip:
-    """Compose a piece for a tag set and play it.
+    """Compose a piece for a tag set and perform it; playing draws nothing.
 
     Args:
         tags: Canonical tags.
         duration: Length of the clip (s), at least 0.5.
-        seed: Seed of the composition; playing draws nothing.
+        seed: Seed of the composition.
         taxonomy: Gives categories and ancestors.
-        soundfont: A General MIDI soundfont; TimGM6mb if None.
+        soundfont: As ``perform``.
         sample_rate: Hz.
         channels: 1 or 2.
 
     Raises:
-        ValueError: As ``composition.compose``, or if the duration is below 0.5 s.
+        ValueError: As ``composition.compose`` and ``perform``.
+    """
+    piece = composition.compose(tags, duration=duration, seed=seed, taxonomy=taxonomy)
+    return perform(
+        piece,
+        duration=duration,
+        taxonomy=taxonomy,
+        soundfont=soundfont,
+        sample_rate=sample_rate,
+        channels=channels,
+    )
+
+
+def perform(
+    piece: Piece,
+    *,
+    duration: float,
+    taxonomy: Taxonomy,
+    soundfont: Path | None = None,
+    sample_rate: int = 32_000,
+    channels: int = 1,
+) -> Clip:
+    """Play a piece and tell what sounds in it.
+
+    Args:
+        piece: The score.
+        duration: Length of the clip (s), at least 0.5.
+        taxonomy: Tags that are told.
+        soundfont: A General MIDI soundfont (sf2, sf3); TimGM6mb if None.
+        sample_rate: Hz.
+        channels: 1 or 2.
+
+    Raises:
+        ValueError: If the duration is below 0.5 s, or nothing sounds within it.
     """
     if duration < 0.5:
         raise ValueError(f"expected a duration of at least 0.5 s, got {duration}")
-    piece = composition.compose(tags, duration=duration, seed=seed, taxonomy=taxonomy)
-    sound = render(
-        piece,
-        soundfont=soundfont or assets.fetch("soundfont"),
-        length=round(duration * sample_rate),
-        sample_rate=sample_rate,
-        channels=channels,
-    ).waveform
+    font, length = soundfont or assets.fetch("soundfont"), round(duration * sample_rate)
+    sound = render(piece, soundfont=font, length=length, sample_rate=sample_rate, channels=channels)
+    if not np.any(sound.waveform):
+        raise ValueError(f"expected a piece that sounds within {duration} s, got silence")
+    heard = truth(piece, duration=duration, taxonomy=taxonomy, levels=Levels(sound.levels, sound.pieces))
     fade = round(_FADE * sample_rate)
-    sound[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
-    return Clip(loudness.normalise(sound, sample_rate), piece.unrealised, piece.added)
+    sound.waveform[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
+    finished = loudness.normalise(sound.waveform, sample_rate)
+    return Clip(finished, heard, midi.write(piece, duration=duration))
 
 
 def render(piece: Piece, *, soundfont: Path, length: int, sample_rate: int, channels: int) -> Sound:

@@ -1,7 +1,10 @@
 """Tables of clips: made for tables of captions by one backend or another, in one form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,45 +19,140 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 BACKENDS = ("soundfont", "musicgen")
 _STRINGS = pa.list_(pa.string())
-FIELDS = [
-    ("id", pa.string()),
-    ("tags", _STRINGS),
-    ("caption", pa.string()),
+_CHORD = pa.struct([("time", pa.float64()), ("name", pa.string())])
+_INSTRUMENT = pa.struct([("program", pa.int64()), ("key", pa.int64()), ("notes", pa.int64()), ("level", pa.float64())])
+FACTS = [
+    ("bpm", pa.float64()),
+    ("key", pa.string()),
+    ("mode", pa.string()),
+    ("meter", pa.int64()),
+    ("beats", pa.list_(pa.float64())),
+    ("chords", pa.list_(_CHORD)),
+    ("instruments", pa.list_(_INSTRUMENT)),
+]
+SOUND = [
     ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
     ("seed", pa.int64()),
     ("unrealised", _STRINGS),
     ("added", _STRINGS),
+    ("present", _STRINGS),
+    ("absent", _STRINGS),
+    ("facts", pa.struct(FACTS)),
+    ("midi", pa.binary()),
+    ("soundfont", pa.string()),
     ("sample_rate", pa.int64()),
     ("duration", pa.float64()),
+    ("error", pa.string()),
 ]
+FIELDS = [("id", pa.string()), ("tags", _STRINGS), ("caption", pa.string()), ("split", pa.string()), *SOUND]
 
 
 def play_rows(
-    rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, sample_rate: int, channels: int, seed: int
+    rows: pd.DataFrame,
+    *,
+    taxonomy: Taxonomy,
+    duration: float,
+    seed: int,
+    fonts: Sequence[Path],
+    sample_rate: int,
+    channels: int,
 ) -> pd.DataFrame:
-    """Clips of the soundfont backend for rows with ``id``, ``tags`` and ``caption``: columns of ``FIELDS``."""
+    """Clips of the soundfont backend.
+
+    Args:
+        rows: Columns ``id``, ``tags``, ``caption`` and ``split``.
+        taxonomy: Its tags are told of every clip.
+        duration: Length of a clip (s).
+        seed: Seed of the run; a row draws from ``row_seed(id, seed)``.
+        fonts: Soundfonts; each row draws one.
+        sample_rate: Hz.
+        channels: 1 or 2.
+
+    Returns:
+        Columns of ``FIELDS``. A row that cannot be played has no audio and says why in ``error``.
+    """
     seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
+    drawn = [fonts[row_seed(f"{row_id} font", seed) % len(fonts)] for row_id in rows["id"]]
     play = partial(soundfont.play, duration=duration, taxonomy=taxonomy, sample_rate=sample_rate, channels=channels)
-    clips = [play(list(tags), seed=own) for tags, own in zip(rows["tags"], seeds, strict=True)]
-    return table(
-        rows,
-        [clip.waveform for clip in clips],
-        sample_rate=sample_rate,
-        seeds=seeds,
-        unrealised=[clip.unrealised for clip in clips],
-        added=[clip.added for clip in clips],
-    )
+
+    def made(row_id: str, tags: Sequence[str], own: int, font: Path) -> dict[str, Any]:
+        try:
+            clip = play(list(tags), seed=own, soundfont=font)
+        except ValueError as error:
+            return failed(tags, seed=own, reason=str(error))
+        return sound(clip, tags, name=row_id, seed=own, font=font.name, sample_rate=sample_rate)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        clips = list(pool.map(made, rows["id"], rows["tags"], seeds, drawn))
+    return beside(rows, clips)
+
+
+def sound(
+    clip: soundfont.Clip, tags: Sequence[str], *, name: str, seed: int, font: str, sample_rate: int
+) -> dict[str, Any]:
+    """Columns of ``SOUND`` of a clip that was played for some tags."""
+    present, absent = clip.truth.present, clip.truth.absent
+    return {
+        **encoded(clip.waveform, name=name, seed=seed, sample_rate=sample_rate),
+        "unrealised": sorted(set(tags) - set(present)),
+        "added": sorted(set(present) - set(tags)),
+        "present": present,
+        "absent": absent,
+        "facts": clip.truth.facts,
+        "midi": clip.midi,
+        "soundfont": font,
+    }
+
+
+def encoded(clip: Waveform, *, name: str, seed: int, sample_rate: int) -> dict[str, Any]:
+    """Columns of ``SOUND`` of a clip of which nothing is known but how it sounds."""
+    file = {"bytes": waveform.encode_flac(clip, sample_rate), "path": f"{name}.flac"}
+    nothing: dict[str, Any] = {kind: [] for kind in ("unrealised", "added", "present", "absent")}
+    nothing |= dict.fromkeys(["facts", "midi", "soundfont", "error"])
+    return {"audio": file, "seed": seed, **nothing, "sample_rate": sample_rate, "duration": clip.shape[1] / sample_rate}
+
+
+def failed(tags: Sequence[str], *, seed: int, reason: str) -> dict[str, Any]:
+    """Columns of ``SOUND`` of a clip that could not be made."""
+    nothing: dict[str, Any] = dict.fromkeys([name for name, _ in SOUND])
+    lists: dict[str, Any] = {kind: [] for kind in ("added", "present", "absent")}
+    return {**nothing, **lists, "unrealised": sorted(tags), "seed": seed, "error": " ".join(reason.split())}
+
+
+def beside(rows: pd.DataFrame, clips: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows with the columns of their clips."""
+    own = {name: rows[name].tolist() for name in ("id", "caption", "split")}
+    made = {name: [clip[name] for clip in clips] for name, _ in SOUND}
+    return pd.DataFrame({**own, "tags": [list(tags) for tags in rows["tags"]], **made}, dtype=object)
 
 
 def summary(rows: pd.DataFrame) -> dict[str, float]:
-    """``audio/clips``, ``audio/hours``, ``audio/unrealised`` (share of asked tags), ``audio/added`` (tags a clip)."""
+    """What a table holds.
+
+    Args:
+        rows: Columns ``tags``, ``duration``, ``unrealised``, ``added`` and ``error``.
+
+    Returns:
+        ``audio/clips``, ``audio/failed``, ``audio/hours``, ``audio/unrealised`` (share of asked tags that do not sound)
+        and ``audio/added`` (tags a clip that sound unasked).
+    """
     asked = sum(map(len, rows["tags"]))
     return {
         "audio/clips": float(len(rows)),
+        "audio/failed": float(rows["error"].notna().sum()),
         "audio/hours": float(rows["duration"].sum() / 3600),
-        "audio/unrealised": sum(map(len, rows["unrealised"])) / asked,
+        "audio/unrealised": sum(map(len, rows["unrealised"])) / max(asked, 1),
         "audio/added": float(rows["added"].map(len).mean()),
     }
+
+
+def write_examples(rows: pd.DataFrame, folder: Path) -> None:
+    """Write clips as FLAC files, and their scores beside them as MIDI files."""
+    for row in rows.to_dict("records"):
+        path = folder / row["audio"]["path"]
+        path.write_bytes(row["audio"]["bytes"])
+        if row["midi"]:
+            path.with_suffix(".mid").write_bytes(row["midi"])
 
 
 def spectra(rows: pd.DataFrame, *, most: int = 4) -> Figure:
@@ -70,32 +168,3 @@ def spectra(rows: pd.DataFrame, *, most: int = 4) -> Figure:
         axes.set_title(", ".join(row["tags"]), fontsize=9)
         axes.set(xlabel="time (s)", ylabel="mel band")
     return figure
-
-
-def table(
-    rows: pd.DataFrame,
-    clips: Sequence[Waveform],
-    *,
-    sample_rate: int,
-    seeds: Sequence[int],
-    unrealised: Sequence[list[str]],
-    added: Sequence[list[str]],
-) -> pd.DataFrame:
-    """Rows with their clips, encoded: columns of ``FIELDS``."""
-    files = [
-        {"bytes": waveform.encode_flac(clip, sample_rate), "path": f"{row_id}.flac"}
-        for clip, row_id in zip(clips, rows["id"], strict=True)
-    ]
-    return pd.DataFrame(
-        {
-            "id": rows["id"].to_numpy(),
-            "tags": [list(tags) for tags in rows["tags"]],
-            "caption": rows["caption"].to_numpy(),
-            "audio": files,
-            "seed": list(seeds),
-            "unrealised": list(unrealised),
-            "added": list(added),
-            "sample_rate": sample_rate,
-            "duration": [clip.shape[1] / sample_rate for clip in clips],
-        }
-    )

@@ -79,8 +79,11 @@ class Taxonomy:
 
     def save(self, path: str | Path) -> None:
         """Write the taxonomy as YAML that ``load`` reads back to an equal one."""
-        text = yaml.safe_dump(dict(self._content), sort_keys=False, allow_unicode=True, width=120)
-        Path(path).write_text(text, encoding="utf-8")
+        Path(path).write_text(self.to_yaml(), encoding="utf-8")
+
+    def to_yaml(self) -> str:
+        """The text that ``save`` writes."""
+        return yaml.safe_dump(dict(self._content), sort_keys=False, allow_unicode=True, width=120)
 
     # --- facts about a tag ---
 
