@@ -85,8 +85,10 @@ def mode(moods: Sequence[str], style: Row, streams: Streams) -> str:
     strange = [name for mood in ranked for name in rows[mood]["modes"][:1] if _family(name) is None]
     if strange and style["modes"][0] in ("major", "minor", *strange) and first in strange:
         return strange[0]
+    if style is tables.genres()["none"]:
+        return str(streams.of("mode").choices(wished, [1 / 3**place for place in range(len(wished))])[0])
     shared = [name for name in wished if name in own] or [name for name in own if _family(name) is bright]
-    return shared[0] if shared else wished[0]
+    return str(shared[0] if shared else wished[0])
 
 
 def tempo_range(moods: Sequence[str], style: Row, *, genre: str) -> tuple[float, float]:

@@ -36,7 +36,7 @@ def write(plan: Plan, seat: Seat, name: str) -> list[Note]:
             if start < plan.form.entries.get(seat.role, 0) or plan.silent(start):
                 continue
             voiced = _voiced(plan, seat, start, before)
-            before = voiced
+            before = [] if plan.loops else voiced
             notes += _play(plan, seat, name, start=start, length=length, mark=mark, voiced=voiced, beat=beat)
     return notes
 
@@ -46,14 +46,14 @@ def pad(plan: Plan, seat: Seat, name: str) -> list[Note]:
     cue, notes = plan.character, []
     before: list[int] = []
     way = "tremolo" if "tremolo" in cue.gestures and seat.row["programs"][0] in range(40, 52) else "held"
-    if way == "held" and cue.density > 0.62 and seat.role == "pad" and 52 not in seat.row["programs"]:
+    if way == "held" and cue.density > 0.62 and seat.row["programs"][0] in (*range(40, 52), 60):
         way = "pulse"
     pulses = plan.streams.pick(tables.rhythms("comps")["sync" if plan.meter == 4 else "waltz3"], name, "pulse")
     for chord in plan.chords:
         if chord.start < plan.form.entries.get("pad", 0):
             continue
         voiced = _voiced(plan, seat, chord.start, before)
-        before = voiced
+        before = [] if plan.loops else voiced
         if way == "tremolo":
             grid = [(chord.start + step / 8, 0.12) for step in range(int(chord.length * 8))]
         elif way == "pulse":
@@ -115,7 +115,7 @@ def _family(plan: Plan, seat: Seat) -> str:
     if "strummed guitar" in plan.asked and seat.row.get("strum"):
         return "strum"
     if "syncopated" in plan.asked:
-        return plan.streams.pick(["sync", "skank", "offbeat"], seat.tag, "family")
+        return plan.streams.pick(["skank", "offbeat"], seat.tag, "family")
     if "driving rhythm" in plan.asked:
         return "power" if "power" in own else "eighths"
     if "groovy" in plan.asked and not {"funk", "skank", "montuno", "house"} & set(genre):
@@ -152,10 +152,10 @@ def _struck(plan: Plan, bar: int, line: str) -> list[rhythm.Event]:
 def _voiced(plan: Plan, seat: Seat, beat: float, before: Sequence[int]) -> list[int]:
     chord = plan.chord(beat)
     if seat.row.get("harmony") == "power":
-        chord = chord._replace(tones=(0, 7, 12))
         root = harmony.near(chord.root, seat.row["pitch"])
         root = harmony.inside(root, seat.row["low"], seat.row["low"] + OCTAVE)
-        return [root, root + 7, root + 12]
+        rough = [tone for tone in (1, 6, 11) if tone in chord.tones and plan.character.dissonance > 0.5]
+        return sorted({root, root + (rough[0] if rough else 7), root + 12})
     centre = seat.row["pitch"] + plan.character.register * (0.6 if seat.role != "pad" else 0.8)
     low, high = seat.row["low"], seat.row["high"]
     return sorted({harmony.inside(pitch, low, high) for pitch in harmony.lay_out(chord, centre, before)})
@@ -165,7 +165,8 @@ def _neighbour(plan: Plan, chord: Sonority, pitch: int, name: str) -> int:
     """A tone of the chord or a step of the scale near the top voice's, drawn by seed."""
     classes = [*chord.pitch_classes, *([] if plan.character.dissonance > 0.3 else chord.scale)]
     options = [pitch + step for step in (-2, -1, 1, 2, 3) if (pitch + step) % OCTAVE in classes]
-    rises = plan.character.contour + plan.streams.share(name, "top", chord.start) - 0.5
+    place = chord.start % plan.meter if plan.loops else chord.start
+    rises = plan.character.contour + plan.streams.share(name, "top", place) - 0.5
     return (max if rises > 0 else min)(options, default=pitch)
 
 

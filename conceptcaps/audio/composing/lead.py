@@ -66,7 +66,7 @@ def _ornamented(plan: Plan, seat: Seat, name: str, place: int, note: Note, tone:
     drawn = plan.streams.share(name, "ornament", place)
     if figure == "repeat" or ("repeat" in gestures and note.length >= 0.4):
         return _repeated(plan, note)
-    if "trill" in gestures and note.length >= 0.9 and drawn < 0.6:
+    if "trill" in gestures and note.length >= 0.9 and drawn < 0.4:
         strokes = range(int(note.length * 8))
         pair = (note.pitch, melody.neighbour(plan, note.start, note.pitch, up=True))
         return [Note(note.start + step / 8, 0.12, pair[step % 2], note.velocity) for step in strokes]

@@ -144,7 +144,7 @@ def _onsets(cell: str) -> int:
 def _over_chords(plan: Plan, motif: _Bar, bar: int, previous: int, generator: random.Random, name: str) -> list[Tone]:
     """A motif laid over the chords of a bar: strong tones on chord tones, the line pulled towards the phrase's path."""
     tones, step = [], previous
-    whole = plan.form.phrase * plan.meter
+    whole = plan.meter * (1 if plan.loops else plan.form.phrase)
     for place, (event, move) in enumerate(zip(motif.events, motif.moves, strict=True)):
         start = plan.at(bar, event.beat)
         path = plan.character.contour * _SPAN * ((start % whole) / whole - 0.35) + 2
@@ -152,7 +152,11 @@ def _over_chords(plan: Plan, motif: _Bar, bar: int, previous: int, generator: ra
         if abs(wanted - path) > _SPAN:
             wanted = step + (abs(move) if path > step else -abs(move))
         strong = float(event.beat).is_integer() and (event.length >= 0.5 or event.beat == 0)
-        step = _snapped(plan, start, wanted) if strong or "fanfare" in plan.character.gestures else wanted
+        if strong or "fanfare" in plan.character.gestures:
+            snapped = _snapped(plan, start, wanted)
+            step = snapped if snapped != step or not place else _snapped(plan, start, wanted + (2 if move > 0 else -2))
+        else:
+            step = wanted
         altered = 0
         if "wander" in plan.character.gestures and plan.streams.share(name, "alter", bar, place) < 0.35:
             altered = generator.choice([-1, 1])

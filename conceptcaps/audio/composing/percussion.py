@@ -45,7 +45,8 @@ def pieces_of(seat: Seat) -> frozenset[str]:
 def _lines(plan: Plan, seat: Seat, taken: frozenset[str]) -> dict[str, str]:
     """One bar for each piece, drawn from the genre's beat or, where it has none, from the spare ones."""
     triple = plan.meter == 3
-    beat = tables.rhythms("beats")["waltz3" if triple else plan.style["beat"]]
+    named = "funk" if "groovy" in plan.asked and plan.genre == "none" else plan.style["beat"]
+    beat = tables.rhythms("beats")["waltz3" if triple else named]
     spare = tables.rhythms("spare3" if triple else "spare")
     steps = plan.meter * rhythm.STEPS
     whole = str(seat.row.get("whole", ""))
@@ -98,7 +99,7 @@ def _changed(plan: Plan, piece: str, line: str) -> str:
 
 
 def _filled(plan: Plan, seat: Seat, bars: Mapping[str, str], bar: int, taken: frozenset[str]) -> dict[str, str]:
-    """The bar with a fill on its last two beats."""
+    """The bar with a fill on its last two beats, or on the last of a long bar."""
     kit = seat.row["whole"] == "kit"
     options: list[Mapping[str, str]] = list(tables.rhythms("fills" if kit else "skin_fills"))
     if plan.style.get("crash", True) is False and kit:
@@ -110,10 +111,11 @@ def _filled(plan: Plan, seat: Seat, bars: Mapping[str, str], bar: int, taken: fr
     keep = {"hat", "ride", "shaker", "pedal"}
     four = "four-on-the-floor" in plan.asked
     steady = {"kick"} if four or bars.get("kick", "").startswith(_FLOOR) else set()
-    cut = {piece: line if piece in keep | steady else line[:-8] + "." * 8 for piece, line in bars.items()}
+    width = 8 if plan.meter * 60 / plan.bpm < 2.2 else 4  # of a long bar the last beat only
+    cut = {piece: line if piece in keep | steady else line[:-width] + "." * width for piece, line in bars.items()}
     for piece, line in fill.items():
         if piece not in taken and piece not in steady:
-            cut[piece] = cut.get(piece, "." * (plan.meter * rhythm.STEPS))[:-8] + line
+            cut[piece] = cut.get(piece, "." * (plan.meter * rhythm.STEPS))[:-width] + line[-width:]
     return cut
 
 

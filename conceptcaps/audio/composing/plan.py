@@ -160,8 +160,8 @@ def _tempi(
             place = 0.35 * place + 0.65 * wished
     else:
         low, high = moods_of.tempo_range(moods, style, genre=genre)
-        if "danceable" in asked and not tempo:
-            low, high = max(low, 100.0), max(min(high, 128.0), 104.0)
+        if {"danceable", "driving rhythm", "groovy"} & set(asked) and genre == "none":
+            low, high = max(low, 100.0), max(min(high, 128.0), 108.0)
     bpm = round(low + place * (high - low), 1)
     if "tempo changes" not in asked:
         return [(0.0, bpm)], math.ceil(duration * bpm / 60 / meter) + 1
@@ -193,16 +193,16 @@ def _form(asked: Sequence[str], cues: Character, streams: Streams, *, meter: int
 
 def _chords(plan: Plan) -> list[Sonority]:
     """The progression laid over the bars, one chord or two to a bar."""
-    options = plan.style["chords"]
+    options = _progressions(plan)
     theme = plan.streams.pick(options, "chords")
     other = plan.streams.pick([line for line in options if line != theme] or options, "chords", "contrast")
-    if "plagal" in plan.character.gestures:
-        theme = plan.streams.pick(["1 4 1 4", "4 1 4 1", "1 4 2 1"], "chords", "plagal")
-    if plan.loops:
+    if plan.loops:  # one bar that comes back, of one chord or two
         theme = " ".join(theme.split()[:2])
-    two = plan.meter == 4 and (plan.style.get("pace", 1) == 2 or 60 / plan.bpm * plan.meter > _LONG_BAR)
+    long = plan.style.get("pace", 1) == 2 or 60 / plan.bpm * plan.meter > _LONG_BAR
+    two = plan.meter == 4 and (long or plan.loops)
     slot = plan.meter / 2 if two and plan.genre != "ambient" else float(plan.meter)
     kinds = plan.character.harmony
+    told = _tells(plan)
     found: list[Sonority] = []
     number = 0
     while number * slot < plan.bars * plan.meter:
@@ -212,9 +212,9 @@ def _chords(plan: Plan) -> list[Sonority]:
         steps = [int(step) - 1 for step in line.split()]
         inside = number - round(section * plan.form.phrase * plan.meter / slot)
         step = steps[inside % len(steps)]
-        leading = bool(plan.style.get("functional")) or plan.genre == "none"
+        leading = bool(plan.style.get("functional")) or plan.genre == "none" or plan.mode == "minor" and told
         kind = kinds
-        if kind in ("diminished", "cluster", "augmented") and number % 2 == 0 and plan.mode in harmony.DARK:
+        if kind in ("diminished", "augmented") and number % 2 == 0 and plan.mode in harmony.DARK:
             kind = "triad"
         if plan.mode == "blues":
             kind = "dominant"
@@ -222,10 +222,44 @@ def _chords(plan: Plan) -> list[Sonority]:
         if kind == "sus":
             resolved = harmony.chord(plan.mode, step, "triad", leading=leading)[1]
             tones = tones if number % 2 else resolved
-        if plan.streams.share("dissonance", number) < 0.7 * plan.character.dissonance and number:
+        rough = plan.character.dissonance
+        if plan.streams.share("dissonance", number) < (1.2 if rough > 0.6 else 0.7) * rough and (number or rough > 0.6):
             tones = (*tones[:3], plan.streams.pick([1, 6, 11], "dissonance", "tone", number))
             tones = tuple(sorted(set(tones)))
         classes = tuple((plan.key + place) % harmony.OCTAVE for place in scale)
         found.append(Sonority(start, slot, (plan.key + root) % harmony.OCTAVE, tones, classes))
         number += 1
     return found
+
+
+_TELLING = {  # progressions that leave no doubt of the tonic and its mode
+    True: ["1 4 5 1", "1 5 1 4", "1 4 1 5", "1 5 4 1"],
+    False: ["1 4 5 1", "1 4 1 5", "1 6 5 1", "1 5 1 4"],
+}
+_COLOURED = {  # and those that show what is special to a mode
+    "mixolydian": ["1 7 1 7", "1 7 4 1", "1 4 7 1"],
+    "dorian": ["1 4 1 4", "1 4 7 1", "1 2 4 1"],
+    "phrygian": ["1 2 1 2", "1 1 2 1", "1 2 3 1"],
+    "lydian": ["1 2 1 2", "1 2 5 1", "1 1 2 1"],
+    "hijaz": ["1 2 1 2", "1 1 2 1", "1 1 1 2"],
+}
+
+
+def _tells(plan: Plan) -> bool:
+    """Whether a mood is asked for that lives by its mode."""
+    return any(tables.moods()[mood]["weight"] >= 0.3 for mood in plan.character.moods)
+
+
+def _progressions(plan: Plan) -> list[str]:
+    """The genre's progressions; those that show the mode where a mood lives by it, or such from the tables."""
+    if "plagal" in plan.character.gestures:
+        return ["1 4 1 4", "1 4 1 1", "1 4 2 1"]
+    own = list(plan.style["chords"])
+    if not plan.character.moods or not (_tells(plan) or plan.mode in _COLOURED):
+        return own
+    coloured = _COLOURED.get(plan.mode)
+    if coloured and (plan.genre == "none" or plan.mode != plan.style["modes"][0]):
+        return coloured
+    vague = {"3", "6", "2"} if plan.mode in harmony.BRIGHT else {"3", "7"}
+    clear = [line for line in own if line.startswith("1") and not vague & set(line.split())]
+    return clear or (own if plan.mode in _COLOURED else _TELLING[plan.mode in harmony.BRIGHT])
