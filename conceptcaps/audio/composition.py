@@ -67,8 +67,7 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     plan = draw_plan(asked, duration=duration, streams=Streams(seed), taxonomy=taxonomy)
     seats = cast(plan, taxonomy)
     taken = frozenset().union(*(percussion.pieces_of(seat) for seat in seats))
-    grounded = any(seat.role == "bass" or seat.row.get("also") for seat in seats)
-    parts = [part for seat in seats for part in _parts(plan, seat, taken=taken, grounded=grounded) if part.notes]
+    parts = [part for seat in seats for part in _parts(plan, seat, taken=taken) if part.notes]
     chords = [Chord(chord.start, chord.root, chord.quality) for chord in plan.chords]
     sounding = {part.tag for part in parts}
     known = {*tables.genres(), *tables.moods(), *tables.instruments(), *tables.kit()}
@@ -85,7 +84,7 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     )
 
 
-def _parts(plan: Plan, seat: Seat, *, taken: frozenset[str], grounded: bool) -> list[Part]:
+def _parts(plan: Plan, seat: Seat, *, taken: frozenset[str]) -> list[Part]:
     level = _level(seat)
     if seat.role == "effect":
         return [replace(part, level=level) for part in effects.write(plan, seat, seat.tag)]
@@ -95,8 +94,8 @@ def _parts(plan: Plan, seat: Seat, *, taken: frozenset[str], grounded: bool) -> 
     notes = _WRITERS[seat.role](plan, _playing(seat, program), seat.tag)
     if seat.tune:
         notes = notes + lead.carried(plan, seat, seat.tag)
-        if not grounded and seat.row["low"] <= 45:
-            notes = notes + comping.low_roots(plan, seat, seat.tag)
+    if seat.ground:
+        notes = notes + comping.low_roots(plan, seat, seat.tag)
     parts = [Part(seat.tag, program, False, notes, level)]
     for place, row in enumerate(seat.row.get("also", [])):
         if row.get("struck") and "no percussion" in plan.asked:

@@ -25,6 +25,7 @@ class Seat:
         row: Its row of the table.
         asked: Whether the tag was asked for.
         tune: Whether it carries the tune beside its own part.
+        ground: Whether it plays the roots beside its own part.
     """
 
     tag: str
@@ -32,6 +33,7 @@ class Seat:
     row: Mapping[str, Any]
     asked: bool
     tune: bool = False
+    ground: bool = False
 
 
 def cast(plan: Plan, taxonomy: Taxonomy) -> list[Seat]:
@@ -43,7 +45,7 @@ def cast(plan: Plan, taxonomy: Taxonomy) -> list[Seat]:
     """
     seats = [_seat(tag, plan, asked=True) for tag in _named(plan.asked, taxonomy)]
     if "a cappella" in plan.asked:
-        return _with_tune([seat for seat in seats if seat.tag != "a cappella"] + _choir(plan, seats), plan)
+        return _shared_out([seat for seat in seats if seat.tag != "a cappella"] + _choir(plan, seats), plan)
     company = _Company(plan, taxonomy, seats)
     sparse = "sparse arrangement" in plan.asked
     if plan.genre != "none" and not (sparse and seats):
@@ -55,7 +57,7 @@ def cast(plan: Plan, taxonomy: Taxonomy) -> list[Seat]:
             company.band(most=1 if sparse else 4)
     if not sparse:
         company.rhythm()
-    return _with_tune(company.seats, plan)
+    return _shared_out(company.seats, plan)
 
 
 class _Company:
@@ -144,12 +146,15 @@ def _choir(plan: Plan, seats: Sequence[Seat]) -> list[Seat]:
     return [] if sung & {"choir", "vocal harmony"} else [_seat("a cappella", plan, asked=True)]
 
 
-def _with_tune(seats: Sequence[Seat], plan: Plan) -> list[Seat]:
-    """Let the first who can carry the tune do so where no part leads and the genre has tunes."""
-    if any(seat.role == "lead" for seat in seats) or any(seat.row.get("also") for seat in seats):
-        return list(seats)
+def _shared_out(seats: Sequence[Seat], plan: Plan) -> list[Seat]:
+    """Give the tune to a chord instrument where no part leads, the roots to one where no part is the bass."""
     able = [seat for seat in seats if seat.role in ("harmony", "pad")]
-    if not able or (plan.style.get("tune", True) is False and len(seats) > 1):
+    whole = any(seat.row.get("also") for seat in seats)
+    if not able or whole:
         return list(seats)
     carrier = next((seat for seat in able if seat.asked), able[0])
-    return [replace(seat, tune=seat is carrier) for seat in seats]
+    tunes = plan.style.get("tune", True) or len(seats) == 1 or bool(plan.character.moods)
+    tune = tunes and not any(seat.role == "lead" for seat in seats)
+    deep = next((seat for seat in able if seat.row["low"] <= 45), None)
+    ground = None if any(seat.role == "bass" for seat in seats) else deep
+    return [replace(seat, tune=tune and seat is carrier, ground=seat is ground) for seat in seats]

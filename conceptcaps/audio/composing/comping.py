@@ -55,7 +55,7 @@ def pad(plan: Plan, seat: Seat, name: str) -> list[Note]:
         voiced = _voiced(plan, seat, chord.start, before)
         before = [] if plan.loops else voiced
         if way == "tremolo":
-            grid = [(chord.start + step / 8, 0.12) for step in range(int(chord.length * 8))]
+            grid = [(chord.start + step / 8, 0.125) for step in range(int(chord.length * 8))]
         elif way == "pulse":
             line = rhythm.fit(pulses, int(chord.length * rhythm.STEPS))
             grid = [(chord.start + event.beat, event.length) for event in rhythm.events(line)]
@@ -90,7 +90,7 @@ def drone(plan: Plan, seat: Seat, name: str) -> list[Note]:
 
 
 def low_roots(plan: Plan, seat: Seat, name: str) -> list[Note]:
-    """The left hand of an instrument that plays alone: roots of the chords, an octave or more below."""
+    """The ground where nobody plays a bass: roots of the chords, an octave or more below."""
     notes = []
     for chord in plan.chords:
         pitch = harmony.near(chord.root, max(seat.row["pitch"] - 20, seat.row["low"] + 5))
@@ -162,9 +162,11 @@ def _voiced(plan: Plan, seat: Seat, beat: float, before: Sequence[int]) -> list[
 
 
 def _neighbour(plan: Plan, chord: Sonority, pitch: int, name: str) -> int:
-    """A tone of the chord or a step of the scale near the top voice's, drawn by seed."""
-    classes = [*chord.pitch_classes, *([] if plan.character.dissonance > 0.3 else chord.scale)]
-    options = [pitch + step for step in (-2, -1, 1, 2, 3) if (pitch + step) % OCTAVE in classes]
+    """Another tone of the chord near the top voice's, or a step of the scale, drawn by seed."""
+    stepwise = chord.root != plan.key and plan.streams.share(name, "step", chord.start % (2 * plan.meter)) < 0.5
+    classes = chord.scale if stepwise else chord.pitch_classes
+    options = [pitch + step for step in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5) if (pitch + step) % OCTAVE in classes]
+    options = [each for each in options if abs(each - pitch) < 3] or options if stepwise else options
     place = chord.start % plan.meter if plan.loops else chord.start
     rises = plan.character.contour + plan.streams.share(name, "top", place) - 0.5
     return (max if rises > 0 else min)(options, default=pitch)

@@ -102,9 +102,9 @@ def chord(mode: str, step: int, kind: str, *, leading: bool) -> tuple[int, tuple
 def lay_out(sonority: Sonority, centre: float, before: Sequence[int] = ()) -> list[int]:
     """Pitches of a chord around a centre, the inversion that moves least from the chord before.
 
-    Of chords with more than four tones the root is left out: the bass has it.
+    Of chords with more than four tones the fifth is left out: it tells least.
     """
-    tones = sonority.tones[1:] if len(sonority.tones) > 4 else sonority.tones
+    tones = [tone for place, tone in enumerate(sonority.tones) if place != 2 or len(sonority.tones) < 5]
     classes = [(sonority.root + tone) % OCTAVE for tone in tones]
     candidates = []
     for first in range(len(classes)):

@@ -216,6 +216,10 @@ def _chords(plan: Plan) -> list[Sonority]:
         kind = kinds
         if kind in ("diminished", "augmented") and number % 2 == 0 and plan.mode in harmony.DARK:
             kind = "triad"
+        if (
+            kind in ("sixth", "seventh") and step == 0 and told
+        ):  # a sixth or seventh on the tonic is its relative's chord
+            kind = "triad"
         if plan.mode == "blues":
             kind = "dominant"
         root, tones, scale = harmony.chord(plan.mode, step, kind, leading=leading)
