@@ -156,6 +156,8 @@ def _voiced(plan: Plan, seat: Seat, beat: float, before: Sequence[int]) -> list[
         root = harmony.inside(root, seat.row["low"], seat.row["low"] + OCTAVE)
         rough = [tone for tone in (1, 6, 11) if tone in chord.tones and plan.character.dissonance > 0.5]
         return sorted({root, root + (rough[0] if rough else 7), root + 12})
+    if plan.character.harmony == "power":
+        chord = chord._replace(tones=(0, 7))
     centre = seat.row["pitch"] + plan.character.register * (0.6 if seat.role != "pad" else 0.8)
     low, high = seat.row["low"], seat.row["high"]
     return sorted({harmony.inside(pitch, low, high) for pitch in harmony.lay_out(chord, centre, before)})

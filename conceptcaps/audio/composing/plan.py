@@ -220,6 +220,8 @@ def _chords(plan: Plan) -> list[Sonority]:
             kind in ("sixth", "seventh") and step == 0 and told
         ):  # a sixth or seventh on the tonic is its relative's chord
             kind = "triad"
+        if kind == "power":  # how chords are played; tunes know the third
+            kind = "triad"
         if plan.mode == "blues":
             kind = "dominant"
         root, tones, scale = harmony.chord(plan.mode, step, kind, leading=leading)
