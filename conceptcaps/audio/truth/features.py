@@ -23,17 +23,15 @@ FAMILIES = {
 _BASS = 52
 
 
-def part_lines(music: Sounding) -> list[tuple[int, int, dict[str, float]]]:
-    """Program, audibility (1, 0, -1) and features of each melodic part's line."""
-    return [(source.program, source.audible(), line(music, source.notes)) for source in melodic(music)]
+Lines = list[tuple[Source, dict[str, float]]]
 
 
-def melodic(music: Sounding) -> list[Source]:
-    """Sources that are no pieces of a kit."""
-    return [source for source in music.sources if source.key is None]
+def part_lines(music: Sounding) -> Lines:
+    """Melodic parts with the features of their lines."""
+    return [(source, line(music, source.notes)) for source in music.sources if source.key is None]
 
 
-def features(music: Sounding, tones: Harmony) -> dict[str, float]:
+def features(music: Sounding, tones: Harmony, lines: Lines) -> dict[str, float]:
     """Numbers by name; NaN where there is nothing to measure.
 
     Those of ``rhythm``, ``melody`` and ``Harmony``, and: ``tempo`` (as ``bpm``), ``sources`` (instruments that are
@@ -45,7 +43,7 @@ def features(music: Sounding, tones: Harmony) -> dict[str, float]:
     (share of beats on which the bass moves), ``glides`` (share of notes that slide, of the part that does so most),
     ``sleigh`` (sleigh bells a beat), ``odd`` (a meter of 5 or 7).
     """
-    found = rhythm(music) | melody(music) | tones.numbers | _players(music) | _patterns(music)
+    found = rhythm(music) | melody(music) | tones.numbers | _players(music) | _patterns(music, lines)
     return found | {"tempo": found["bpm"], "odd": float(music.meter in (5, 7))}
 
 
@@ -91,8 +89,8 @@ def _together(music: Sounding, notes: Indices) -> int:
     return sorted(counts)[-least] if len(notes) else 0
 
 
-def _patterns(music: Sounding) -> dict[str, float]:
-    lines = [(each, line(music, each.notes)) for each in melodic(music) if each.audible() > 0]
+def _patterns(music: Sounding, lines: Lines) -> dict[str, float]:
+    told = [line for source, line in lines if source.audible() > 0]
     pieces = [source for source in music.sources if source.key is not None and source.audible() > 0]
     pulse = [source for source in pieces if source.key in {35, 36, 41, 43, 45, 47, 48, 50, 60, 61, 62, 63, 64}]
     beats = np.unique(np.round(np.concatenate([music.beat[each.notes] for each in pulse] or [np.zeros(0)]), 2))
@@ -100,13 +98,13 @@ def _patterns(music: Sounding) -> dict[str, float]:
     places = np.unique(np.round(music.beat[music.heard], 2)) % 1
     fine = (np.abs(places - 0.25) < 0.06) | (np.abs(places - 0.75) < 0.09)
     return {
-        "drone": max((one["held"] for _, one in lines), default=0.0),
-        "arpeggio": max((one["broken"] for _, one in lines), default=0.0),
+        "drone": max((one["held"] for one in told), default=0.0),
+        "arpeggio": max((one["broken"] for one in told), default=0.0),
         "pulse": len(beats) / music.beats,
         "drive": max((_drive(music, each.notes) for each in music.sources if each.audible() > 0), default=0.0),
         "sixteenths": float(fine.mean()) if len(phase) else 0.0,
         "walking": _walking(music),
-        "glides": max((one["glides"] for _, one in lines), default=0.0),
+        "glides": max((one["glides"] for one in told), default=0.0),
     }
 
 
@@ -120,7 +118,11 @@ def _drive(music: Sounding, notes: Indices) -> float:
 
 
 def _walking(music: Sounding) -> float:
-    low = [each for each in melodic(music) if each.audible() > 0 and music.pitch[each.notes].mean() < _BASS]
+    low = [
+        each
+        for each in music.sources
+        if each.key is None and each.audible() > 0 and music.pitch[each.notes].mean() < _BASS
+    ]
     shares = [0.0]
     for each in low:
         strokes = Strokes(music, each.notes)

@@ -218,9 +218,11 @@ def _keys(profile: Numbers, bass: Numbers, first: int, triads: Numbers) -> Numbe
 def _roughness(music: Sounding, notes: Indices) -> float:
     """Mean roughness of the pairs of pitches that sound together, at every beat and half beat."""
     times = np.interp(np.arange(0.1, music.beats, 0.5), *_clock(music))
-    sounds = (music.start[notes][None] <= times[:, None]) & (music.end[notes][None] > times[:, None])
     pitch = music.pitch[notes] - music.pitch[notes].min()
-    heard: Flags = sounds.astype(np.float64) @ np.eye(int(pitch.max()) + 1)[pitch] > 0
+    heard: Flags = np.zeros((len(times), int(pitch.max()) + 1), dtype=np.bool_)
+    first, last = np.searchsorted(times, music.start[notes]), np.searchsorted(times, music.end[notes])
+    for begin, end, place in zip(first.tolist(), last.tolist(), pitch.tolist(), strict=True):
+        heard[begin:end, place] = True
     rough, near = np.zeros(len(times)), np.zeros(len(times))
     for gap in range(1, heard.shape[1]):
         pairs = (heard[:, gap:] & heard[:, :-gap]).sum(1) * (0.3 if gap > 24 else 0.6 if gap > 12 else 1.0)

@@ -1,15 +1,15 @@
 """Rules of truth.yaml applied to what sounds: each tag is present, absent or unknown (Kleene's three values)."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from conceptcaps.audio.truth.features import features, part_lines
-from conceptcaps.audio.truth.harmony import Harmony
+from conceptcaps.audio.truth.features import Lines, features, part_lines
+from conceptcaps.audio.truth.harmony import Harmony, tonality
 from conceptcaps.audio.truth.sounding import AUDIBLE, LOST, Sounding, Source
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -30,12 +30,12 @@ def table() -> Mapping[str, Any]:
 def decide(music: Sounding, tones: Harmony, taxonomy: Taxonomy) -> dict[str, int]:
     """1, 0 or -1 (present, unknown, absent) for every tag of a taxonomy.
 
-    A tag without a rule is unknown. Presence is handed up to ancestors, absence down to descendants; of two tags that
-    exclude each other the presence of one is the absence of the other.
+    A tag without a rule is unknown. Presence is handed up to ancestors, absence down to descendants; of tags that
+    exclude each other the presence of one is the absence of the others. Where nothing sounds everything is absent.
     """
     if not len(music.start):
         return dict.fromkeys(taxonomy.tags, ABSENT)
-    judge = _Judge(music, tones)
+    judge = Judge(music, tones)
     values = {tag: judge.tag(tag) for tag in taxonomy.tags}
     for tag in taxonomy.tags:
         if values[tag] == PRESENT:
@@ -44,20 +44,29 @@ def decide(music: Sounding, tones: Harmony, taxonomy: Taxonomy) -> dict[str, int
         if any(values[above] == ABSENT for above in taxonomy.ancestors(tag)):
             values[tag] = ABSENT
     for group in taxonomy.exclusions:
-        there = [tag for tag in group if values[tag] == PRESENT]
-        if there:
+        if any(values[tag] == PRESENT for tag in group):
             values |= {tag: ABSENT for tag in group if values[tag] == UNKNOWN}
     return values
 
 
-class _Judge:
-    """Decides tags from one clip's numbers, each once."""
+class Judge:
+    """Decides tags of one clip one by one; what a rule does not ask for is not computed."""
 
-    def __init__(self, music: Sounding, tones: Harmony) -> None:
-        self._sources, self._lines = music.sources, part_lines(music)
-        self._numbers = features(music, tones)
+    def __init__(self, music: Sounding, tones: Harmony | None = None) -> None:
+        """Judge what sounds; key and chords are read where they are not given."""
+        self._music, self._tones = music, tones
         self._rules, self._tolerance = table()["tags"], table()["features"]
         self._found: dict[str, int] = {}
+
+    @cached_property
+    def lines(self) -> Lines:
+        """Melodic parts with the features of their lines."""
+        return part_lines(self._music)
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """Features of the whole."""
+        return features(self._music, self._tones or tonality(self._music), self.lines)
 
     def tag(self, tag: str) -> int:
         """Value of a tag by its own rule; what its children say is added in the end."""
@@ -83,14 +92,19 @@ class _Judge:
         programs, keys = rule.get("programs", []), rule.get("keys", [])
         if "line" in rule:
             played = [
-                min([audible, *(self._within(line[name], wanted, name) for name, wanted in rule["line"].items())])
-                for program, audible, line in self._lines
-                if program in programs
+                min(
+                    [
+                        source.audible(),
+                        *(self._within(line[name], wanted, name) for name, wanted in rule["line"].items()),
+                    ]
+                )
+                for source, line in self.lines
+                if source.program in programs
             ]
             return max(played, default=ABSENT)
-        found = [source for source in self._sources if _among(source, programs, keys)]
+        found = [source for source in self._music.sources if _among(source, programs, keys)]
         others, other_keys = rule.get("maybe", []), rule.get("maybe_keys", [])
-        maybe = [source for source in self._sources if _among(source, others, other_keys)]
+        maybe = [source for source in self._music.sources if _among(source, others, other_keys)]
         sure = _heard(found, lasting=bool(rule.get("lasting")))
         return max(sure, min(UNKNOWN, _heard(maybe, lasting=False)))
 
@@ -99,7 +113,7 @@ class _Judge:
             value = max(self.tag(one) for one in name.split(" or "))
             return value if wanted else -value
         assert isinstance(wanted, Sequence)
-        return self._within(self._numbers[name], wanted, name)
+        return self._within(self.numbers[name], wanted, name)
 
     def _within(self, value: float, wanted: Sequence[float], name: str) -> int:
         low, high = wanted

@@ -9,8 +9,6 @@ import pytest
 from conceptcaps.audio import composition
 from conceptcaps.audio.score import Note, Part, Piece
 from conceptcaps.audio.truth import Levels, Truth, rules, truth
-from conceptcaps.audio.truth.features import features
-from conceptcaps.audio.truth.harmony import tonality
 from conceptcaps.audio.truth.lines import line
 from conceptcaps.audio.truth.sounding import sounding_notes
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -26,7 +24,7 @@ def read(*parts: Part, bpm: float = 120, meter: int = 4, duration: float = 8, le
 
 def numbers(*parts: Part, bpm: float = 120, meter: int = 4, duration: float = 8) -> dict[str, float]:
     music = sounding_notes(Piece(list(parts), [(0, bpm)], meter), duration=duration, levels=None)
-    return features(music, tonality(music))
+    return rules.Judge(music).numbers
 
 
 def struck(key: int, beats, program: int = 0) -> Part:
@@ -263,7 +261,7 @@ def test_every_tag_has_a_rule_with_a_reason_made_of_features_that_exist():
     table = rules.table()
     assert set(table["tags"]) == set(TAXONOMY.tags)
     music = sounding_notes(composition.compose(["pop"], duration=8, seed=0, taxonomy=TAXONOMY), duration=8, levels=None)
-    known = set(features(music, tonality(music))) | set(line(music, music.sources[0].notes))
+    known = set(rules.Judge(music).numbers) | set(line(music, music.sources[0].notes))
 
     def check(rule):
         conditions = [*rule.get("all", {}).items(), *rule.get("cues", {}).items(), *rule.get("line", {}).items()]

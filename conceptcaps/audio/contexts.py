@@ -1,0 +1,69 @@
+"""What else is asked for beside a concept: tag sets drawn from a table, or by seed from what the backend can make."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from conceptcaps import hashing, shards
+from conceptcaps.tags.taxonomy import Taxonomy
+
+_TEST = 4  # one context in so many belongs to the test part
+_SHARES = {"genre": 0.7, "mood": 0.5, "tempo": 0.4}
+_INSTRUMENTS = (1, 3)
+
+
+def read(folder: Path) -> list[list[str]]:
+    """Tag sets of a folder: of finished shards, or of Parquet files with a column ``tags``.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if (folder / shards.MANIFEST).exists():
+        return [list(tags) for tags in shards.read(str(folder), columns=["tags"])["tags"]]
+    files = sorted(folder.glob("*.parquet"))
+    found = [list(tags) for path in files for tags in pd.read_parquet(path, columns=["tags"])["tags"]]
+    if not found:
+        raise ValueError(f"expected shards or Parquet files with a column tags in {folder}, got {len(files)} files")
+    return found
+
+
+def part(context: Sequence[str]) -> str:
+    """``train`` or ``test``: the same for equal contexts, one in four is for testing."""
+    return "test" if int(hashing.digest(sorted(context))[:8], 16) % _TEST == 0 else "train"
+
+
+def draw(
+    known: Sequence[Sequence[str]], possible: Sequence[str], *, seed: int, wanted: str | None, taxonomy: Taxonomy
+) -> list[str]:
+    """One context, cut to what the backend can make.
+
+    Args:
+        known: Tag sets to draw from; empty to put one together of a genre, a mood, a tempo and instruments.
+        possible: Tags that the backend can make.
+        seed: Decides.
+        wanted: ``train`` or ``test`` to draw until the context belongs to that part, None for any.
+        taxonomy: Gives categories.
+    """
+    generator = np.random.default_rng(seed)
+    while True:
+        if known:
+            found = sorted(set(known[int(generator.integers(len(known)))]) & set(possible))
+        else:
+            found = _put_together(possible, generator, taxonomy)
+        if wanted is None or part(found) == wanted:
+            return found
+
+
+def _put_together(possible: Sequence[str], generator: np.random.Generator, taxonomy: Taxonomy) -> list[str]:
+    by_category = {name: [tag for tag in possible if taxonomy.category(tag) == name] for name in taxonomy.categories}
+    found: list[str] = []
+    for name, tags in by_category.items():
+        low, high = _INSTRUMENTS
+        many = generator.random() < _SHARES.get(name, 1.0)
+        count = int(generator.integers(low, high + 1)) if name == "instrument" else int(many)
+        for tag in generator.permutation(tags)[:count].tolist():
+            if not taxonomy.contradictions([*found, tag]):
+                found.append(tag)
+    return sorted(found)

@@ -1,0 +1,35 @@
+"""Which tags the soundfont backend makes true when it is asked for them: computed from what it composes."""
+
+import json
+
+from conceptcaps import cache, files, hashing, project
+from conceptcaps.audio import composition
+from conceptcaps.audio.truth import truth
+from conceptcaps.tags.taxonomy import Taxonomy
+
+_SEEDS = (101, 102, 103)
+_DURATION = 10.0
+
+
+def makeable(taxonomy: Taxonomy) -> list[str]:
+    """Tags of a taxonomy that hold in two of three pieces composed for them alone, in the taxonomy's order.
+
+    What was found is kept in the cache until the composer, the rules or the taxonomy change.
+    """
+    shape = [[tag, taxonomy.category(tag), taxonomy.ancestors(tag)] for tag in taxonomy.tags]
+    key = hashing.digest([project.code_hash(__file__), shape, [list(group) for group in taxonomy.exclusions]])
+    path = cache.root() / "makeable" / f"{key}.json"
+    if not path.exists():
+        found = [tag for tag in taxonomy.tags if _holds(tag, taxonomy)]
+        with files.whole(path) as target:
+            target.write_text(json.dumps(found), encoding="utf-8")
+    names: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    return names
+
+
+def _holds(tag: str, taxonomy: Taxonomy) -> bool:
+    hits = 0
+    for seed in _SEEDS:
+        piece = composition.compose([tag], duration=_DURATION, seed=seed, taxonomy=taxonomy)
+        hits += tag in truth(piece, duration=_DURATION, taxonomy=taxonomy).present
+    return hits >= 2
