@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from conceptcaps.audio.composing import bass, comping, effects, lead, percussion, tables
+from conceptcaps.audio.composing import bass, comping, effects, lead, percussion
 from conceptcaps.audio.composing.casting import Seat, cast
 from conceptcaps.audio.composing.plan import Plan, draw_plan
 from conceptcaps.audio.composing.streams import Streams
@@ -69,19 +69,7 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     taken = frozenset().union(*(percussion.pieces_of(seat) for seat in seats))
     parts = [part for seat in seats for part in _parts(plan, seat, taken=taken) if part.notes]
     chords = [Chord(chord.start, chord.root, chord.quality) for chord in plan.chords]
-    sounding = {part.tag for part in parts}
-    known = {*tables.genres(), *tables.moods(), *tables.instruments(), *tables.kit()}
-    unwritten = [tag for tag in asked if tag not in known and taxonomy.category(tag) in ("instrument", "mood")]
-    return Piece(
-        parts,
-        list(plan.tempi),
-        plan.meter,
-        plan.key,
-        plan.mode,
-        chords,
-        unrealised=[tag for tag in unwritten if taxonomy.polarity(tag) == "present" and tag != "sparse arrangement"],
-        added=sorted(sounding - set(asked)),
-    )
+    return Piece(parts, list(plan.tempi), plan.meter, plan.key, plan.mode, chords)
 
 
 def _parts(plan: Plan, seat: Seat, *, taken: frozenset[str]) -> list[Part]:

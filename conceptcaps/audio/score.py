@@ -58,8 +58,6 @@ class Piece:
         key: Tonic as a pitch class (0 is C), or None: what the composer meant. ``truth`` reads the notes instead.
         mode: Name of the scale, or empty; as ``key``.
         chords: Chord symbols in order; as ``key``.
-        unrealised: Tags that were asked for and do not sound, sorted.
-        added: Tags that sound though nobody asked for them, sorted.
     """
 
     parts: list[Part]
@@ -68,8 +66,6 @@ class Piece:
     key: int | None = None
     mode: str = ""
     chords: list[Chord] = field(default_factory=list)
-    unrealised: list[str] = field(default_factory=list)
-    added: list[str] = field(default_factory=list)
 
     def seconds(self, beats: ArrayLike) -> NDArray[np.float64]:
         """When beats fall (s from the start), the shape of ``beats``.

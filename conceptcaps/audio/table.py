@@ -80,7 +80,7 @@ def play_rows(
             clip = play(list(tags), seed=own, soundfont=font)
         except ValueError as error:
             return failed(tags, seed=own, reason=str(error))
-        return sound(clip, tags, name=row_id, seed=own, font=font.name, sample_rate=sample_rate)
+        return sound(clip, tags, name=row_id, seed=own, font=font.name, sample_rate=sample_rate, taxonomy=taxonomy)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         clips = list(pool.map(made, rows["id"], rows["tags"], seeds, drawn))
@@ -88,14 +88,14 @@ def play_rows(
 
 
 def sound(
-    clip: soundfont.Clip, tags: Sequence[str], *, name: str, seed: int, font: str, sample_rate: int
+    clip: soundfont.Clip, tags: Sequence[str], *, name: str, seed: int, font: str, sample_rate: int, taxonomy: Taxonomy
 ) -> dict[str, Any]:
     """Columns of ``SOUND`` of a clip that was played for some tags."""
     present, absent = clip.truth.present, clip.truth.absent
     return {
         **encoded(clip.waveform, name=name, seed=seed, sample_rate=sample_rate),
         "unrealised": sorted(set(tags) - set(present)),
-        "added": sorted(set(present) - set(tags)),
+        "added": sorted(set(present) - set(tags) - taxonomy.closure(set(tags) & set(taxonomy.tags))),
         "present": present,
         "absent": absent,
         "facts": clip.truth.facts,
