@@ -72,9 +72,24 @@ class _Company:
             core = role in style["core"]
             wanted = core or (every and self.plan.streams.share("optional", role) < _OPTIONAL)
             if wanted and not self._filled(role, core=style["core"]):
-                self._join(style["band"][role], role)
+                self._join(self._shared(role), role)
+        for other in self.plan.others[:1] if most > 1 else ():
+            self._blend(tables.genres()[other])
         if not [seat for seat in self.seats if seat.role not in ("kit", "effect")]:
             self._join(["piano", "acoustic guitar"], "harmony")
+
+    def _shared(self, role: str) -> list[str]:
+        """Who plays a role of the genre, those first whom another genre that is asked for has too."""
+        own = list(self.plan.style["band"][role])
+        others = {tag for other in self.plan.others for tag in tables.genres()[other]["band"].get(role, [])}
+        return [tag for tag in own if tag in others] or own
+
+    def _blend(self, style: Mapping[str, Any]) -> None:
+        """Seat those by whom a second genre is known and whom nobody stands for yet."""
+        present = {seat.tag for seat in self.seats}
+        for role in style["core"]:
+            if role in ("harmony", "pad", "lead", "drone") and not present & set(style["band"][role]):
+                self._join(style["band"][role], role)
 
     def band(self, *, most: int) -> None:
         ranked = strongest(self.plan.character.moods)

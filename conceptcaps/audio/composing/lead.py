@@ -85,8 +85,10 @@ def _ornamented(plan: Plan, seat: Seat, name: str, place: int, note: Note, tone:
             pitch = melody.neighbour(plan, note.start, pitch, up=False)
             run.append(Note(note.start - back / 8, 0.12, pitch, note.velocity - 10))
         notes = run + notes
-    if "echo" in gestures and note.length >= 0.4:
+    if "echo" in gestures and note.length >= 0.4 and not seat.row.get("sung"):
         notes.append(Note(note.start + _ECHO, note.length * 0.8, note.pitch, max(note.velocity - 30, 24)))
+    if seat.row.get("single"):
+        return notes
     if "octaves" in gestures:
         notes.append(note._replace(pitch=inside(note.pitch - OCTAVE, seat.row["low"], 127)))
     elif "thirds" in gestures:

@@ -60,6 +60,8 @@ def _lines(plan: Plan, seat: Seat, taken: frozenset[str]) -> dict[str, str]:
     for piece in names:
         options = [line for line in beat.get(piece, spare.get(piece, [])) if whole or set(line) - {"."}]
         options = options or spare[piece]
+        if plan.asked & BEATS and piece in wanted:
+            options = [line for line in options if set(line) - {"."}] or spare[piece]
         lines[piece] = rhythm.fit(plan.streams.pick(options, "beat", piece), steps)
     if whole:
         lines = {piece: _dense(plan, piece, line) for piece, line in lines.items()}

@@ -48,6 +48,7 @@ class Plan:
     asked: frozenset[str]
     streams: Streams
     genre: str
+    others: Sequence[str]
     style: Mapping[str, Any]
     character: Character
     key: int
@@ -106,19 +107,29 @@ def draw_plan(asked: Sequence[str], *, duration: float, streams: Streams, taxono
     """Decide what the piece is, each decision by its own stream."""
     styles = tables.genres()
     named = [tag for tag in asked if tag in styles]
-    genre = max(named, key=lambda tag: len(taxonomy.ancestors(tag)), default="none")
+    named = sorted(named, key=lambda tag: (len(taxonomy.ancestors(tag)), "kit" in styles[tag]["core"]), reverse=True)
+    genre = named[0] if named else "none"
+    implied = set(taxonomy.ancestors(genre)) if named else set()
+    others = [tag for tag in named[1:] if tag not in implied]
     style = styles[genre]
     moods = [tag for tag in asked if tag in tables.moods()]
     cues = moods_of.character(moods, style)
     mode = moods_of.mode(moods, style, streams)
     meter = _meter(asked, style, streams)
-    tempi, bars = _tempi(asked, moods, style, genre, streams, meter, duration)
+    ranges = [styles[tag]["bpm"] for tag in others]
+    shared = (
+        max([style["bpm"][0], *(low for low, _ in ranges)]),
+        min([style["bpm"][1], *(high for _, high in ranges)]),
+    )
+    paced = {**style, "bpm": shared} if shared[0] <= shared[1] else style
+    tempi, bars = _tempi(asked, moods, paced, genre, streams, meter, duration)
     swing = 8 if "swing rhythm" in asked else int(style.get("swing", 0))
     form = _form(asked, cues, streams, meter=meter, bar=60 / tempi[0][1] * meter, bars=bars)
     plan = Plan(
         asked=frozenset(asked),
         streams=streams,
         genre=genre,
+        others=others,
         style=style,
         character=cues,
         key=int(streams.share("key") * harmony.OCTAVE),
