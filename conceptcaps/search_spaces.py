@@ -22,7 +22,7 @@ def vae(trial: optuna.Trial) -> Dials:
 def captioner(trial: optuna.Trial) -> Dials:
     """Rank, scale, dropout, learning rate and epochs of the captioner's adapter."""
     return {
-        "rank": trial.suggest_categorical("rank", [4, 8, 16, 32, 64]),
+        "rank": trial.suggest_categorical("rank", [8, 16, 32, 64]),
         "alpha": trial.suggest_categorical("alpha", [8, 16, 32, 64]),
         "dropout": trial.suggest_float("dropout", 0.0, 0.3),
         "learning_rate": trial.suggest_float("learning_rate", 2e-4, 4e-3, log=True),

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from conceptcaps import figures, project, tracking
-from conceptcaps.captions import captioner, finetuning, language_model, table
-from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.captions import captioner, finetuning, language_model, planning, table, writing
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
+    parser.add_argument("--caption_corpus", default="builtin", help=finetuning.CORPUS_HELP)
     parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
     parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA update")
     parser.add_argument("--alpha", type=float, default=32.0, help="LoRA scale; the update is weighted by alpha / rank")
@@ -25,54 +25,54 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=float, default=1.0, help="passes over the training rows")
     parser.add_argument("--learning_rate", type=float, default=0.002, help="peak learning rate of AdamW")
     parser.add_argument("--batch_size", type=int, default=4, help="examples in a step")
-    parser.add_argument("--max_examples", type=int, default=160, help="captions to learn from; 0 takes all")
-    parser.add_argument("--max_tokens", type=int, default=192, help="longest prompt and caption (tokens)")
+    parser.add_argument("--max_examples", type=int, default=1200, help="captions to learn from; 0 takes all")
+    parser.add_argument("--max_tokens", type=int, default=256, help="longest prompt and caption (tokens)")
+    parser.add_argument("--params_from", default="none", help="runs:/<id> of a sweep whose best dials count, or none")
     parser.add_argument("--seed", type=int, default=0, help="seed of rows, adapter, order and dropout")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
+    dials = tracking.best_dials(args.params_from, {name: getattr(args, name) for name in finetuning.DIALS})
     if not finetuning.first_process():  # of accelerate launch: the first keeps the records, the others only train
-        train(args, *read(args), *language_model.load(args.base_model, quantization=args.quantization))
+        train(args, dials, *read(args), *language_model.load(args.base_model, quantization=args.quantization))
         return
     with tracking.run("finetune_captioner", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
+        tracking.set_tags({f"dial.{name}": value for name, value in dials.items()})
         rows, taxonomy = read(args)
         for name, context in {"train": "training", "validation": "validation"}.items():
-            tracking.log_dataset(rows[name], name=f"captions/{name}", source=args.tag_sets, context=context)
+            tracking.log_dataset(rows[name], name=f"captions/{name}", source=args.caption_corpus, context=context)
         model, tokenizer = language_model.load(args.base_model, quantization=args.quantization)
         before = finetuning.caption_losses(model, tokenizer, rows["validation"], batch_size=args.batch_size)
         tracking.log_metrics({"val/loss": before.mean()}, step=0)  # an adapter begins as its base
-        tuned, checkpoints = train(args, rows, taxonomy, model, tokenizer)
+        tuned, checkpoints = train(args, dials, rows, taxonomy, model, tokenizer)
         after = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=args.batch_size)
         losses = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": after, "val/base_loss": before})
         tracking.log_frame(losses, "per_item.parquet")
-        found = {name: losses[name].mean() for name in ("val/loss", "val/base_loss")}
+        found = losses.drop(columns="id").mean().to_dict()
         tracking.log_metrics(found, step=int(tracking.history(run_id, "train/loss")["step"].max()))
-        weights = Path(scratch, "captioner")
-        captioner.save(weights, adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
+        facts = {"tokenizer": tokenizer, "taxonomy": taxonomy, "base": args.base_model, "learnt": rows["train"]}
+        captioner.save(weights := Path(scratch, "captioner"), adapter=tuned, **facts)
         tracking.log_folder(checkpoints, "checkpoints")
         curves = {name: tracking.history(run_id, name) for name in ("train/loss", "val/loss")}
         tracking.log_figure(figures.curves(curves, title="captioner", xlabel="step", ylabel="loss (nats)"), "loss")
-        example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
-        tracking.register("conceptcaps-captioner", weights, module=captioner.__name__, example=example, metrics=found)
+        served = {"module": writing.__name__, "example": writing.EXAMPLE}
+        tracking.register("conceptcaps-captioner", weights, **served, metrics=found)
 
 
 def read(args):
-    folder = tracking.fetch(args.tag_sets)
-    taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-    return finetuning.read_examples(folder, taxonomy=taxonomy, most=args.max_examples, seed=args.seed), taxonomy
+    given = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
+    return finetuning.read_examples(tracking.fetch(args.tag_sets), **given)
 
 
-def train(args, rows, taxonomy, model, tokenizer):
+def train(args, dials, rows, taxonomy, model, tokenizer):
     def show(step, tuned):
-        writer = captioner.Captioner(tuned, tokenizer, taxonomy, captioner.PROMPT)
-        shown = table.show(rows["validation"], writer, seed=args.seed)
-        tracking.attempt(tracking.log_json, shown, f"captions/step_{step:06d}.json")
+        writer = captioner.Captioner(tuned, tokenizer, taxonomy, planner=planning.of(rows["train"], taxonomy=taxonomy))
+        tracking.attempt(tracking.log_json, table.show(rows["validation"], writer), f"captions/step_{step:06d}.json")
 
     hooks = {"report": lambda step, metrics: tracking.attempt(tracking.log_metrics, metrics, step), "on_epoch": show}
     folder = Path(project.default_folder("finetune_captioner", vars(args)))
-    dials = {name: getattr(args, name) for name in finetuning.DIALS}
     return finetuning.fit(model, tokenizer, **rows, **dials, **hooks, folder=folder), folder
 
 

@@ -7,20 +7,24 @@ from pathlib import Path
 import pandas as pd
 
 from conceptcaps import project, search_spaces, sweeps, tracking
-from conceptcaps.captions import captioner, finetuning, language_model, table
-from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.captions import captioner, finetuning, language_model, planning, table, writing
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
+    parser.add_argument(
+        "--caption_corpus",
+        default="builtin",
+        help="builtin, tag_sets (their captions), a CSV, Parquet or Hub id@revision",
+    )
     parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
     parser.add_argument("--quantization", choices=language_model.QUANTIZATIONS, default="none", help="of the base")
     parser.add_argument("--trials", type=int, default=8, help="trials that the study shall hold in the end")
     parser.add_argument("--study", default="auto", help="name of the study, or auto: a hash of the parameters")
     parser.add_argument("--storage", default="sqlite:///outputs/optuna.db", help="database URL, shared by processes")
     parser.add_argument(
-        "--objective", default="val/loss", help="val/loss, or several of it, val/tag_recall, val/bertscore_f1"
+        "--objective", default="val/loss", help="val/loss, val/tag_recall, val/bertscore_f1, or several"
     )
     parser.add_argument("--max_examples", type=int, default=8, help="captions a trial learns from; 0 takes all")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler and of every training")
@@ -30,11 +34,11 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("sweep_captioner", vars(args)):
-        folder = tracking.fetch(args.tag_sets)
-        taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-        rows = finetuning.read_examples(folder, taxonomy=taxonomy, most=args.max_examples, seed=args.seed)
-        tracking.log_dataset(rows["train"], name="captions/train", source=args.tag_sets, context="training")
-        tracking.log_dataset(rows["validation"], name="captions/validation", source=args.tag_sets, context="validation")
+        given = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
+        rows, taxonomy = finetuning.read_examples(tracking.fetch(args.tag_sets), **given)
+        planner = planning.of(rows["train"], taxonomy=taxonomy)
+        for part, context in {"train": "training", "validation": "validation"}.items():
+            tracking.log_dataset(rows[part], name=f"captions/{part}", source=args.caption_corpus, context=context)
         name = project.study_name("sweep_captioner", args.study, vars(args))
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective)
         kept = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
@@ -49,17 +53,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             out = kept / str(trial.number)
             with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)):
                 model, tokenizer = language_model.load(args.base_model, quantization=args.quantization)
-                tuned = finetuning.fit(
-                    model, tokenizer, **rows, folder=out / "checkpoints", seed=args.seed, report=report, **dials
-                )
+                common = {**rows, "folder": out / "checkpoints", "seed": args.seed, "report": report}
+                tuned = finetuning.fit(model, tokenizer, **common, **dials)
                 losses = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=8)
                 found = {"val/loss": losses.mean()}
                 if args.objective != "val/loss":
-                    writer = captioner.Captioner(tuned, tokenizer, taxonomy, captioner.PROMPT)
+                    writer = captioner.Captioner(tuned, tokenizer, taxonomy, planner=planner)
                     found |= table.validate(rows["validation"], writer, seed=args.seed)
                 tracking.log_metrics(found)
             items = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": losses})
-            captioner.save(out / "model", adapter=tuned, tokenizer=tokenizer, taxonomy=taxonomy, base=args.base_model)
+            facts = {"taxonomy": taxonomy, "base": args.base_model, "learnt": rows["train"]}
+            captioner.save(out / "model", adapter=tuned, tokenizer=tokenizer, **facts)
             items.to_parquet(out / "per_item.parquet", index=False)
             return found
 
@@ -69,10 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_sweep(sweeps.table(study), best=best.params, values=found, figures=drawn)
         out = kept / str(best.number)
         tracking.log_file(out / "per_item.parquet")
-        example = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
-        tracking.register(
-            "conceptcaps-captioner", out / "model", module="conceptcaps.captions.captioner", example=example
-        )
+        tracking.register("conceptcaps-captioner", out / "model", module=writing.__name__, example=writing.EXAMPLE)
 
 
 if __name__ == "__main__":

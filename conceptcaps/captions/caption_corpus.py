@@ -115,7 +115,7 @@ def fault(caption: str, *, taxonomy: Taxonomy) -> str:
     """
     if not caption.strip():
         return "empty"
-    if subject := _beside_the_music(caption):
+    if subject := beside_the_music(caption):
         return subject
     if denied(caption, taxonomy=taxonomy):
         return "denial"
@@ -138,12 +138,13 @@ def trimmed(caption: str) -> tuple[str, Counter[str]]:
     ('A slow tune for piano.', Counter({'sentences: hypothetical': 1}))
     """
     first, *later = readability.sentences(clean_caption(caption)) or [""]
-    subjects = [_beside_the_music(sentence) for sentence in later]
+    subjects = [beside_the_music(sentence) for sentence in later]
     kept = [sentence for sentence, subject in zip(later, subjects, strict=True) if not subject]
     return " ".join([first, *kept]), Counter(f"sentences: {subject}" for subject in subjects if subject)
 
 
-def _beside_the_music(text: str) -> str:
+def beside_the_music(text: str) -> str:
+    """What a text is about beside the music: "recording quality", "video" or "hypothetical"; "" if nothing is found."""
     plain = _GAME.sub("game", text)
     subjects = {"recording quality": _QUALITY, "video": _SEEN, "hypothetical": _SUPPOSED}
     return next((name for name, pattern in subjects.items() if pattern.search(plain)), "")

@@ -15,8 +15,17 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig
 
+from conceptcaps.captions import caption_corpus, chat, language_model, planning
 from conceptcaps.captions.captioner import PROMPT, messages
-from conceptcaps.captions.sft_trainer import OnEpoch, Report, Reporter, Trainer, last_checkpoint
+from conceptcaps.captions.sft_trainer import (
+    EVALUATIONS,
+    IGNORED,
+    OnEpoch,
+    Report,
+    Reporter,
+    Trainer,
+    last_checkpoint,
+)
 from conceptcaps.tags.taxonomy import Taxonomy
 
 ADAPTERS = ("lora", "rslora", "dora")
@@ -32,51 +41,66 @@ DIALS = (
     "max_tokens",
     "seed",
 )
+CORPUS_HELP = "builtin, tag_sets (their captions), a CSV or Parquet file, or a Hub id with @revision"
 LEAST_TAGS = 3
 VALIDATION_ROWS = 48
 
 
 def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, min_tags: int = 1) -> pd.DataFrame:
-    """Rows to learn from: faithful captions of ``min_tags`` tags or more, ``most`` drawn by ``seed`` (0 takes all).
+    """Captions to learn from, each with its plan: ``most`` of ``min_tags`` tags or more, drawn by ``seed`` (0: all).
+
+    The tags are those that a caption says itself; sentences that say none are left out of it.
+
+    Args:
+        rows: Columns ``id`` and ``caption``.
+        taxonomy: Reads the tags.
+        most: Examples at most.
+        seed: Of the draw.
+        min_tags: Tags that a caption must say.
 
     Returns:
-        Columns ``id``, ``prompt`` and ``completion`` (message lists), ``tags``, ``caption``.
+        Columns ``id``, ``tags``, ``plan`` and ``caption``.
 
     Raises:
-        ValueError: If no row has a faithful caption.
+        ValueError: If no caption says so many tags.
     """
-    usable = rows[(rows["faithful_caption"].str.len() > 0) & (rows["faithful_tags"].map(len) >= min_tags)]
+    outlines = [planning.outline(text, taxonomy=taxonomy) for text in rows["caption"]]
+    frame = pd.DataFrame(
+        {
+            "id": rows["id"].to_numpy(),
+            "tags": [[tag for sentence in plan for tag in sentence] for _, plan in outlines],
+            "plan": [plan for _, plan in outlines],
+            "caption": [text for text, _ in outlines],
+        }
+    )
+    usable = frame[frame["tags"].map(len) >= min_tags]
     if usable.empty:
-        raise ValueError(
-            f"expected rows with a faithful caption of {min_tags} tags or more to learn from, got none in {len(rows)}"
-        )
+        raise ValueError(f"expected captions that say {min_tags} tags or more to learn from, got none in {len(rows)}")
     if 0 < most < len(usable):
         chosen = np.random.default_rng(seed).choice(len(usable), most, replace=False)
         usable = usable.iloc[np.sort(chosen)]
-    tags = [list(row) for row in usable["faithful_tags"]]
-    return pd.DataFrame(
-        {
-            "id": usable["id"].to_numpy(),
-            "prompt": [messages(row, prompt=PROMPT, taxonomy=taxonomy) for row in tags],
-            "completion": [[{"role": "assistant", "content": text}] for text in usable["faithful_caption"]],
-            "tags": tags,
-            "caption": usable["faithful_caption"].to_numpy(),
-        }
-    )
+    return usable.reset_index(drop=True)
 
 
-def read_examples(folder: Path, *, taxonomy: Taxonomy, most: int, seed: int) -> dict[str, pd.DataFrame]:
-    """``train`` and ``validation`` rows of a tag_sets folder, captions of three tags or more.
+def read_examples(folder: Path, *, source: str, most: int, seed: int) -> tuple[dict[str, pd.DataFrame], Taxonomy]:
+    """``train`` and ``validation`` examples of three tags or more, and the taxonomy by which they are read.
 
-    A quarter as many validate as teach, 48 at most: every epoch reads them, and so do the losses before and after.
+    A quarter as many validate as teach, 48 at most: they are read often.
+
+    Args:
+        folder: A tag_sets folder; has the taxonomy.
+        source: ``tag_sets``, the captions of that folder, or what ``caption_corpus.load`` takes.
+        most: Examples to learn from; 0 takes all.
+        seed: Of the draws.
     """
+    taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+    rows = caption_corpus.load(str(folder) if source == "tag_sets" else source, taxonomy=taxonomy, seed=seed).rows
     sizes = {"train": most, "validation": min(-(-most // 4), VALIDATION_ROWS) or VALIDATION_ROWS}
-    return {
-        name: examples(
-            pd.read_parquet(folder / f"{name}.parquet"), taxonomy=taxonomy, most=size, seed=seed, min_tags=LEAST_TAGS
-        )
+    parts = {
+        name: examples(rows[rows["split"] == name], taxonomy=taxonomy, most=size, seed=seed, min_tags=LEAST_TAGS)
         for name, size in sizes.items()
     }
+    return parts, taxonomy
 
 
 def first_process() -> bool:
@@ -104,7 +128,7 @@ def fit(
     target_modules: str = "all-linear",
     on_epoch: OnEpoch = lambda step, model: None,
 ) -> PeftModel:
-    """Train a LoRA adapter and keep the epoch with the lowest validation loss.
+    """Train a LoRA adapter and keep it as it was when its validation loss, read four times an epoch, was lowest.
 
     Under ``accelerate launch`` every process calls it and holds a share of each batch; the steps are those of one
     process.
@@ -113,18 +137,19 @@ def fit(
         model: Causal language model; its own weights stay as they are.
         tokenizer: Its tokenizer.
         train: Rows of ``examples``.
-        validation: Rows of ``examples``; they choose the epoch.
-        folder: Where checkpoints go, every 50 steps and epoch; training resumes from the last whole one that is there.
+        validation: Rows of ``examples``; they choose what is kept.
+        folder: Where checkpoints go, every two minutes and when validation loss is the lowest so far; training resumes
+            from the last whole one that is there.
         rank: Rank of the update.
         alpha: Scale of the update is ``alpha / rank``; with rsLoRA, ``alpha`` over the root of ``rank``.
         dropout: Dropout on the adapter's input, in [0, 1).
         epochs: Passes over ``train``.
         learning_rate: Peak rate of AdamW; it warms up over 5 % of the steps, of 20 or more, and falls as a cosine.
         batch_size: Examples in a step, over all processes; they are grouped by length.
-        max_tokens: Longest prompt and completion; the rest is cut off.
+        max_tokens: Longest prompt and caption; longer examples are left out and counted.
         seed: Seed of the adapter's start, of the order and of the dropout.
         report: Called with the step and its metrics: ``train/loss`` and ``val/loss`` (nats a token), ``train/padding``
-            (share of tokens so far), ``train/tokens_per_second`` and others.
+            (share of tokens so far), ``train/tokens_per_second``, and once ``train/too_long`` and ``val/too_long``.
         adapter: ``lora``; ``rslora`` (rank-stabilised scale) or ``dora`` (magnitude and direction apart).
         target_modules: Names of the layers that are adapted, with commas between them, or ``all-linear``.
         on_epoch: Called with the step and the model after every epoch.
@@ -133,7 +158,7 @@ def fit(
         The model with its adapter, in evaluation mode.
 
     Raises:
-        ValueError: If the adapter is unknown, or the batch cannot be shared out evenly.
+        ValueError: If the adapter is unknown, the batch cannot be shared out evenly, or every example is too long.
 
     References:
         Kalajdzievski, rsLoRA (2023), arXiv 2312.03732. Liu et al., DoRA (2024), arXiv 2402.09353.
@@ -148,6 +173,11 @@ def fit(
     if getattr(model, "is_loaded_in_4bit", False):
         model = prepare_model_for_kbit_training(model)
     on_gpu = model.device.type == "cuda"
+    parts = {"train": train, "val": validation}
+    pairs = {name: encoded(tokenizer, rows, max_tokens=max_tokens) for name, rows in parts.items()}
+    if first_process():
+        report(0, {f"{name}/too_long": left_out for name, (_, left_out) in pairs.items()})
+    epoch_steps = -(-len(pairs["train"][0]) // batch_size)
     arguments = SFTConfig(
         output_dir=str(folder),
         per_device_train_batch_size=batch_size // processes,
@@ -155,19 +185,20 @@ def fit(
         num_train_epochs=epochs,
         learning_rate=learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=0.05 if len(train) * epochs >= 20 * batch_size else 0,
+        warmup_steps=0.05 if epoch_steps * epochs >= 20 else 0,
         logging_steps=1,
-        eval_strategy="epoch",
-        save_strategy="epoch",
+        eval_strategy="steps",
+        eval_steps=max(epoch_steps // EVALUATIONS, 1),
+        save_strategy="best",
         save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         restore_callback_states_from_checkpoint=True,
-        completion_only_loss=True,
-        max_length=max_tokens,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
         activation_checkpointing=on_gpu,
-        bf16=on_gpu,
+        bf16=on_gpu or language_model.multiplies_bfloat16(),
         use_cpu=not on_gpu,
         seed=seed,
         data_seed=seed,
@@ -177,8 +208,8 @@ def fit(
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=_dataset(train),
-        eval_dataset=_dataset(validation),
+        train_dataset=_dataset(pairs["train"][0]),
+        eval_dataset=_dataset(pairs["val"][0]),
         processing_class=tokenizer,
         peft_config=LoraConfig(
             r=rank,
@@ -189,10 +220,10 @@ def fit(
             target_modules=target_modules if target_modules == "all-linear" else target_modules.split(","),
             task_type="CAUSAL_LM",
         ),
-        callbacks=[Reporter(report, on_epoch), EarlyStoppingCallback(early_stopping_patience=2)],
+        callbacks=[Reporter(report, on_epoch), EarlyStoppingCallback(early_stopping_patience=2 * EVALUATIONS)],
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-    return trainer.model.eval()
+    return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()  # without its autocast
 
 
 def caption_losses(
@@ -206,9 +237,7 @@ def caption_losses(
         rows: Rows of ``examples``.
         batch_size: Rows in a pass; the result does not depend on it.
     """
-    pairs = [
-        _encode(tokenizer, prompt, answer) for prompt, answer in zip(rows["prompt"], rows["completion"], strict=True)
-    ]
+    pairs = _pairs(tokenizer, rows)
     order = sorted(range(len(pairs)), key=lambda row: len(pairs[row][0]))
     losses = np.zeros(len(pairs))
     for start in tqdm(range(0, len(order), batch_size), desc="validation loss", unit="batch"):
@@ -232,15 +261,33 @@ def _mean_loss(logits: Tensor, tokens: Tensor) -> float:
     return float(torch.nn.functional.cross_entropy(logits, tokens))
 
 
-def _encode(
-    tokenizer: PreTrainedTokenizerBase, prompt: Sequence[dict[str, str]], answer: Sequence[dict[str, str]]
-) -> tuple[list[int], int]:
-    """Tokens of a chat and the place where the answer begins."""
-    asked = tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True, tokenize=False)
-    whole = tokenizer.apply_chat_template([*prompt, *answer], tokenize=False)
-    begin = len(tokenizer(asked, add_special_tokens=False)["input_ids"])
-    return tokenizer(whole.rstrip("\n"), add_special_tokens=False)["input_ids"], begin
+def encoded(
+    tokenizer: PreTrainedTokenizerBase, rows: pd.DataFrame, *, max_tokens: int
+) -> tuple[list[tuple[list[int], int]], int]:
+    """Tokens of each example with the place where its caption begins, and how many were too long and are left out.
+
+    A caption that is cut off would teach to end nowhere, so that none is.
+
+    Raises:
+        ValueError: If no example has at most ``max_tokens`` tokens.
+    """
+    pairs = _pairs(tokenizer, rows)
+    kept = [pair for pair in pairs if len(pair[0]) <= max_tokens]
+    if not kept:
+        raise ValueError(
+            f"expected max_tokens of at least {min(len(tokens) for tokens, _ in pairs)}, the tokens of the shortest "
+            f"prompt with its caption (the longest has {max(len(tokens) for tokens, _ in pairs)}), got {max_tokens}"
+        )
+    return kept, len(pairs) - len(kept)
 
 
-def _dataset(rows: pd.DataFrame) -> Dataset:
-    return Dataset.from_dict({name: rows[name].tolist() for name in ("prompt", "completion")})
+def _pairs(tokenizer: PreTrainedTokenizerBase, rows: pd.DataFrame) -> list[tuple[list[int], int]]:
+    return [
+        chat.encode(tokenizer, messages(plan, prompt=PROMPT), caption)
+        for plan, caption in zip(rows["plan"], rows["caption"], strict=True)
+    ]
+
+
+def _dataset(pairs: Sequence[tuple[list[int], int]]) -> Dataset:
+    labels = [[IGNORED] * begin + tokens[begin:] for tokens, begin in pairs]
+    return Dataset.from_dict({"input_ids": [tokens for tokens, _ in pairs], "labels": labels})

@@ -25,6 +25,7 @@ from conceptcaps import assets
 from conceptcaps.cache import root as cache_root
 
 QUANTIZATIONS = ("none", "nf4")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def source(reference: str, *, cache: Path | None = None) -> tuple[str, str | None]:
@@ -67,6 +68,18 @@ def load(
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return AutoModelForCausalLM.from_pretrained(place, **options).eval(), tokenizer
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor multiplies matrices of bfloat16 by itself, faster than those of float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def decoding_dtype(precision: str, *, device: str) -> torch.dtype:
+    """What weights are held in for decoding; ``auto`` is bfloat16 on GPUs and on processors that multiply it."""
+    if precision == "auto":
+        precision = "bfloat16" if device != "cpu" or multiplies_bfloat16() else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def unpacked(name: str, *, cache: Path | None = None) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -14,7 +15,8 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
 
 IGNORED = -100  # label of tokens that the loss leaves out
-CHECKPOINT_STEPS = 50
+CHECKPOINT_SECONDS = 120.0
+EVALUATIONS = 4  # times an epoch that validation loss is read
 
 Report = Callable[[int, Mapping[str, float]], None]
 OnEpoch = Callable[[int, torch.nn.Module], None]
@@ -116,13 +118,25 @@ class Reporter(TrainerCallback):
         """Keep the two functions: the first takes a step and its metrics, the second a step and the model."""
         self._report = report
         self._on_epoch = on_epoch
+        self._saved = time.monotonic()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Start the clock."""
+        self._saved = time.monotonic()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Ask for a checkpoint."""
-        if state.global_step % CHECKPOINT_STEPS == 0:
-            control.should_save = True
+        """Ask for a checkpoint when the last one is old, by the first process' clock; for the loss at the very end."""
+        due = broadcast_object_list([time.monotonic() - self._saved >= CHECKPOINT_SECONDS])[0]
+        control.should_save = control.should_save or due
+        control.should_evaluate = control.should_evaluate or state.global_step >= state.max_steps
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        """Start the clock anew."""
+        self._saved = time.monotonic()
 
     def on_log(
         self,
@@ -137,7 +151,7 @@ class Reporter(TrainerCallback):
         if known and state.is_world_process_zero:
             self._report(state.global_step, known)
 
-    def on_evaluate(
+    def on_epoch_end(
         self,
         args: TrainingArguments,
         state: TrainerState,
@@ -148,6 +162,7 @@ class Reporter(TrainerCallback):
         """Show the model, in evaluation mode."""
         if model is not None and state.is_world_process_zero:
             self._on_epoch(state.global_step, model.eval())
+            model.train()
 
 
 def last_checkpoint(folder: Path) -> str | None:

@@ -7,10 +7,11 @@ import pandas as pd
 import pyarrow as pa
 
 from conceptcaps import assets, shards
-from conceptcaps.captions import metrics
-from conceptcaps.captions.captioner import Captioner, write
-from conceptcaps.captions.decoding import Sampling
+from conceptcaps.captions import metrics, planning
+from conceptcaps.captions.captioner import Captioner
 from conceptcaps.captions.faithfulness import check
+from conceptcaps.captions.sampling import Sampling
+from conceptcaps.captions.writing import write
 from conceptcaps.hashing import row_seed
 from conceptcaps.intervals import bootstrap_mean, paired_difference, paired_p_value
 from conceptcaps.tags import corpus
@@ -26,7 +27,7 @@ FIELDS = [
     ("tag_recall", pa.float64()),
     ("missed", _STRINGS),
     ("hallucinated", _STRINGS),
-    ("attempts", pa.int64()),
+    ("plan", pa.string()),
     ("words", pa.int64()),
 ]
 
@@ -37,19 +38,19 @@ def write_rows(
     *,
     sampling: Sampling,
     batch_size: int,
+    candidates: int,
     attempts: int,
-    steering: float,
     seed: int,
 ) -> pd.DataFrame:
     """Captions for tag sets.
 
     Args:
-        rows: Columns ``id`` and ``tags``.
-        captioner: Model and prompt.
+        rows: Columns ``id`` and ``tags``; with a column ``present``, of what sounds, no other tag is asked for.
+        captioner: Model, prompt and plans to follow.
         sampling: Decoding dials.
-        batch_size: Rows decoded at once.
-        attempts: Most attempts at one caption.
-        steering: Bonus of tags not yet said, in nats; 0 does not steer.
+        batch_size: Texts decoded at once, each candidate one.
+        candidates: Drawn for each sentence.
+        attempts: How often they are drawn at most, while each has a fault.
         seed: Seed of the run; a row draws from ``row_seed(id, seed)``.
 
     Returns:
@@ -57,8 +58,20 @@ def write_rows(
     """
     seeds = [row_seed(sample, seed) for sample in rows["id"]]
     tag_sets = [list(tags) for tags in rows["tags"]]
+    asked = tag_sets
+    if "present" in rows:
+        asked = [
+            [tag for tag in tags if tag in sounding] or list(sounding)
+            for tags, sounding in zip(tag_sets, map(set, rows["present"]), strict=True)
+        ]
     written = write(
-        captioner, tag_sets, seeds=seeds, sampling=sampling, batch_size=batch_size, attempts=attempts, steering=steering
+        captioner,
+        asked,
+        seeds=seeds,
+        sampling=sampling,
+        batch_size=batch_size,
+        candidates=candidates,
+        attempts=attempts,
     )
     return pd.DataFrame(
         {
@@ -73,23 +86,21 @@ def write_rows(
             "tag_recall": [row.faithfulness.tag_recall for row in written],
             "missed": [row.faithfulness.missed for row in written],
             "hallucinated": [row.faithfulness.hallucinated for row in written],
-            "attempts": [row.attempts for row in written],
+            "plan": [planning.render(row.plan) for row in written],
             "words": [len(row.caption.split()) for row in written],
         }
     )
 
 
-def show(rows: pd.DataFrame, captioner: Captioner, *, seed: int, most: int = 3) -> list[dict[str, Any]]:
-    """Tags, caption and tag recall of the first ``most`` rows, written once and not steered: a look at a training."""
-    sampling = Sampling(max_new_tokens=80)
-    written = write_rows(
-        rows.head(most), captioner, sampling=sampling, batch_size=most, attempts=1, steering=0, seed=seed
-    )
-    return json.loads(written[["tags", "caption", "tag_recall"]].to_json(orient="records"))
+def show(rows: pd.DataFrame, captioner: Captioner, *, most: int = 3) -> list[dict[str, Any]]:
+    """Plan, caption and tag recall of the first ``most`` rows, each sentence drawn once: a look at a training."""
+    dials = {"batch_size": most, "candidates": 1, "attempts": 1}
+    written = write_rows(rows.head(most), captioner, sampling=Sampling(), seed=0, **dials)
+    return json.loads(written[["plan", "caption", "tag_recall"]].to_json(orient="records"))
 
 
 def validate(rows: pd.DataFrame, captioner: Captioner, *, seed: int) -> dict[str, float]:
-    """What a training is worth beyond its loss: captions of validation rows, written once, greedily and not steered.
+    """What a training is worth beyond its loss: captions of validation rows, one greedy draw a sentence.
 
     Args:
         rows: Columns ``id``, ``tags`` and ``caption``.
@@ -99,8 +110,8 @@ def validate(rows: pd.DataFrame, captioner: Captioner, *, seed: int) -> dict[str
     Returns:
         ``val/tag_recall`` (0 to 1, best 1) and ``val/bertscore_f1`` with the rows' own captions (MiniLM, at most 1).
     """
-    sampling = Sampling(temperature=0.0)
-    written = write_rows(rows, captioner, sampling=sampling, batch_size=32, attempts=1, steering=0, seed=seed)
+    dials = {"batch_size": 64, "candidates": 1, "attempts": 1}
+    written = write_rows(rows, captioner, sampling=Sampling(temperature=0.0), seed=seed, **dials)
     scorer = metrics.bert_scorer(str(assets.fetch("minilm")), layer=5)
     f1 = metrics.bert_score(written["caption"].tolist(), rows["caption"].tolist(), scorer=scorer)
     return {"val/tag_recall": float(written["tag_recall"].mean()), "val/bertscore_f1": float(f1.mean())}
@@ -162,12 +173,11 @@ def summary(captions: pd.DataFrame, *, taxonomy: Taxonomy, seed: int) -> dict[st
     """Means over captions, with 95 % bootstrap intervals for what ``judge`` gives.
 
     Returns:
-        ``captions/<column of judge>``, each with ``_low`` and ``_high``, and ``captions/words``, ``/attempts``,
-        ``/count``.
+        ``captions/<column of judge>``, each with ``_low`` and ``_high``, and ``captions/words`` and ``/count``.
     """
     found: dict[str, float] = {"captions/count": len(captions)}
     found |= means(judge(captions, taxonomy=taxonomy), seed=seed)
-    return found | {f"captions/{name}": float(captions[name].mean()) for name in ("words", "attempts")}
+    return found | {"captions/words": float(captions["words"].mean())}
 
 
 def means(scores: pd.DataFrame, *, seed: int) -> dict[str, float]:

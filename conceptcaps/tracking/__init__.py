@@ -7,6 +7,7 @@ from conceptcaps.tracking.lineage import ancestors
 from conceptcaps.tracking.pipeline import Pipeline, submit
 from conceptcaps.tracking.records import (
     attempt,
+    best_dials,
     log_dataset,
     log_figure,
     log_file,
@@ -53,6 +54,7 @@ __all__ = [
     "alias_version",
     "ancestors",
     "attempt",
+    "best_dials",
     "child_run",
     "children",
     "execute",

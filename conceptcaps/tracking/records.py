@@ -5,15 +5,18 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
+import yaml
 from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.exceptions import MlflowException
 
 from conceptcaps.tracking.registry import resolve
 from conceptcaps.tracking.runs import one_line
+from conceptcaps.tracking.store import tags
 
 
 def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -72,6 +75,25 @@ def log_sweep(
     log_metrics({**values, **states})
     for name, figure in figures.items():
         log_figure(figure, name)
+
+
+def best_dials(uri: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters, those of a sweep's best trial in place of what was given.
+
+    Args:
+        uri: ``runs:/<id of the sweep>``, which ``log_sweep`` tagged; ``none`` leaves what was given.
+        given: Values by name.
+
+    Raises:
+        ValueError: If the run has no such tags.
+    """
+    if uri == "none":
+        return dict(given)
+    named = tags(uri.removeprefix("runs:/").split("/")[0])
+    found = {name: yaml.safe_load(named[f"best.{name}"]) for name in given if f"best.{name}" in named}
+    if not found:
+        raise ValueError(f"expected runs:/<id> of a sweep that found {', '.join(given)}, got {uri!r}, which found none")
+    return {**given, **found}
 
 
 def log_dataset(frame: pd.DataFrame, *, name: str, source: str, context: str) -> None:

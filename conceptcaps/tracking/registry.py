@@ -1,6 +1,7 @@
 """Registered models: versions, aliases, and fetching what a URI names."""
 
 import importlib
+import inspect
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -28,7 +29,8 @@ def register(
     Args:
         name: Name in the registry.
         weights: Folder of safetensors and JSON that ``module.load`` opens.
-        module: Library module with ``load(path)`` and ``predict(model, frame)``.
+        module: Library module with ``load(path)`` and ``predict(model, frame)``; where that takes a ``seed``, so does
+            the served model, as a parameter of the request.
         example: Input example; the signature is inferred from it and from the model's answer.
         metrics: Numbers shown beside the version as tags.
 
@@ -37,7 +39,8 @@ def register(
     """
     library = importlib.import_module(module)
     answer = library.predict(library.load(weights), example)
-    signature: ModelSignature = infer_signature(example, answer)
+    seeded = "seed" in inspect.signature(library.predict).parameters
+    signature: ModelSignature = infer_signature(example, answer, params={"seed": 0} if seeded else None)
     with tempfile.TemporaryDirectory() as folder:
         staged = shutil.copytree(weights, Path(folder, WEIGHTS))
         info = mlflow.pyfunc.log_model(
@@ -105,7 +108,7 @@ class LibraryModel(PythonModel):
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """One row of the library module's answer for each row of the input."""
-        return self._library.predict(self._model, model_input)
+        return self._library.predict(self._model, model_input, **(params or {}))
 
 
 def serve() -> None:

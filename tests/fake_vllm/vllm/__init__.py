@@ -1,6 +1,6 @@
 """The part of vLLM's interface that the project uses, decoding greedily with transformers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import torch
@@ -13,9 +13,14 @@ class SamplingParams:
     temperature: float
     top_k: int
     top_p: float
-    min_tokens: int
     max_tokens: int
     seed: int
+    n: int = 1
+    logprobs: int | None = None
+    stop: list[str] = field(default_factory=list)
+    stop_token_ids: list[int] = field(default_factory=list)
+    include_stop_str_in_output: bool = False
+    logit_bias: dict[int, float] = field(default_factory=dict)
 
 
 class LLM:
@@ -23,23 +28,28 @@ class LLM:
         self._model = AutoModelForCausalLM.from_pretrained(model, revision=revision)
         self._tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
         self._rank = max_lora_rank if enable_lora else 0
+        assert max_lora_rank in (8, 16, 32, 64, 128, 256, 320, 512)
 
-    def chat(self, chats, params, lora_request=None):
+    def generate(self, prompts, params, lora_request=None):
         model = self._model
         if lora_request is not None:
             model = PeftModel.from_pretrained(model, lora_request.lora_path)
             assert model.peft_config["default"].r <= self._rank
-        return [self._answer(model.eval(), chat, own) for chat, own in zip(chats, params, strict=True)]
+        return [self._answer(model.eval(), prompt, own) for prompt, own in zip(prompts, params, strict=True)]
 
-    def _answer(self, model, chat, params):
+    @torch.inference_mode()
+    def _answer(self, model, prompt, params):
         assert params.temperature == 0, "decodes greedily"
-        prompt = self._tokenizer.apply_chat_template(
-            chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
-        lengths = {"min_new_tokens": params.min_tokens, "max_new_tokens": params.max_tokens}
-        with torch.inference_mode():
-            output = model.generate(**prompt, do_sample=False, pad_token_id=self._tokenizer.pad_token_id, **lengths)[0]
-        new = output[prompt["input_ids"].shape[1] :]
-        text = self._tokenizer.decode(new, skip_special_tokens=True)
-        reason = "stop" if new[-1] == self._tokenizer.eos_token_id else "length"
-        return SimpleNamespace(outputs=[SimpleNamespace(text=text, finish_reason=reason)])
+        said, total, reason = [], 0.0, "length"
+        while len(said) < params.max_tokens:
+            logits = model(torch.tensor([prompt["prompt_token_ids"] + said])).logits[0, -1]
+            for token, bias in params.logit_bias.items():
+                logits[token] += bias
+            said.append(int(logits.argmax()))
+            total += float(logits.log_softmax(0)[said[-1]])
+            text = self._tokenizer.decode(said, skip_special_tokens=True)
+            if said[-1] in params.stop_token_ids or any(mark in text for mark in params.stop):
+                reason = "stop"
+                break
+        output = SimpleNamespace(text=text, token_ids=said, cumulative_logprob=total, finish_reason=reason)
+        return SimpleNamespace(outputs=[output] * params.n)

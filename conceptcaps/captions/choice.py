@@ -1,0 +1,75 @@
+"""Which of several candidates for a sentence to keep: the one with least against it, then the likeliest.
+
+What speaks against one is counted by cheap measures; what judges captions in the end is another instrument
+(``evaluate_captions``).
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+from conceptcaps.captions import caption_corpus, readability
+from conceptcaps.captions.decoding import Answer
+from conceptcaps.captions.planning import Plan
+from conceptcaps.tags.taxonomy import Taxonomy
+
+_WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "missed": 2, "invented": 3, "elsewhere": 1}
+
+
+def faults(
+    sentence: str, *, asked: Collection[str], others: Collection[str], said: str, ended: bool, taxonomy: Taxonomy
+) -> dict[str, int]:
+    """What speaks against a sentence of a caption.
+
+    Args:
+        sentence: The sentence.
+        asked: Tags that its plan gives it.
+        others: Tags that the plan gives to other sentences.
+        said: The sentences before it.
+        ended: Whether it came to its end.
+        taxonomy: Finds what it says.
+
+    Returns:
+        How many of each: ``cut`` off; tags that are ``denied``; content words ``doubled`` inside it, those aside that
+        several of its tags share; ``role`` faults; things ``supposed``, not heard; tags ``missed``; tags ``invented``;
+        tags of other sentences, ``elsewhere``, and a whole sentence that stood before.
+
+    >>> dials = {"others": [], "said": "", "ended": True, "taxonomy": Taxonomy.load()}
+    >>> {name: count for name, count in faults("No piano, but a cymbal.", asked=["piano"], **dials).items() if count}
+    {'denied': 1, 'missed': 1, 'invented': 1}
+    """
+    found = set(taxonomy.find(sentence))
+    whole = taxonomy.closure([*asked, *others])
+    shared = " ".join(asked).replace("-", " ").split()
+    doubled = [word for word in readability.doubled_words(sentence) if shared.count(word) < 2]
+    return {
+        "cut": int(not ended),
+        "denied": len(caption_corpus.denied(sentence, taxonomy=taxonomy)),
+        "doubled": len(doubled),
+        "role": len(readability.role_faults(sentence)),
+        "supposed": int(bool(caption_corpus.beside_the_music(sentence))),
+        "missed": len(set(asked) - taxonomy.closure(found)),
+        "invented": len(found - whole),
+        "elsewhere": len((found & set(others)) - taxonomy.closure(asked)) + int(sentence in said),
+    }
+
+
+def weight(counts: dict[str, int]) -> int:
+    """Faults together, the worse ones weighing more; 0 is a sentence with nothing against it."""
+    return sum(_WEIGHTS[name] * count for name, count in counts.items())
+
+
+def by_plan(
+    plans: Sequence[Plan], *, taxonomy: Taxonomy
+) -> Callable[[int, int, str, Sequence[Answer]], tuple[int, bool]]:
+    """A choice among candidates for the sentences of planned texts, as ``decoding.generate`` asks for it."""
+
+    def choose(row: int, part: int, said: str, found: Sequence[Answer]) -> tuple[int, bool]:
+        asked = plans[row][part]
+        others = [tag for place, tags in enumerate(plans[row]) if place != part for tag in tags]
+        weights = [
+            weight(faults(one.text, asked=asked, others=others, said=said, ended=one.ended, taxonomy=taxonomy))
+            for one in found
+        ]
+        best = min(range(len(found)), key=lambda place: (weights[place], -found[place].likelihood))
+        return best, weights[best] == 0
+
+    return choose

@@ -1,0 +1,179 @@
+"""Plan, then write: which sentence says which tags, in which order, after the plans of captions that were learnt.
+
+References:
+    Moryossef et al., Step-by-step: separating planning from realization in neural data-to-text generation (2019),
+    arXiv 1904.03396. Puduppully et al., Data-to-text generation with content selection and planning (2019),
+    arXiv 1809.00582.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from conceptcaps.tags.taxonomy import Taxonomy
+
+Plan = list[list[str]]
+"""The tags of each sentence, in the order in which it says them."""
+
+KINDS: dict[str, str] = {
+    tag: kind
+    for kind, tags in yaml.safe_load(Path(__file__).with_name("kinds.yaml").read_text(encoding="utf-8")).items()
+    for tag in tags
+}
+MARK = " | "  # between the sentences of a plan
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_NEAREST = 12  # plans of which one is drawn
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text.
+
+    >>> sentences("A slow waltz. It is sad.")
+    ['A slow waltz.', 'It is sad.']
+    """
+    return [sentence for sentence in _SENTENCE.split(text.strip()) if sentence]
+
+
+def outline(caption: str, *, taxonomy: Taxonomy) -> tuple[str, Plan]:
+    """A caption without the sentences that say no tag, and the plan that it follows.
+
+    A tag is planned where it is said first. Tags that another one implies are left to it.
+
+    >>> outline("It is a slow waltz. Enjoy! A sad violin sings.", taxonomy=Taxonomy.load())
+    ('It is a slow waltz. A sad violin sings.', [['slow tempo', 'waltz time'], ['sad', 'violin']])
+    """
+    kept: list[str] = []
+    plan: Plan = []
+    planned: set[str] = set()
+    for sentence in sentences(caption):
+        said = in_order(sentence, taxonomy=taxonomy)
+        implied = {above for tag in said for above in taxonomy.ancestors(tag)}
+        new = [tag for tag in said if tag not in planned | implied]
+        if not said:
+            continue
+        kept.append(sentence)
+        if new:
+            plan.append(new)
+            planned.update(new)
+        elif plan:  # it says again what was said: no sentence of its own in the plan
+            kept.pop()
+    return " ".join(kept), plan
+
+
+def in_order(sentence: str, *, taxonomy: Taxonomy) -> list[str]:
+    """Tags that a sentence asserts, in the order in which their phrases end."""
+    found = set(taxonomy.find(sentence))
+    words = sentence.split()
+    places: dict[str, int] = {}
+    for end in range(len(words), 0, -1):
+        said = set(taxonomy.find(" ".join(words[:end])))
+        places |= {tag: end for tag in found & said}
+        if not said:
+            break
+    return sorted(found, key=lambda tag: (places.get(tag, len(words)), tag))
+
+
+def render(plan: Plan) -> str:
+    """A plan as the prompt shows it.
+
+    >>> render([["jazz", "slow tempo"], ["piano"]])
+    'jazz, slow tempo | piano'
+    """
+    return MARK.join(", ".join(tags) for tags in plan)
+
+
+def of(learnt: pd.DataFrame, *, taxonomy: Taxonomy) -> "Planner":
+    """A planner that follows the captions of a table, by its column ``plan``."""
+    return Planner(learnt["plan"].tolist(), taxonomy=taxonomy)
+
+
+class Planner:
+    """Plans for tag sets, taken from those of captions."""
+
+    def __init__(self, plans: Sequence[Plan], *, taxonomy: Taxonomy) -> None:
+        """Keep plans to follow.
+
+        Args:
+            plans: At least one.
+            taxonomy: Has their tags.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if not plans:
+            raise ValueError("expected at least one plan to follow, got none")
+        self.plans = [*plans]
+        self._taxonomy = taxonomy
+        self._kind = {tag: KINDS.get(tag, taxonomy.category(tag)) for tag in taxonomy.tags}
+        self._kinds = sorted(set(self._kind.values()))
+
+    @cached_property
+    def _tags(self) -> np.ndarray:
+        return self._taxonomy.encode([[tag for tags in plan for tag in tags] for plan in self.plans]).astype(np.float32)
+
+    @cached_property
+    def _of_kind(self) -> np.ndarray:
+        """``(tags, kinds)``: 1 where a tag is of a kind."""
+        kinds = [self._kinds.index(self._kind[tag]) for tag in self._taxonomy.tags]
+        return np.eye(len(self._kinds), dtype=np.float32)[kinds]
+
+    def plan(self, tags: Iterable[str], *, seed: Sequence[int]) -> Plan:
+        """A plan for a tag set: that of a caption with as many tags of each kind, or nearly so, filled with these.
+
+        Tags that others of the set imply ("rock" beside "hard rock") are left to them. Of the plans whose kinds differ
+        least, those that share most tags with the set come first, and one of the first is drawn.
+
+        Args:
+            tags: At least one tag.
+            seed: Of the draw.
+
+        Returns:
+            Every tag once, no sentence empty.
+        """
+        asked = set(tags)
+        asked -= {above for tag in asked for above in self._taxonomy.ancestors(tag)}
+        row = self._taxonomy.encode([asked])[0].astype(np.float32)
+        apart = np.abs(self._tags @ self._of_kind - row @ self._of_kind).sum(1)
+        distance = apart - (self._tags @ row) / (len(asked) + 1)
+        generator = np.random.default_rng(seed)
+        nearest = np.argsort(distance, kind="stable")[:_NEAREST]
+        near = nearest[distance[nearest] <= distance[nearest[0]] + 1]
+        return self._filled(self.plans[generator.choice(near)], asked, generator)
+
+    def _filled(self, pattern: Plan, asked: set[str], generator: np.random.Generator) -> Plan:
+        left = {tag for sentence in pattern for tag in sentence} & asked
+        free = sorted(asked - left)
+        generator.shuffle(free)
+        plan: Plan = []
+        for sentence in pattern:
+            plan.append([])
+            for slot in sentence:
+                like = [tag for tag in free if self._kind[tag] == self._kind[slot]]
+                chosen = slot if slot in left else like[0] if like else None
+                if chosen is not None:
+                    plan[-1].append(chosen)
+                    left.discard(chosen)
+                    free = [tag for tag in free if tag != chosen]
+        for tag in free:
+            self._insert(plan, tag)
+        return [sentence for sentence in plan if sentence]
+
+    def _insert(self, plan: Plan, tag: str) -> None:
+        """Put a tag behind the last one of its kind, else of its category, else into the shortest sentence."""
+        for nature in (self._kind.__getitem__, self._taxonomy.category):
+            like = [
+                (place, slot)
+                for place, sentence in enumerate(plan)
+                for slot, other in enumerate(sentence)
+                if nature(other) == nature(tag)
+            ]
+            if like:
+                place, slot = min(like, key=lambda spot: (len(plan[spot[0]]), -spot[1]))
+                plan[place].insert(slot + 1, tag)
+                return
+        min((sentence for sentence in plan if sentence), key=len, default=plan[0]).append(tag)

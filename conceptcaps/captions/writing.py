@@ -1,0 +1,133 @@
+"""Captions for tag sets: planned, written sentence by sentence with the best of several candidates, and checked."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedTokenizerBase
+
+from conceptcaps.captions import choice, decoding
+from conceptcaps.captions.captioner import Captioner, load
+from conceptcaps.captions.decoding import Sampling
+from conceptcaps.captions.faithfulness import Faithfulness, check
+from conceptcaps.captions.planning import Plan
+from conceptcaps.captions.vllm_engine import Engine
+
+__all__ = ["Written", "load", "predict", "write"]  # ``load`` and ``predict`` serve a registered captioner
+
+EXAMPLE = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
+"""A request to a served captioner."""
+_SPARE = 28  # tokens that a sentence may have beside two and a half for each of its tags'
+
+
+@dataclass
+class Written:
+    """A caption, the plan that it follows, and what the matcher says of it."""
+
+    caption: str
+    plan: Plan
+    faithfulness: Faithfulness
+
+
+def write(
+    captioner: Captioner,
+    tag_sets: Sequence[Sequence[str]],
+    *,
+    seeds: Sequence[int],
+    sampling: Sampling,
+    batch_size: int,
+    candidates: int,
+    attempts: int,
+) -> list[Written]:
+    """Write a caption for every tag set.
+
+    Every row has a plan and draws of its own, by its seed, so that a caption does not depend on which rows share a
+    batch.
+
+    Args:
+        captioner: Model, prompt and plans to follow.
+        tag_sets: n sets of canonical tags.
+        seeds: n seeds.
+        sampling: Decoding dials.
+        batch_size: Texts decoded at once, each candidate one.
+        candidates: Drawn for each sentence.
+        attempts: How often a sentence's candidates are drawn at most, while each has a fault.
+
+    Returns:
+        n captions.
+
+    Raises:
+        ValueError: If lengths differ, or a dial is out of its range.
+    """
+    if len(seeds) != len(tag_sets):
+        raise ValueError(f"expected a seed for each tag set, got {len(seeds)} for {len(tag_sets)}")
+    taxonomy, tokenizer = captioner.taxonomy, captioner.tokenizer
+    plans = [captioner.plan(tags, seed=seed) for tags, seed in zip(tag_sets, seeds, strict=True)]
+    planned = captioner.planner is not None
+    parts = [[min(longest(tags, tokenizer=tokenizer), sampling.max_new_tokens) for tags in plan] for plan in plans]
+    model = captioner.model
+    generate = model.generate if isinstance(model, Engine) else partial(decoding.generate, model, batch_size=batch_size)
+    answers = generate(
+        tokenizer=tokenizer,
+        chats=[captioner.messages(plan) for plan in plans],
+        streams=[(seed, 0) for seed in seeds],
+        sampling=sampling,
+        parts=parts if planned else None,
+        candidates=candidates,
+        rounds=attempts,
+        choose=choice.by_plan(plans, taxonomy=taxonomy),
+    )
+    texts = [answer.text if answer.ended or planned else whole_sentences(answer.text) for answer in answers]
+    return [
+        Written(text, plan, check(text, tags, taxonomy=taxonomy))
+        for text, plan, tags in zip(texts, plans, tag_sets, strict=True)
+    ]
+
+
+def longest(tags: Iterable[str], *, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Most tokens of a sentence that says these tags."""
+    asked = len(tokenizer(", ".join(tags), add_special_tokens=False)["input_ids"])
+    return _SPARE + int(np.ceil(2.5 * asked))
+
+
+def whole_sentences(text: str) -> str:
+    """A text without the sentence that its length cut off; whole if it holds no end of a sentence.
+
+    >>> whole_sentences("A slow waltz. It is play"), whole_sentences("A slow")
+    ('A slow waltz.', 'A slow')
+    """
+    end = max(text.rfind(mark) + 1 for mark in ".!?")
+    return text[:end] if end else text
+
+
+def predict(captioner: Captioner, frame: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Captions for served requests.
+
+    Args:
+        captioner: An open captioner.
+        frame: Column ``tags``: tags separated by commas.
+        seed: Another one gives other captions.
+
+    Returns:
+        Columns ``caption``, ``tag_recall``, ``missed`` and ``hallucinated`` (tags separated by commas).
+    """
+    tag_sets = [[tag.strip() for tag in str(text).split(",") if tag.strip()] for text in frame["tags"]]
+    written = write(
+        captioner,
+        tag_sets,
+        seeds=[seed] * len(frame),
+        sampling=Sampling(),
+        batch_size=64,
+        candidates=4,
+        attempts=2,
+    )
+    return pd.DataFrame(
+        {
+            "caption": [row.caption for row in written],
+            "tag_recall": [row.faithfulness.tag_recall for row in written],
+            "missed": [", ".join(row.faithfulness.missed) for row in written],
+            "hallucinated": [", ".join(row.faithfulness.hallucinated) for row in written],
+        }
+    )

@@ -1,0 +1,191 @@
+"""Decoding: draws by their probabilities, dials as transformers has them, candidates that share what was chosen."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
+
+from conceptcaps.captions import chat, decoding, desk, language_model, sampling
+from conceptcaps.captions.lanes import Lanes, fast_attention
+from conceptcaps.captions.sampling import Sampling
+from conceptcaps.tags.taxonomy import Taxonomy
+from tests import tiny_model
+
+TAXONOMY = Taxonomy.load()
+GREEDY = Sampling(temperature=0, max_new_tokens=40)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tiny_model.save(tmp_path_factory.mktemp("base"), texts=[*TAXONOMY.tags, "A. B. C!"])
+    return language_model.load(str(folder), device="cpu")
+
+
+def chats(number: int) -> list[list[dict[str, str]]]:
+    """Requests of different lengths."""
+    return [
+        [{"role": "user", "content": " ".join(TAXONOMY.tags[7 * row : 7 * row + 1 + row % 4])}] for row in range(number)
+    ]
+
+
+def streams(number: int) -> list[tuple[int, int]]:
+    return [(row, 0) for row in range(number)]
+
+
+def test_draws_follow_the_probabilities():
+    """Inverse transform: 4,000 rows with the same logits draw tokens in proportion to their softmax."""
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).repeat(4000, 1)
+    dials = Sampling(temperature=1, top_k=3, top_p=1)
+    uniform = torch.as_tensor(np.random.default_rng(0).random(4000))
+    chosen, likelihoods = sampling.draw(logits, uniform=uniform, sampling=dials)
+    np.testing.assert_allclose(likelihoods, logits[torch.arange(4000), chosen], rtol=1e-5)
+    shares = torch.bincount(chosen, minlength=3) / 4000
+    np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.03)
+
+
+def test_dials_cut_off_what_is_unlikely():
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(500, 1)
+    uniform = torch.linspace(0, 0.999, 500)
+
+    def drawn(**dials) -> set[int]:
+        given = Sampling(**{"temperature": 1, "top_k": 4, "top_p": 1, **dials})
+        return set(sampling.draw(logits, uniform=uniform, sampling=given)[0].tolist())
+
+    assert drawn() == {0, 1, 2, 3}
+    assert drawn(top_k=2) == {0, 1}
+    assert drawn(top_p=0.6) == {0, 1}
+    assert drawn(temperature=0) == {0}
+    with pytest.raises(ValueError, match="expected temperature >= 0"):
+        decoding.generate(None, None, [], streams=[], sampling=Sampling(temperature=-1), batch_size=1)
+    with pytest.raises(ValueError, match="candidates and rounds of at least 1, got 1, 0, 1"):
+        decoding.generate(None, None, [], streams=[], sampling=Sampling(), batch_size=1, candidates=0)
+
+
+def test_repetition_penalty_is_that_of_transformers():
+    """Keskar et al. (2019), arXiv 1909.05858: a positive logit is divided by the penalty, a negative one multiplied."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(64, 30, generator=generator)
+    earlier = torch.randint(30, (64, 12), generator=generator)
+    expected = RepetitionPenaltyLogitsProcessor(1.8)(earlier, logits.clone())
+    sampling.penalise(logits, earlier.tolist(), penalty=1.8)
+    torch.testing.assert_close(logits, expected)
+
+
+def test_repeated_sequences_are_barred_as_by_transformers():
+    tokens = torch.randint(6, (1, 40), generator=torch.Generator().manual_seed(1))
+    for size in (2, 3):
+        scores = NoRepeatNGramLogitsProcessor(size)(tokens, torch.zeros(1, 6))
+        assert sampling.repeating(tokens[0].tolist(), size=size) == set((scores[0] < 0).nonzero()[:, 0].tolist())
+    assert sampling.repeating([1, 1, 1], size=0) == set()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_greedy_texts_are_those_of_transformers(model, batch_size):
+    """Rows of different prompts and lengths, read together, and lanes that others take over."""
+    network, tokenizer = model
+    answers = decoding.generate(
+        network, tokenizer, chats(20), streams=streams(20), sampling=GREEDY, batch_size=batch_size
+    )
+    for messages, answer in zip(chats(20), answers, strict=True):
+        prompt = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        with torch.inference_mode():
+            output = network.generate(**prompt, do_sample=False, max_new_tokens=40, pad_token_id=tokenizer.pad_token_id)
+        expected = tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
+        assert answer.text == expected.strip()
+        assert answer.ended == bool((output[0] == tokenizer.eos_token_id)[prompt["input_ids"].shape[1] :].any())
+    assert len({len(answer.text) for answer in answers}) > 3, "rows end at different steps"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logits_are_those_of_the_model_and_the_same_in_any_company(model, dtype):
+    """Texts of 3 to 70 tokens, then four more for each: alone, and among others in a wider store."""
+    network = model[0].to(dtype)
+    generator = torch.Generator().manual_seed(0)
+    texts = [torch.randint(3, 600, (size,), generator=generator).tolist() for size in (3, 70, 31, 32, 33)]
+
+    def logits(rows: list[int], begin: int = 0) -> torch.Tensor:
+        with torch.inference_mode(), fast_attention(network):
+            lanes = Lanes(network, len(rows))
+            for lane, states in enumerate(lanes.read([texts[row][: len(texts[row]) - 3] or [0] for row in rows])):
+                lanes.fill(slice(lane, lane + 1), states)
+            found = []
+            for place in (-3, -2, -1):
+                found.append(lanes.step(torch.tensor([texts[row][place] for row in rows])))
+                lanes.lengths += 1
+            return torch.stack(found, 1)
+
+    together = logits([1, 2, 3, 4])
+    for lane, row in enumerate([1, 2, 3, 4]):
+        assert torch.equal(together[lane], logits([row])[0])
+        with torch.inference_mode():
+            whole = network(torch.tensor([texts[row]])).logits[0, -3:]
+        torch.testing.assert_close(together[lane], whole, atol=1e-4 if dtype == torch.float32 else 0.1, rtol=0.02)
+    assert network.config._attn_implementation == "sdpa", "put back"
+    network.to(torch.float32)
+
+
+def test_sentences_end_where_their_plan_does_and_the_chosen_candidate_goes_on(model):
+    """The text is what the model says, greedily, behind what was chosen before, whichever candidate that was."""
+    network, tokenizer = model
+    seen: dict[tuple[int, int], list[str]] = {}
+
+    def choose(row, part, said, found):
+        seen[row, part] = [answer.text for answer in found]
+        return (row + part) % len(found), True
+
+    drawn = Sampling(temperature=2.0, top_k=400)
+    dials = {"streams": streams(6), "sampling": drawn, "parts": [[12, 5, 8]] * 6}
+    answers = decoding.generate(network, tokenizer, chats(6), batch_size=8, candidates=4, choose=choose, **dials)
+    for row, answer in enumerate(answers):
+        assert answer.text == " ".join(seen[row, part][(row + part) % 4] for part in range(3)).strip()
+        assert len(set(seen[row, 0])) > 1
+    for row in range(6):
+        alone = decoding.generate(
+            network,
+            tokenizer,
+            chats(6)[row:][:1],
+            batch_size=1,
+            candidates=4,
+            rounds=1,
+            choose=lambda _, part, said, found, row=row: choose(row, part, said, found),
+            streams=streams(6)[row:][:1],
+            sampling=drawn,
+            parts=[[12, 5, 8]],
+        )
+        assert alone[0].text == answers[row].text
+
+
+def test_the_likelihood_is_that_of_the_text(model):
+    network, tokenizer = model
+    dials = Sampling(temperature=0, top_k=700, max_new_tokens=9)
+    answer = decoding.generate(network, tokenizer, chats(1), streams=streams(1), sampling=dials, batch_size=1)[0]
+    asked = torch.tensor([chat.encode(tokenizer, chats(1)[0])[0]])
+    with torch.inference_mode():
+        tokens = network.generate(asked, do_sample=False, max_new_tokens=9, pad_token_id=tokenizer.pad_token_id)[0]
+        logits = network(tokens[None]).logits[0, asked.shape[1] - 1 : -1]
+    expected = -torch.nn.functional.cross_entropy(logits, tokens[asked.shape[1] :])
+    assert answer.likelihood == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_what_will_not_do_is_drawn_again_and_the_best_stays(model):
+    network, tokenizer = model
+    rounds: list[list[str]] = []
+
+    def choose(row, part, said, found):
+        rounds.append([answer.text for answer in found])
+        return 1, False
+
+    dials = {"streams": streams(1), "sampling": Sampling(temperature=2.0, top_k=400), "parts": [[10]]}
+    answer = decoding.generate(
+        network, tokenizer, chats(1), batch_size=4, candidates=3, rounds=3, choose=choose, **dials
+    )[0]
+    assert len(rounds) == 3 and {texts[1] for texts in rounds} == {answer.text}
+    assert len({texts[0] for texts in rounds}) == 3
+
+
+def test_ends_of_sentences(model):
+    tokenizer = model[1]
+    ends = {tokenizer.decode([token]) for token in desk.sentence_ends(tokenizer)}
+    assert {".", "!", "?"} <= ends and not any(text.strip().isalnum() for text in ends)
