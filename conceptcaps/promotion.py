@@ -37,6 +37,34 @@ def first(metric: str, candidate: pd.DataFrame) -> Decision:
     return Decision(True, f"no other champion; {metric} is {values.mean():.4g}", {"promote/n": len(values)})
 
 
+def replacement(metric: str, candidate: pd.DataFrame, *, champion: str) -> Decision:
+    """The decision where a champion is to be replaced whatever it is: yes, if the candidate was measured at all."""
+    values = _column(candidate, metric)
+    reason = f"replaces version {champion}, as asked; {metric} is {values.mean():.4g}"
+    return Decision(True, reason, {"promote/n": len(values)})
+
+
+def foreign(candidate: tuple[str, str] | None, champion: tuple[str, str] | None) -> Decision | None:
+    """The refusal of a candidate that is of another corpus or taxonomy than the champion; None if it is of the same.
+
+    Args:
+        candidate: Hash and words of the candidate's corpus and taxonomy, or None if they are not known.
+        champion: The same of the present champion.
+
+    >>> foreign(("1f", "corpus demo"), ("1f", "corpus demo"))
+    >>> foreign(("2e", "corpus musiccaps.csv"), ("1f", "corpus demo")).promoted
+    False
+    """
+    if (candidate or ("",))[0] == (champion or ("",))[0]:
+        return None
+    ours, theirs = ("{1}; lineage {0}".format(*one) if one else "unknown" for one in (candidate, champion))
+    reason = (
+        f"the candidate is of another corpus or taxonomy ({ours}) than the champion ({theirs}); "
+        "to begin a champion of its own: -P replace=1 (rollback takes it back)"
+    )
+    return Decision(False, reason, {"promote/n": 0})
+
+
 def decide(metric: str, candidate: pd.DataFrame, champion: pd.DataFrame, *, margin: float, seed: int) -> Decision:
     """Compare two versions on the same validation rows.
 
@@ -59,12 +87,16 @@ def decide(metric: str, candidate: pd.DataFrame, champion: pd.DataFrame, *, marg
     ours, theirs = _column(candidate, metric), _column(champion, metric)
     if set(ours.index) != set(theirs.index):
         shared = len(set(ours.index) & set(theirs.index))
-        reason = f"not comparable: candidate has {len(ours)} validation rows, champion {len(theirs)}, {shared} shared"
+        reason = (
+            f"not comparable: candidate has {len(ours)} validation rows, champion {len(theirs)}, {shared} shared; "
+            "to begin a champion of its own: -P replace=1 (rollback takes it back)"
+        )
         return Decision(False, reason, {"promote/n": shared})
     sign = -1.0 if any(word in metric for word in _LOWER_IS_BETTER) else 1.0
     gain = paired_difference(sign * ours, sign * theirs.loc[ours.index], seed=seed)
-    verdict = "above" if gain.low > margin else "not above"
-    reason = f"gain in {metric} {gain.mean:.4g} [{gain.low:.4g}, {gain.high:.4g}] is {verdict} {margin:g}"
+    reason = f"gain in {metric} {gain.mean:.4g} [{gain.low:.4g}, {gain.high:.4g}] is above {margin:g}"
+    if gain.low <= margin:
+        reason = reason.replace("is above", "is not above") + "; train a better one, or ask for a smaller margin"
     numbers = {"promote/difference": gain.mean, "promote/low": gain.low, "promote/high": gain.high}
     return Decision(gain.low > margin, reason, {**numbers, "promote/n": gain.n})
 

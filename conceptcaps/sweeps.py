@@ -14,12 +14,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
-from conceptcaps import hashing
+from conceptcaps import hashing, study_database
+from conceptcaps.errors import Failure
 
-_HEARTBEAT = 30  # seconds between signs of life of a running trial; after twice as many it counts as dead
 _POLL = 1  # seconds between looks at trials of other processes
 _LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")
 _SURPLUS = "surplus"  # mark of a trial that was asked for while another process took the last place
@@ -55,19 +55,16 @@ def open_study(*, name: str, storage: str, objective: str) -> optuna.Study:
         name: Name in the storage.
         storage: Database URL; the folder of a sqlite file is made.
         objective: Metric that is optimised, or several separated by commas.
+
+    Raises:
+        ConnectionError: If the database does not answer or does not let us in.
     """
     towards = directions(objective)
     if storage.startswith("sqlite:///"):
         Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    database = RDBStorage(
-        storage,
-        heartbeat_interval=_HEARTBEAT,
-        grace_period=2 * _HEARTBEAT,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-    )
     study = optuna.create_study(
         study_name=name,
-        storage=database,
+        storage=study_database.Storage(storage),
         directions=list(towards.values()),
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=5),
@@ -95,7 +92,7 @@ def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int, seed: int)
 
     Raises:
         ValueError: If ``trials`` is below 1.
-        RuntimeError: If no trial completed.
+        Failure: If no trial completed.
     """
     if trials < 1:
         raise ValueError(f"expected trials of at least 1, got {trials}")
@@ -131,12 +128,12 @@ def best(study: optuna.Study) -> FrozenTrial:
     """See ``optimise``.
 
     Raises:
-        RuntimeError: If no trial completed.
+        Failure: If no trial completed.
     """
     front = sorted(study.best_trials, key=lambda trial: trial.number)
     if not front:
         states = ", ".join(trial.state.name for trial in study.get_trials(deepcopy=False))
-        raise RuntimeError(f"expected a trial of study {study.study_name} to complete, got {states}")
+        raise Failure(f"expected a trial of study {study.study_name} to complete, got {states}")
     sign = [1 if towards.name == "MINIMIZE" else -1 for towards in study.directions]
     values = np.array([trial.values for trial in front]) * sign
     low, high = values.min(0), values.max(0)

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         losses = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": after, "val/base_loss": before})
         tracking.log_frame(losses, "per_item.parquet")
         found = losses.drop(columns="id").mean().to_dict()
-        tracking.log_metrics(found, step=int(tracking.history(run_id, "train/loss")["step"].max()))
+        tracking.log_metrics(found)
         facts = {"tokenizer": tokenizer, "taxonomy": taxonomy, "base": args.base_model, "learnt": rows["train"]}
         captioner.save(weights := Path(scratch, "captioner"), adapter=tuned, **facts)
         tracking.log_folder(checkpoints, "checkpoints")

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 )
                 found = vae.assess(model, rows["validation"], prefix="val", seed=args.seed)
                 found |= fidelity.glance(sampling.sample(model, **DRAWS, seed=args.seed), **rows, prefix="val")
-                tracking.log_metrics(found, step=args.epochs)
+                tracking.log_metrics(found)
             vae.save(model, kept / str(trial.number))
             return found
 

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             on_epoch=lambda epoch, metrics: tracking.log_metrics(metrics, step=epoch),
         )
         metrics, per_item, figure = classifier.assess(model, parts, seed=args.seed)
-        tracking.log_metrics(metrics, step=args.epochs)
+        tracking.log_metrics(metrics)
         ids = data.rows["id"][split["validation"].numpy()].to_list()
         tracking.log_frame(per_item.assign(id=ids)[["id", *per_item.columns]], "per_item.parquet")
         tracking.log_figure(figure, "confusion")

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = {}
         for name, prefix in {"validation": "val", "test": "test"}.items():
             found |= vae.assess(model, rows[name], prefix=prefix, seed=args.seed)
-        tracking.log_metrics(found, step=args.epochs)
+        tracking.log_metrics(found)
         bounds = vae.bounds(model, rows["validation"], seed=args.seed)["iwae"]
         tracking.log_frame(pd.DataFrame({"id": frames["validation"]["id"], "val/iwae": bounds}), "per_item.parquet")
 

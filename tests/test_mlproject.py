@@ -55,7 +55,7 @@ def test_every_direct_requirement_is_imported():
         "rouge-score": "rouge_score",
         "scikit-learn": "sklearn",
     }
-    by_name = {"accelerate", "gguf", "torchvision"}  # transformers' Trainer, its GGUF reader, and laion-clap need them
+    by_name = {"accelerate", "gguf", "psycopg", "torchvision"}  # Trainer, its GGUF reader, SQLAlchemy, laion-clap
     for line in (ROOT / "requirements.in").read_text().splitlines():
         name = re.split(r"[=<>\[ ]", line)[0]
         if name and not name.startswith("#") and name not in by_name:

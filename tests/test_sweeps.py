@@ -6,8 +6,10 @@ import time
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
-from conceptcaps import search_spaces, sweeps
+from conceptcaps import search_spaces, study_database, sweeps
+from conceptcaps.errors import Failure
 
 OBJECTIVE = "val/loss"
 
@@ -55,7 +57,7 @@ def test_failing_trials_are_recorded_and_all_failing_is_an_error(tmp_path):
     def never(trial):
         raise RuntimeError("no")
 
-    with pytest.raises(RuntimeError, match="expected a trial of study none to complete, got FAIL, FAIL"):
+    with pytest.raises(Failure, match="expected a trial of study none to complete, got FAIL, FAIL"):
         optimise(open_study(tmp_path, name="none"), never, trials=2)
 
 
@@ -88,6 +90,8 @@ def test_search_spaces_are_arguments_of_fit(tmp_path):
 
 
 def _work(folder, seed: int) -> None:
+    study_database._HEARTBEAT = 2  # this process is a new one
+
     def slow(trial):
         time.sleep(0.3)
         return parabola(trial)
@@ -99,13 +103,16 @@ def _work(folder, seed: int) -> None:
 @pytest.mark.parametrize("killed", [False, True])
 def test_two_processes_share_a_study_and_one_may_die(tmp_path, monkeypatch, killed):
     """Twelve trials, each run to its end once: the dead process's one is run again with its parameters."""
-    monkeypatch.setattr(sweeps, "_HEARTBEAT", 1)
-    open_study(tmp_path)
-    context = multiprocessing.get_context("fork")
+    monkeypatch.setattr(study_database, "_HEARTBEAT", 2)
+    study = open_study(tmp_path)
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang on a lock of theirs
     first, second = (context.Process(target=_work, args=(tmp_path, 0)) for _ in range(2))
     first.start()
     second.start()
-    time.sleep(2)
+    deadline = time.monotonic() + 120
+    while len(study.get_trials(deepcopy=False)) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     if killed:
         os.kill(first.pid, signal.SIGKILL)
     first.join(timeout=120)
@@ -117,6 +124,18 @@ def test_two_processes_share_a_study_and_one_may_die(tmp_path, monkeypatch, kill
     assert table["x"].is_unique, "no trial was run twice"
     lost = [trial for trial in study.trials if trial.state == TrialState.FAIL]
     assert len(lost) <= int(killed) and {trial.params["x"] for trial in lost if trial.params} <= set(table["x"])
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_trial_whose_process_died_before_its_first_sign_of_life_is_not_waited_for(tmp_path, monkeypatch, waiting):
+    monkeypatch.setattr(study_database, "_HEARTBEAT", 1)
+    study = open_study(tmp_path)
+    if waiting:
+        study.enqueue_trial({"x": 1.0})
+    study.ask()  # and nothing after it: the process is dead
+    optimise(study, trials=3)
+    states = [trial.state for trial in study.trials]
+    assert states.count(TrialState.FAIL) == 1 and states.count(TrialState.COMPLETE) == 3
 
 
 def test_an_interrupted_trial_is_run_again_when_the_sweep_goes_on(tmp_path):
@@ -151,7 +170,7 @@ def test_several_objectives_give_a_pareto_front(tmp_path):
 
 
 def test_a_missing_objective_fails_the_trial(tmp_path):
-    with pytest.raises(RuntimeError, match="to complete, got FAIL"):
+    with pytest.raises(Failure, match="to complete, got FAIL"):
         optimise(open_study(tmp_path), lambda trial: {"val/elbo": 0.0}, trials=1)
 
 
@@ -161,3 +180,29 @@ def test_figures_are_drawn(tmp_path):
     assert set(sweeps.figures(study, seed=0)) == {"history"}
     optimise(study, trials=6)
     assert set(sweeps.figures(study, seed=0)) == {"history", "importance"}
+
+
+def test_a_database_that_is_gone_is_waited_for(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(study_database, "_POLL", 0)
+    study = open_study(tmp_path)
+    refused = [OperationalError("SELECT 1", {}, Exception("server closed the connection"))] * 3
+    create = study_database.Storage._create_new_trial
+
+    def restarted(*arguments, **named):
+        if refused:
+            raise refused.pop()
+        return create(*arguments, **named)
+
+    monkeypatch.setattr(study_database.Storage, "_create_new_trial", study_database._waiting(restarted))
+    optimise(study, trials=2)
+    assert not refused and sweeps.table(study)["state"].tolist() == ["COMPLETE"] * 2
+    assert caplog.messages.count("no answer from the study's database: waiting for it") == 3
+    monkeypatch.setattr(study_database, "_PATIENCE", -1)
+    refused += [OperationalError("SELECT 1", {}, Exception("server closed the connection"))]
+    with pytest.raises(OperationalError):
+        optimise(study, trials=3)
+
+
+def test_a_database_that_does_not_answer_is_one_line_without_its_password():
+    with pytest.raises(ConnectionError, match=r"storage=postgresql://me:\*\*\*@127.0.0.1:9/study, got: .*refused"):
+        sweeps.open_study(name="test", storage="postgresql://me:s3cret@127.0.0.1:9/study", objective=OBJECTIVE)

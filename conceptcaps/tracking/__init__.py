@@ -3,10 +3,10 @@
 No other room imports mlflow. The store is MLflow's own choice: ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
 """
 
+from conceptcaps.tracking.artifacts import fetch, figures
 from conceptcaps.tracking.lineage import ancestors
 from conceptcaps.tracking.pipeline import Pipeline, submit
 from conceptcaps.tracking.records import (
-    attempt,
     best_dials,
     log_dataset,
     log_figure,
@@ -19,19 +19,16 @@ from conceptcaps.tracking.records import (
     set_tags,
 )
 from conceptcaps.tracking.registry import (
-    WEIGHTS,
-    LibraryModel,
     alias_version,
-    fetch,
-    figures,
+    crown,
+    lineage_of,
     model_version,
     move_alias,
     register,
     registered_by,
     resolve,
-    serve,
 )
-from conceptcaps.tracking.runs import child_run, execute, require_server, run
+from conceptcaps.tracking.runs import attempt, child_run, execute, run
 from conceptcaps.tracking.store import (
     children,
     history,
@@ -46,23 +43,24 @@ from conceptcaps.tracking.store import (
     tags,
     ui_command,
 )
+from conceptcaps.tracking.turns import turn
 
 __all__ = [
     "Pipeline",
-    "LibraryModel",
-    "WEIGHTS",
     "alias_version",
     "ancestors",
     "attempt",
     "best_dials",
     "child_run",
     "children",
+    "crown",
     "execute",
     "fetch",
     "figures",
     "history",
     "info",
     "latest",
+    "lineage_of",
     "local_path",
     "log_dataset",
     "log_figure",
@@ -80,13 +78,12 @@ __all__ = [
     "provenance",
     "register",
     "registered_by",
-    "require_server",
     "resolve",
     "run",
     "run_of",
-    "serve",
     "set_tags",
     "submit",
     "tags",
+    "turn",
     "ui_command",
 ]

@@ -2,19 +2,38 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import mlflow
 
 from conceptcaps import project
+from conceptcaps.errors import Failure, one_line
+from conceptcaps.tracking import records, session
 from conceptcaps.tracking.registry import registered_by, resolve
-from conceptcaps.tracking.runs import active, one_line
-from conceptcaps.tracking.store import children, client, search, tags
+from conceptcaps.tracking.runs import RUN_NAME, active
+from conceptcaps.tracking.store import artifacts_of, children, client, local_path, metrics, search, tags
+
+
+class StageFailed(Failure):
+    """A stage that a pipeline started has failed; ``kind`` is ``input``, ``refused`` or ``bug``."""
+
+    def __init__(self, entry_point: str, run_id: str, reason: str, kind: str) -> None:
+        """Name the stage and its run."""
+        where = f"run {run_id}, {artifacts_of(run_id)}/traceback.txt" if kind != "refused" else f"run {run_id}"
+        super().__init__(f"stage {entry_point} failed: {reason} ({where})")
+        self.reason = reason
+        self.kind = kind
 
 
 class Pipeline:
-    """The steps of a pipeline under the active run; ``runs`` holds their run ids by label, in order."""
+    """The steps of a pipeline under the active run.
+
+    Attributes:
+        runs: Run ids by label, in order.
+        left_out: Why an optional step has no run, by label.
+        decisions: What each promotion decided, by model.
+    """
 
     def __init__(self, *, pull: str) -> None:
         """Begin without steps.
@@ -23,6 +42,8 @@ class Pipeline:
             pull: Which model later steps use: ``trained``, the pipeline's own, or ``champion``, whichever that is.
         """
         self.runs: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
+        self.decisions: dict[str, str] = {}
         self.pull = pull
 
     def step(self, entry_point: str, artifact: str = "", *, label: str | None = None, **parameters: object) -> str:
@@ -31,38 +52,91 @@ class Pipeline:
         Args:
             entry_point: Name in MLproject.
             artifact: Name of the artifact.
-            label: Name of the step in ``runs``; the entry point's if None.
+            label: Name of the step and of its run; the entry point's if None.
             parameters: Those that differ from the defaults.
+
+        Raises:
+            StageFailed: If the stage failed.
         """
         name = label or entry_point
-        self.runs[name] = submit(entry_point, parameters)
+        self.runs[name] = submit(entry_point, parameters, label=name)
         return f"runs:/{self.runs[name]}/{artifact}"
 
-    def promoted(self, model: str, *, trained_by: str, metric: str) -> str:
+    def optional(
+        self, entry_point: str, artifact: str = "", *, label: str | None = None, **parameters: object
+    ) -> str | None:
+        """As ``step``, but a step that its inputs do not allow is left out, with the reason in ``left_out``.
+
+        A parameter that is None is the result of a step that was left out: this one is left out too.
+
+        Raises:
+            StageFailed: If the stage failed by a fault of its own.
+        """
+        name = label or entry_point
+        missing = [key for key, value in parameters.items() if value is None]
+        if missing:
+            self.left_out[name] = f"{missing[0]} was left out"
+        else:
+            try:
+                return self.step(entry_point, artifact, label=label, **parameters)
+            except StageFailed as failed:
+                if failed.kind == "bug":
+                    raise
+                self.left_out[name] = failed.reason
+        print(f"  left out   {name}: {self.left_out[name]}", flush=True)
+        return None
+
+    def promoted(self, model: str, *, trained_by: str, metric: str) -> str | None:
         """Offer the model that a step registered for promotion, and give the URI that later steps use.
+
+        A gate that refuses is a decision, not a failure. None if the step was left out.
 
         Args:
             model: Name in the registry.
             trained_by: Label of the step that registered a version.
             metric: What the gate compares.
         """
+        if trained_by not in self.runs:
+            return None
         trained = registered_by(self.runs[trained_by])
-        self.step("promote", label=f"promote_{model}", model=trained, metric=metric)
+        try:
+            self.step("promote", label=f"promote {model.removeprefix('conceptcaps-')}", model=trained, metric=metric)
+            self.decisions[model] = "promoted"
+        except StageFailed as failed:
+            if failed.kind != "refused":
+                raise
+            self.decisions[model] = failed.reason
         return trained if self.pull == "trained" else resolve(f"models:/{model}@champion")
 
+    def summarise(self, keys: Iterable[tuple[str, str]], **links: str) -> None:
+        """Give the pipeline's own run the figures by which pipelines compare, and links to what it made.
 
-def submit(entry_point: str, parameters: Mapping[str, object]) -> str:
+        Args:
+            keys: Label of a step and name of a metric; the figure is called ``<label>/<metric>``.
+            links: Artifacts by name, such as ``dataset=runs:/<id>/dataset``; they become tags.
+        """
+        found = {label: metrics(run) for label, run in self.runs.items()}
+        numbers = {f"{label}/{name}": found.get(label, {}).get(name) for label, name in keys}
+        records.log_metrics({name: value for name, value in numbers.items() if value is not None})
+        records.set_tags({name: local_path(uri) for name, uri in links.items()})
+        records.set_tags({f"left_out.{name}": reason[:5000] for name, reason in self.left_out.items()})
+        records.set_tags({f"decision.{model}": reason[:5000] for model, reason in self.decisions.items()})
+        records.log_json(self.runs, "runs.json")
+
+
+def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | None = None) -> str:
     """Run an entry point as a child of the active run, or reuse a finished run of the very same step.
 
     Args:
         entry_point: Name in MLproject.
         parameters: Those that differ from MLproject's defaults.
+        label: Name of the run; the entry point's if None.
 
     Returns:
         Id of the run that holds the step's artifacts.
 
     Raises:
-        RuntimeError: If the stage failed.
+        StageFailed: If the stage failed.
     """
     resolved = {name: resolve(str(value)) for name, value in parameters.items()}
     key = project.step_key(entry_point, resolved)
@@ -72,22 +146,26 @@ def submit(entry_point: str, parameters: Mapping[str, object]) -> str:
             reused = str(found[0].info.run_id)
             reason = "same parameters, code and lock file"
             mlflow.set_tag(f"reused.{entry_point}.{reused[:8]}", f"{reused}: {reason}")
-            print(f"{entry_point}: reused run {reused} ({reason})", file=sys.stderr)
+            print(f"{label or entry_point}: reused run {reused} ({reason})", file=sys.stderr)
             return reused
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ[RUN_NAME] = label or entry_point
     try:
         submitted = mlflow.projects.run(
             uri=str(project.PROJECT),
             entry_point=entry_point,
             parameters=resolved,
-            run_name=entry_point,
+            run_name=label or entry_point,
             experiment_id=mlflow.get_run(active()).info.experiment_id,
             env_manager="local",
+            storage_dir=str(session.scratch()),
         )
     except mlflow.exceptions.ExecutionException as error:
         _, failed, _ = children(active())[-1]
-        reason = tags(failed).get("error", one_line(error))
-        raise RuntimeError(f"stage {entry_point} failed: {reason}") from None
+        said = tags(failed)
+        raise StageFailed(entry_point, failed, said.get("error", one_line(error)), said.get("failure", "bug")) from None
+    finally:
+        del os.environ[RUN_NAME]
     if key is not None:
         client().set_tag(submitted.run_id, "step_key", key)
     return str(submitted.run_id)

@@ -2,8 +2,7 @@
 
 import json
 import tempfile
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,22 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
-from mlflow.exceptions import MlflowException
 
+from conceptcaps.tracking import descent, session
 from conceptcaps.tracking.registry import resolve
-from conceptcaps.tracking.runs import one_line
+from conceptcaps.tracking.runs import active
 from conceptcaps.tracking.store import tags
+
+_PICKLED = {".pt", ".pth", ".bin", ".pkl", ".ckpt"}
 
 
 def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
-    """Log finite or NaN numbers under ``split/name``, at a step (such as an epoch) if given."""
-    mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, step=step)
+    """Log finite or NaN numbers under ``split/name`` at a step, such as an epoch.
 
-
-def attempt(log: Callable[..., None], *args: object) -> None:
-    """Log something that is not worth stopping a training for: where it fails, a warning says why."""
-    try:
-        log(*args)
-    except (MlflowException, OSError) as error:
-        warnings.warn(f"not logged: {one_line(error)}", stacklevel=2)
+    Without a step they are what a stage ends with: they stand at the last step that was logged, the console shows them,
+    and a version that the run registers carries them. Requests are seconds apart, however short the steps are.
+    """
+    session.sessions[-1].add({name: float(value) for name, value in metrics.items()}, step)
 
 
 def set_tags(tags: Mapping[str, object]) -> None:
@@ -38,8 +35,17 @@ def set_tags(tags: Mapping[str, object]) -> None:
 
 
 def log_folder(folder: Path, name: str) -> None:
-    """Log a folder as artifact ``name/``."""
-    mlflow.log_artifacts(str(folder), name)
+    """Log a folder as artifact ``name/``, without what is pickled: nobody should have to open that."""
+    found = descent.of_folder(folder, source=f"runs:/{active()}/{name}")
+    if found is not None:
+        set_tags(dict(zip(descent.TAGS, found, strict=True)))
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    if not any(path.suffix in _PICKLED for path in files):
+        mlflow.log_artifacts(str(folder), name)
+        return
+    for path in files:
+        if path.suffix not in _PICKLED:
+            log_file(path, (Path(name) / path.relative_to(folder).parent).as_posix())
 
 
 def log_file(path: Path, folder: str = "") -> None:

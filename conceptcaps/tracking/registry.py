@@ -1,4 +1,4 @@
-"""Registered models: versions, aliases, and fetching what a URI names."""
+"""Registered models: versions and their aliases."""
 
 import importlib
 import inspect
@@ -6,59 +6,102 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature, infer_signature, set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.types.schema import ColSpec, Schema
 
-from conceptcaps import project
-from conceptcaps.tracking.runs import one_line
+from conceptcaps.hashing import digest, file_sha256
+from conceptcaps.tracking import console, descent, packing, session
+from conceptcaps.tracking.served import ARCHIVE, WEIGHTS
 from conceptcaps.tracking.store import client, tags
 
-WEIGHTS = "weights"
+CONTENT = "content"  # tag of a version: the hash of all that it holds
 
 
 def register(
     name: str, weights: Path, *, module: str, example: pd.DataFrame, metrics: Mapping[str, float] | None = None
 ) -> str:
-    """Log a folder of weights as a pyfunc model, register it and give the new version the alias ``candidate``.
+    """Log a folder of weights as a pyfunc model, register it and give the version the alias ``candidate``.
+
+    A version with the same weights and the same code is used again: a training that ended and was not registered, or
+    that is run a second time, makes one version.
 
     Args:
         name: Name in the registry.
         weights: Folder of safetensors and JSON that ``module.load`` opens.
-        module: Library module with ``load(path)`` and ``predict(model, frame)``; where that takes a ``seed``, so does
-            the served model, as a parameter of the request.
+        module: Library module with ``load(path)`` and ``predict(model, frame)``; its ``DEFAULTS``, if it has them, are
+            the columns that a request may leave out and their values. Where ``predict`` takes a ``seed``, so does the
+            served model, as a parameter of the request.
         example: Input example; the signature is inferred from it and from the model's answer.
-        metrics: Numbers shown beside the version as tags.
+        metrics: Numbers shown beside the version as tags; the run's figures on validation and test rows if None.
 
     Returns:
         The version.
     """
-    library = importlib.import_module(module)
-    answer = library.predict(library.load(weights), example)
-    seeded = "seed" in inspect.signature(library.predict).parameters
-    signature: ModelSignature = infer_signature(example, answer, params={"seed": 0} if seeded else None)
     with tempfile.TemporaryDirectory() as folder:
-        staged = shutil.copytree(weights, Path(folder, WEIGHTS))
-        info = mlflow.pyfunc.log_model(
-            name=name,
-            python_model=str(Path(__file__).with_name("served.py")),
-            artifacts={WEIGHTS: str(staged)},
-            code_paths=[str(project.PROJECT / "conceptcaps")],
-            model_config={"module": module},
-            signature=signature,
-            input_example=example,
-            pip_requirements=str(project.PROJECT / "requirements.txt"),
-            registered_model_name=name,
-        )
-    version = str(info.registered_model_version)
+        archive = Path(folder, ARCHIVE)
+        files = packing.pack(module, archive)
+        held = {str(path.relative_to(weights)): file_sha256(path) for path in weights.rglob("*") if path.is_file()}
+        content = digest([held, module, file_sha256(archive)])
+        version = _same(name, content)
+        if version is None:
+            staged = shutil.copytree(weights, Path(folder, WEIGHTS))
+            signature, shown = _signature(module, staged, example)
+            info = mlflow.pyfunc.log_model(
+                name=name,
+                python_model=str(Path(__file__).with_name("served.py")),
+                artifacts={WEIGHTS: str(staged)},
+                code_paths=[str(archive)],
+                model_config={"module": module},
+                signature=signature,
+                input_example=shown,
+                pip_requirements=packing.requirements(files),
+            )
+            version = _create(name, str(info.model_uri), content=content, metrics=metrics)
+            print(f"  registers  models:/{name}/{version}", flush=True)
+        else:
+            print(f"  registers  nothing: models:/{name}/{version} has the same weights and code", flush=True)
     move_alias(name, alias="candidate", version=version)
-    for key, value in (metrics or {}).items():
-        client().set_model_version_tag(name, version, key, f"{value:.6g}")
     mlflow.set_tag("registered", f"models:/{name}/{version}")
+    return version
+
+
+def _same(name: str, content: str) -> str | None:
+    found = client().search_model_versions(f"name = '{name}' AND tags.{CONTENT} = '{content}'")
+    return str(max(int(one.version) for one in found)) if found else None
+
+
+def _signature(module: str, weights: Path, example: pd.DataFrame) -> tuple[ModelSignature, pd.DataFrame]:
+    """Signature and whole example: columns with a default may be left out."""
+    library = importlib.import_module(module)
+    defaults = getattr(library, "DEFAULTS", {})
+    whole = example.assign(**{column: value for column, value in defaults.items() if column not in example})
+    seeded = "seed" in inspect.signature(library.predict).parameters
+    answer = library.predict(library.load(weights), whole)
+    inferred = infer_signature(whole, answer, params={"seed": 0} if seeded else None)
+    columns = [ColSpec(one.type, one.name, required=one.name not in defaults) for one in inferred.inputs.inputs]
+    return ModelSignature(inputs=Schema(columns), outputs=inferred.outputs, params=inferred.params), whole
+
+
+def _create(name: str, uri: str, *, content: str, metrics: Mapping[str, float] | None) -> str:
+    """Register a logged model with tags and a description."""
+    current = session.sessions[-1]
+    run = tags(current.run_id)
+    figures = current.figures if metrics is None else metrics
+    kept = {key: value for key, value in figures.items() if metrics is not None or key.startswith(("val/", "test/"))}
+    about = {tag: run[tag] for tag in descent.TAGS if tag in run}
+    numbers = {key: f"{value:.6g}" for key, value in kept.items()}
+    version = str(mlflow.register_model(uri, name, tags={CONTENT: content, **about, **numbers}).version)
+    text = [
+        f"From run {current.run_id} of {run['stage']}: {console.purpose(run['stage'])}",
+        f"Data: {run['lineage.of']}" if "lineage.of" in run else "",
+        *console.shown(kept),
+        f"Use: `mlflow models serve -m models:/{name}/{version}`; "
+        f"next: `mlflow run . --env-manager uv -e promote -P model=models:/{name}/{version} -P metric=val/…`",
+    ]
+    client().update_model_version(name, version, description="\n\n".join(line for line in text if line))
     return version
 
 
@@ -90,30 +133,24 @@ def move_alias(name: str, *, alias: str, version: str) -> None:
     client().set_registered_model_alias(name, alias, version)
 
 
+def crown(name: str, version: str) -> None:
+    """Make a version the champion, and the present champion ``previous``; call it within ``turn(name)``."""
+    before = alias_version(name, "champion")
+    if before not in (None, version):
+        move_alias(name, alias="previous", version=str(before))
+    move_alias(name, alias="champion", version=version)
+
+
+def lineage_of(uri: str) -> tuple[str, str] | None:
+    """Of which corpus and taxonomy a model version is: a hash and words; None if it does not say."""
+    found = descent.of_tags(descent.version_tags(resolve(uri)), source=uri)
+    return (found.key, found.of) if found else None
+
+
 def model_version(uri: str) -> tuple[str, str, str]:
     """Name, version and training run id of a registered model's URI."""
     name, version = resolve(uri).removeprefix("models:/").rsplit("/", 1)
     return name, version, str(client().get_model_version(name, version).run_id)
-
-
-class LibraryModel(PythonModel):
-    """Serves a folder of weights with ``load`` and ``predict`` of the library module that wrote it."""
-
-    def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights once, when the server starts."""
-        self._library = importlib.import_module(context.model_config["module"])
-        self._model = self._library.load(Path(context.artifacts[WEIGHTS]))
-
-    def predict(
-        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> pd.DataFrame:
-        """One row of the library module's answer for each row of the input."""
-        return self._library.predict(self._model, model_input, **(params or {}))
-
-
-def serve() -> None:
-    """Hand MLflow the model class; ``served.py`` calls it when a registered model is loaded."""
-    set_model(LibraryModel())
 
 
 def registered_by(run_id: str) -> str:
@@ -126,34 +163,3 @@ def registered_by(run_id: str) -> str:
     if found is None:
         raise ValueError(f"expected run {run_id} to have registered a model, got none")
     return found
-
-
-def fetch(uri: str) -> Path:
-    """Local file or folder of a path, ``runs:/<id>/<artifact>`` or ``models:/<name>/<version>`` (or ``@<alias>``).
-
-    An alias is resolved to its version first, and the resolved URI is kept as a tag of the active run. For a model it
-    is the folder of weights that was passed to ``register``.
-
-    Raises:
-        ValueError: If there is nothing of that name.
-    """
-    resolved = resolve(uri)
-    if mlflow.active_run() is not None and resolved != uri:
-        mlflow.set_tag(f"resolved.{uri.removeprefix('models:/').split('@')[0]}", resolved)
-    if "://" not in resolved and not resolved.startswith(("runs:/", "models:/")):
-        path = Path(resolved)
-        if not path.exists():
-            raise ValueError(f"expected a local path, runs:/<id>/<artifact> or models:/<name>@<alias>, got {uri!r}")
-        return path
-    try:
-        local = Path(mlflow.artifacts.download_artifacts(artifact_uri=resolved))
-    except (MlflowException, OSError) as error:
-        raise ValueError(f"expected an artifact at {resolved}, got: {one_line(error)}") from error
-    return local / "artifacts" / WEIGHTS if resolved.startswith("models:/") else local
-
-
-def figures(run_id: str) -> list[Path]:
-    """Local copies of the figures that a run logged, by name; empty if there are none."""
-    if not client().list_artifacts(run_id, "figures"):
-        return []
-    return sorted(fetch(f"runs:/{run_id}/figures").glob("*.png"))

@@ -1,44 +1,60 @@
 """Opening and closing runs: FINISHED, FAILED or KILLED, as what happened inside them was."""
 
 import os
-import signal
-import socket
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import mlflow
-import requests
 from mlflow.exceptions import MlflowException
 
 from conceptcaps import project
-from conceptcaps.tracking.store import client, search
+from conceptcaps.errors import Refused, is_expected, masked, one_line
+from conceptcaps.tracking import console, processes, server, session
+from conceptcaps.tracking.store import artifacts_of, client
 
-_EXPECTED = (ValueError, OSError, MlflowException, RuntimeError)
+EXPERIMENT = "conceptcaps"
+RUN_NAME = "CONCEPTCAPS_RUN_NAME"  # how a pipeline calls the run of a stage that it starts
 
 
 def execute(main: Callable[[], None]) -> None:
-    """Call a stage's ``main``; an expected failure becomes one line on standard error and exit code 1."""
+    """Call a stage's ``main``: an expected failure becomes one line on standard error, a bug shows its traceback.
+
+    The last line names the run, if there is one, and where its ``traceback.txt`` lies. The exit code is 1, or 3 where a
+    gate refused.
+    """
     try:
         main()
-    except _EXPECTED as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+    except SystemExit as stopped:
+        if stopped.code == 2:  # argparse has said what it did not understand
+            _close_unread(stopped)
+        raise
+    except Exception as error:
+        lines = [f"error: {one_line(error)}", *getattr(error, "__notes__", [])]
+        if _kind(error) == "bug":
+            lines[:1] = [line.rstrip("\n") for line in traceback.format_exception(error)]
+            lines = lines[: len(lines) - len(getattr(error, "__notes__", []))]
+        print(masked("\n".join(lines)), file=sys.stderr)
+        raise SystemExit(getattr(error, "exit_code", 1)) from None
 
 
 @contextmanager
-def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
+def run(name: str, params: Mapping[str, object], *, then: str = "") -> Iterator[str]:
     """Open the run of a stage and close it as FINISHED, FAILED (an exception) or KILLED (interrupt, SIGTERM).
 
-    Under ``mlflow run`` the run exists and its parameters are logged already; by hand both are done here.
+    Under ``mlflow run`` the run exists and its parameters are logged already; by hand both are done here. The console
+    shows what the stage is and reads, and in the end its figures, its artifacts and the next command.
 
     Args:
         name: Entry point, which is the run's name too.
         params: The stage's parameters.
+        then: The next stage and its parameters, such as ``promote model={model}``. Its fields are the stage's
+            parameters, ``run`` (this run's id) and ``model`` (what it registered).
 
     Yields:
         The run's id.
@@ -46,23 +62,26 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
     Raises:
         ConnectionError: If the tracking server does not answer.
     """
-    require_server()
-    _close_orphans()
-    started_by_hand = "MLFLOW_RUN_ID" not in os.environ
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        mlflow.start_run(run_name=name if started_by_hand else None)
-        if started_by_hand:
-            mlflow.log_params(dict(params))
-        else:
-            mlflow.set_tag("mlflow.runName", name)
-        mlflow.set_tags(
-            {"process.host": socket.gethostname(), "process.id": os.getpid(), "code.commit": project.commit()}
-        )
-        with _closing():
-            yield active()
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    server.require()
+    by_hand = "MLFLOW_RUN_ID" not in os.environ
+    called = os.environ.pop(RUN_NAME, name)
+    with processes.interruptible():
+        processes.close_orphans()
+        tags = {**processes.process_tags(), "stage": name, "mlflow.runName": called}
+        tags["code.commit"] = project.commit()
+        mlflow.start_run(experiment_id=_experiment() if by_hand else None, run_name=called, tags=tags)
+        run_id = active()
+        try:
+            with _closing(name):
+                server.refuse_passwords(params)
+                if by_hand:
+                    mlflow.log_params(dict(params))
+                console.begin(name)
+                yield run_id
+                console.end(params=params, then=then if called == name else "")
+        except server.PasswordGiven:
+            client().delete_run(run_id)
+            raise
 
 
 @contextmanager
@@ -74,68 +93,85 @@ def child_run(name: str, params: Mapping[str, object], *, stops: tuple[type[Exce
         params: Its parameters.
         stops: Exceptions that end it on purpose, such as pruning: its run is KILLED, not FAILED.
     """
-    mlflow.start_run(run_name=name, nested=True)
-    mlflow.log_params(dict(params))
-    with _closing(stops):
+    parent = mlflow.get_run(active())
+    tags = processes.process_tags()
+    mlflow.start_run(experiment_id=parent.info.experiment_id, run_name=name, nested=True, tags=tags)
+    with _closing(name, stops):
+        mlflow.log_params(dict(params))
         yield active()
 
 
 @contextmanager
-def _closing(stops: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def _closing(name: str, stops: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """End the run first and log the rest of what is known after that: a store that fails once may fail again."""
     killed: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, *stops)
+    current = session.Session(active())
+    session.sessions.append(current)
     try:
         yield
+        current.flush()
     except killed:
-        mlflow.end_run("KILLED")
+        attempt(mlflow.end_run, "KILLED")
+        attempt(current.flush)
         raise
     except BaseException as error:
-        mlflow.set_tag("error", one_line(error)[:5000])
-        mlflow.log_text(traceback.format_exc(), "traceback.txt")
-        mlflow.end_run("FAILED")
+        attempt(mlflow.end_run, "FAILED")
+        attempt(current.flush)
+        attempt(client().set_tag, current.run_id, "error", one_line(error)[:5000])
+        attempt(client().set_tag, current.run_id, "failure", _kind(error))
+        if not isinstance(error, Refused):
+            attempt(client().log_text, current.run_id, masked(traceback.format_exc()), "traceback.txt")
+            error.add_note(f"run {current.run_id} ({name}) FAILED; see {artifacts_of(current.run_id)}/traceback.txt")
         raise
-    mlflow.end_run("FINISHED")
+    else:
+        mlflow.end_run("FINISHED")
+    finally:
+        session.sessions.remove(current)
+        if not session.sessions:
+            session.clear_scratch()
 
 
-def _close_orphans() -> None:
-    """Mark runs of this machine KILLED whose process is gone: a process that is killed cannot do it itself."""
-    mine = f"tags.process.host = '{socket.gethostname()}' AND attributes.status = 'RUNNING'"
-    for orphan in search(mine):
-        try:
-            os.kill(int(orphan.data.tags["process.id"]), 0)
-        except ProcessLookupError:
-            client().set_terminated(orphan.info.run_id, "KILLED")
-        except PermissionError:
-            continue  # alive, and another user's
+def attempt(log: Callable[..., object], *args: object) -> None:
+    """Log something that is not worth stopping a training for: where it fails, a warning says why."""
+    try:
+        log(*args)
+    except (MlflowException, OSError) as error:
+        warnings.warn(f"not logged: {one_line(error)}", stacklevel=2)
 
 
-def require_server() -> None:
-    """Fail at once where a tracking server is named that does not answer, before any work is done.
-
-    Raises:
-        ConnectionError: If ``/health`` of the server gives no answer within five seconds.
-    """
-    uri = mlflow.get_tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        try:
-            requests.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()
-        except requests.RequestException as error:
-            raise ConnectionError(
-                f"expected a tracking server at MLFLOW_TRACKING_URI={uri}, got {type(error).__name__}; "
-                "start it (mlflow server) or unset the variable to use the local store"
-            ) from None
+def _kind(error: BaseException) -> str:
+    """Of a failure: ``refused`` by a gate, ``bug``, or ``input`` for what the user, the machine or the store did."""
+    if isinstance(error, Refused):
+        return "refused"
+    return "input" if is_expected(error) or isinstance(error, MlflowException) else "bug"
 
 
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _experiment() -> str | None:
+    """Where runs by hand go: an experiment of the project's name, unless the environment names one."""
+    if {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & set(os.environ):
+        return None
+    found = client().get_experiment_by_name(EXPERIMENT)
+    try:
+        return str(found.experiment_id if found else client().create_experiment(EXPERIMENT))
+    except MlflowException:  # another process was first
+        found = client().get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            raise
+        return str(found.experiment_id)
 
 
-def one_line(error: BaseException) -> str:
-    """An error's message without line breaks, or the name of its class if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+def _close_unread(stopped: SystemExit) -> None:
+    """Name the run that ``mlflow run`` made for a stage whose arguments were not understood, and say what they were."""
+    run_id, spec = os.environ.get("MLFLOW_RUN_ID"), getattr(sys.modules["__main__"], "__spec__", None)
+    if run_id and spec:
+        reason = stopped.__context__ or f"arguments not understood: {' '.join(sys.argv[1:])}"
+        attempt(client().set_terminated, run_id, "FAILED")
+        attempt(client().set_tag, run_id, "mlflow.runName", spec.name.rpartition(".")[2])
+        attempt(client().set_tag, run_id, "error", masked(str(reason))[:5000])
 
 
 def active() -> str:
     """Id of the active run."""
-    run_id = mlflow.active_run()
-    assert run_id is not None
-    return str(run_id.info.run_id)
+    found = mlflow.active_run()
+    assert found is not None
+    return str(found.info.run_id)

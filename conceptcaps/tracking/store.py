@@ -7,6 +7,9 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Run
 
+from conceptcaps.errors import masked
+from conceptcaps.tracking import session
+
 
 def latest(entry_point: str) -> str:
     """Id of the newest finished run of an entry point, over all experiments.
@@ -14,14 +17,15 @@ def latest(entry_point: str) -> str:
     Raises:
         ValueError: If there is none.
     """
-    found = search(f"attributes.run_name = '{entry_point}' AND attributes.status = 'FINISHED'")
+    found = search(f"tags.stage = '{entry_point}' AND attributes.status = 'FINISHED'")
     if not found:
-        raise ValueError(f"expected a finished run of {entry_point} in {mlflow.get_tracking_uri()}, got none")
+        raise ValueError(f"expected a finished run of {entry_point} in {masked(mlflow.get_tracking_uri())}, got none")
     return str(found[0].info.run_id)
 
 
 def metrics(run_id: str) -> dict[str, float]:
     """Last value of every metric of a run."""
+    session.flush()
     return dict(client().get_run(run_id).data.metrics)
 
 
@@ -71,17 +75,31 @@ def run_of(uri: str) -> str | None:
 def local_path(uri: str) -> str:
     """Where ``runs:/<id>/<artifact>`` lies: a local path if the store is local, its own URI otherwise."""
     run_id, _, artifact = uri.removeprefix("runs:/").partition("/")
-    return f"{str(mlflow.get_run(run_id).info.artifact_uri).removeprefix('file://')}/{artifact}"
+    return f"{artifacts_of(run_id)}/{artifact}".rstrip("/")
+
+
+def artifacts_of(run_id: str) -> str:
+    """Where a run's artifacts lie: a local path if the store is local, a URI otherwise."""
+    return str(client().get_run(run_id).info.artifact_uri).removeprefix("file://")
+
+
+def run_page(run_id: str) -> str:
+    """The address of a run in the tracking UI, and for a local store what opens it."""
+    experiment = client().get_run(run_id).info.experiment_id
+    uri = masked(mlflow.get_tracking_uri())
+    root, first = (uri.rstrip("/"), "") if uri.startswith("http") else ("http://127.0.0.1:5000", "make ui; ")
+    return f"{first}{root}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def ui_command() -> str:
     """The command that opens the tracking UI on the store in use, or the address of its server."""
-    uri = mlflow.get_tracking_uri()
+    uri = masked(mlflow.get_tracking_uri())
     return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 
 
 def history(run_id: str, metric: str) -> pd.DataFrame:
     """Every value of a metric: columns ``step`` and ``value``."""
+    session.flush()
     points = client().get_metric_history(run_id, metric)
     return pd.DataFrame({"step": [point.step for point in points], "value": [point.value for point in points]})
 

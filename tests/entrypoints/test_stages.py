@@ -30,6 +30,7 @@ def pipeline(tmp_path_factory, empty_store):
         patch.chdir(folder)
         patch.delenv("MLFLOW_RUN_ID", raising=False)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("MLFLOW_EXPERIMENT_NAME", "Default")
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
         texts = [*corpus.load_corpus("demo")["caption"], *captioner.PROMPT.values()]
         base = str(tiny_model.save(folder / "base", texts=texts))

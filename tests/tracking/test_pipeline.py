@@ -7,6 +7,7 @@ import mlflow
 import pytest
 
 from conceptcaps import project, tracking
+from conceptcaps.errors import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
 MLPROJECT = """
@@ -93,7 +94,7 @@ def test_steps_are_nested_reused_and_cascade(checkout, capfd):
 
 @pytest.mark.slow
 def test_a_failed_stage_fails_the_pipeline_and_is_not_reused(checkout, capfd):
-    with pytest.raises(RuntimeError, match="stage double failed: expected x of at least 0, got -1"):
+    with pytest.raises(Failure, match="stage double failed: expected x of at least 0, got -1"):
         pipeline(x=-1)
     statuses = {run.info.run_name: run.info.status for run in mlflow.search_runs(output_format="list")}
     assert statuses == {"main": "FAILED", "double": "FAILED"}

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from conceptcaps import project, tracking
+from conceptcaps import project, promotion, tracking
+from conceptcaps.errors import Refused
 from tests import toy_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,10 @@ def register(path: Path, *, offset: int) -> str:
     return tracking.register(
         "toy", toy_model.save(path, offset=offset), module="tests.toy_model", example=EXAMPLE, metrics={"val/loss": 0.5}
     )
+
+
+def statuses() -> dict[str, str]:
+    return {run.info.run_name: run.info.status for run in mlflow.search_runs(output_format="list")}
 
 
 def test_run_by_hand_logs_parameters_and_finishes(store):
@@ -62,16 +67,17 @@ def test_interrupted_run_is_killed(store):
 def test_sigterm_closes_the_run_as_killed(store):
     code = (
         "import time\nfrom conceptcaps import tracking\n"
-        "with tracking.run('stage', {}) as run_id:\n    print(run_id, flush=True)\n    time.sleep(60)\n"
+        "with tracking.run('stage', {}):\n    print('begun', flush=True)\n    time.sleep(60)\n"
     )
     root = Path(__file__).resolve().parents[2]
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
     )
-    run_id = process.stdout.readline().strip()
+    while process.stdout.readline() != "begun\n":
+        pass
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) != 0
-    assert tracking.info(run_id)["status"] == "KILLED"
+    assert statuses() == {"stage": "KILLED"}
 
 
 def test_children_are_nested_and_fail_alone(store):
@@ -88,14 +94,84 @@ def test_children_are_nested_and_fail_alone(store):
     assert tracking.metrics(parent) == {"trials": 2}
 
 
-def test_execute_prints_one_line_and_exits_with_one(capsys):
-    def main() -> None:
-        raise ValueError("expected a,\n got b")
-
+def failing(main) -> int:
     with pytest.raises(SystemExit) as stopped:
         tracking.execute(main)
-    assert stopped.value.code == 1
-    assert capsys.readouterr().err == "error: expected a, got b\n"
+    return stopped.value.code
+
+
+def test_what_the_user_can_mend_is_one_line_and_names_the_run(store, capsys):
+    def main() -> None:
+        with tracking.run("stage", {}):
+            promotion.require_validation("test/loss")
+
+    assert failing(main) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "error: expected a metric that begins with val/, got 'test/loss': test rows choose nothing"
+    (run,) = mlflow.search_runs(output_format="list")
+    assert said[1:] == [f"run {run.info.run_id} (stage) FAILED; see {run.info.artifact_uri}/traceback.txt"]
+    assert run.data.tags["failure"] == "input"
+
+
+def test_a_bug_shows_its_traceback_and_names_the_run_last(store, capsys):
+    def main() -> None:
+        with tracking.run("stage", {}):
+            int("nan")
+
+    assert failing(main) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("Traceback") and said[-2].startswith("ValueError: invalid literal for int()")
+    assert said[-1].endswith("traceback.txt") and "(stage) FAILED" in said[-1]
+    assert mlflow.search_runs(output_format="list")[0].data.tags["failure"] == "bug"
+
+
+def test_a_gate_that_refuses_exits_with_three(store, capsys):
+    def main() -> None:
+        with tracking.run("promote", {}):
+            raise Refused("version 2 is not promoted")
+
+    assert failing(main) == 3
+    assert capsys.readouterr().err == "error: version 2 is not promoted\n"
+    assert statuses() == {"promote": "FAILED"}
+
+
+def test_mistyped_arguments_leave_a_run_of_the_stage_s_name_with_the_error(store):
+    run = mlflow.MlflowClient().create_run("0", run_name="gentle-fox-1")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_RUN_ID": run.info.run_id}
+    command = [sys.executable, "-m", "entrypoints.rollback", "--model", "a", "--no-such-flag", "1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "unrecognized arguments: --no-such-flag 1" in done.stderr
+    left = mlflow.get_run(run.info.run_id)
+    assert (left.info.run_name, left.info.status) == ("rollback", "FAILED")
+    assert "--no-such-flag" in left.data.tags["error"]
+
+
+def test_a_failed_run_is_failed_though_its_artifacts_cannot_be_written(store):
+    (store / "artifacts").write_text("a file where the folder should be")
+    mlflow.create_experiment("broken", artifact_location=str(store / "artifacts"))
+    code = (
+        "from conceptcaps import tracking\nwith tracking.run('stage', {}):\n    tracking.log_json({}, 'facts.json')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_EXPERIMENT_NAME": "broken"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "Not a directory" in done.stderr, done.stderr
+    (run,) = mlflow.search_runs(experiment_names=["broken"], output_format="list")
+    assert run.info.status == "FAILED" and "Not a directory" in run.data.tags["error"]
+
+
+def test_parameters_that_cannot_be_logged_fail_the_run(store):
+    with pytest.raises(mlflow.exceptions.MlflowException), tracking.run("stage", {"x" * 300: 1}):
+        pass
+    assert statuses() == {"stage": "FAILED"}
+
+
+def test_a_password_is_refused_and_its_run_deleted(store):
+    with pytest.raises(ValueError, match=r"expected storage without a password, got postgresql://me:\*\*\*@host/db"):
+        with tracking.run("sweep_vae", {"storage": "postgresql://me:s3cret@host/db"}):
+            pass
+    assert statuses() == {}
+    everything = mlflow.search_runs(output_format="list", run_view_type=mlflow.entities.ViewType.ALL)
+    assert "s3cret" not in str([run.to_dictionary() for run in everything])
 
 
 def test_a_server_that_is_down_is_reported_at_once(store, monkeypatch):
@@ -170,12 +246,10 @@ def test_a_killed_process_leaves_no_running_run(store):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
-    statuses = {run.info.run_name: run.info.status for run in mlflow.search_runs(output_format="list")}
-    assert statuses == {"train_vae": "RUNNING"}
+    assert statuses() == {"train_vae": "RUNNING"}
     with tracking.run("promote", {}) as mine:
         assert tracking.info(mine)["status"] == "RUNNING"
-    statuses = {run.info.run_name: run.info.status for run in mlflow.search_runs(output_format="list")}
-    assert statuses == {"train_vae": "KILLED", "promote": "FINISHED"}
+    assert statuses() == {"train_vae": "KILLED", "promote": "FINISHED"}
 
 
 def test_a_log_that_fails_does_not_stop_a_training():

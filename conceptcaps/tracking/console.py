@@ -1,0 +1,89 @@
+"""What a stage says of itself, on the console and as its run's description: name, inputs, figures, artifacts, next."""
+
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+
+import mlflow
+
+from conceptcaps.errors import masked
+from conceptcaps.tracking.session import Session, sessions
+from conceptcaps.tracking.store import artifacts_of, run_page, tags
+
+_MOST = 12  # figures that are shown
+_BOUNDS = ("_low", "_high")
+
+
+def begin(stage: str) -> None:
+    """Print a stage's name and what it does."""
+    print(f"\n{stage}: {purpose(stage)}".rstrip(": "), flush=True)
+
+
+def purpose(stage: str) -> str:
+    """The first line of a stage's docstring, without marks; empty for what is no stage."""
+    module = sys.modules.get(f"entrypoints.{stage}")
+    main = sys.modules["__main__"]
+    if module is None and getattr(main.__spec__, "name", "") == f"entrypoints.{stage}":
+        module = main
+    return ((module.__doc__ if module else "") or "").partition("\n")[0].replace("``", "")
+
+
+def read(uri: str) -> None:
+    """Print an input of the outermost stage, once, and keep it for the description."""
+    session = sessions[-1]
+    if uri not in session.reads:
+        session.reads.append(uri)
+        print(f"  reads      {masked(uri)}", flush=True)
+
+
+def end(*, params: Mapping[str, object], then: str) -> None:
+    """Print a stage's figures, the place of its artifacts and the next command; keep all of it as its description."""
+    session = sessions[-1]
+    figures = shown(session.figures)
+    place = artifacts_of(session.run_id)
+    for line in figures:
+        print(f"  {line}")
+    print(f"  artifacts  {place}")
+    if not mlflow.get_run(session.run_id).data.tags.get("mlflow.parentRunId"):
+        print(f"  run        {run_page(session.run_id)}")
+    following = command(then, session, params) if then else ""
+    if following:
+        print(f"  next       {following}", flush=True)
+    stage = tags(session.run_id)["stage"]
+    lines = [purpose(stage), "", *(f"- reads `{uri}`" for uri in session.reads)]
+    lines += [f"- {line}" for line in figures]
+    lines += [f"- artifacts: `{place}`"] + [f"- next: `{following}`"] * bool(following)
+    mlflow.set_tag("mlflow.note.content", "\n".join(lines))
+
+
+def shown(figures: Mapping[str, float]) -> list[str]:
+    """Figures as lines, an interval beside its value; the first dozen.
+
+    >>> shown({"val/f1": 0.51234, "val/f1_low": 0.5, "val/f1_high": 0.52, "rows": 1200})
+    ['val/f1     0.5123 [0.5, 0.52]', 'rows       1200']
+    """
+    lines = []
+    for name, value in figures.items():
+        if name.endswith(_BOUNDS) and re.sub(r"_(low|high)$", "", name) in figures:
+            continue
+        ends = [f"{figures[name + end]:.4g}" for end in _BOUNDS if name + end in figures]
+        between = f" [{', '.join(ends)}]" if len(ends) == len(_BOUNDS) else ""
+        lines.append(f"{name:<10} {value:.4g}{between}" if abs(value) < 1e4 else f"{name:<10} {value:,.0f}{between}")
+    more = len(lines) - _MOST
+    return lines[:_MOST] + [f"{more} more figures in the run"] * (more > 0)
+
+
+def command(then: str, session: Session, params: Mapping[str, object]) -> str:
+    """The command of the next stage; empty where a field of it has no value, such as a model that was not registered.
+
+    Args:
+        then: Stage and parameters, such as ``promote model={model}``.
+        session: The run that has ended.
+        params: Its parameters.
+    """
+    stage, *settings = then.split()
+    values = {**params, "run": session.run_id, "model": tags(session.run_id).get("registered")}
+    missing = [field for field in re.findall(r"{(\w+)}", then) if values.get(field) is None]
+    given = "" if missing else " ".join(f"-P {shlex.quote(setting.format(**values))}" for setting in settings)
+    return "" if missing else f"mlflow run . --env-manager uv -e {stage} {given}".strip()

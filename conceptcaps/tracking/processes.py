@@ -1,0 +1,78 @@
+"""Which process a run belongs to, so that a run whose process is gone does not stay RUNNING."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from mlflow.entities import Run
+
+from conceptcaps.tracking.store import client, search
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_SAME = 2.0  # seconds by which two readings of one process's start may differ
+
+
+def machine() -> str:
+    """This host since it was started: its name and the boot's id, for two hosts may have one name."""
+    boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else str(round(psutil.boot_time()))
+    return f"{socket.gethostname()}/{boot}"
+
+
+def process_tags() -> dict[str, str]:
+    """Tags that say which process a run belongs to."""
+    started = psutil.Process().create_time()
+    return {"process.machine": machine(), "process.id": str(os.getpid()), "process.started": f"{started:.2f}"}
+
+
+def close_orphans() -> None:
+    """Mark runs KILLED whose process on this machine is gone: a process that is killed cannot do it itself.
+
+    With it go the runs below that have no process yet: those that a pipeline made for a stage which never began.
+    """
+    for orphan in search(f"tags.process.machine = '{machine()}' AND attributes.status = 'RUNNING'"):
+        if not _lives(orphan):
+            client().set_terminated(orphan.info.run_id, "KILLED")
+            below = search(f"tags.mlflow.parentRunId = '{orphan.info.run_id}' AND attributes.status = 'RUNNING'")
+            for child in below:
+                if "process.id" not in child.data.tags:
+                    client().set_terminated(child.info.run_id, "KILLED")
+
+
+def _lives(run: Run) -> bool:
+    tags = run.data.tags
+    try:
+        process = psutil.Process(int(tags["process.id"]))
+        started = process.create_time()
+    except psutil.NoSuchProcess:
+        return False
+    return abs(started - float(tags["process.started"])) < _SAME and process.status() != psutil.STATUS_ZOMBIE
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within, SIGTERM and the death of the pipeline that started this process are an interrupt."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    done = threading.Event()
+    if "MLFLOW_RUN_ID" in os.environ:
+        threading.Thread(target=_watch, args=(os.getppid(), done), daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _watch(parent: int, done: threading.Event) -> None:
+    while not done.wait(0.5):
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt

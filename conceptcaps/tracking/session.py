@@ -1,0 +1,77 @@
+"""What the run in progress remembers: metrics not yet sent, the step it is at, what it read, its temporary folder."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Metric
+
+_SECONDS = 5.0  # between two requests that send metrics
+_MOST = 900  # metrics in a request; MLflow takes 1,000
+
+
+@dataclass
+class Session:
+    """A run that this process has opened and not yet closed.
+
+    Attributes:
+        run_id: The run.
+        figures: Final metrics: those logged without a step.
+        reads: URIs of its inputs.
+        step: The last step of a metric, such as the epoch in which training ended.
+    """
+
+    run_id: str
+    figures: dict[str, float] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+    step: int = 0
+    _pending: list[Metric] = field(default_factory=list)
+    _sent: float = -float("inf")
+
+    def add(self, metrics: Mapping[str, float], step: int | None) -> None:
+        """Keep metrics, and send them with those before if the last request is some seconds old.
+
+        Without a step they are final, and stand at the last one.
+        """
+        if step is None:
+            self.figures |= metrics
+        else:
+            self.step = max(self.step, step)
+        now, at = int(time.time() * 1000), self.step if step is None else step
+        self._pending += [Metric(name, value, now, at) for name, value in metrics.items()]
+        if time.monotonic() - self._sent >= _SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits; what could not be sent goes on waiting."""
+        while self._pending:
+            part = self._pending[:_MOST]
+            mlflow.MlflowClient().log_batch(self.run_id, metrics=part)
+            self._pending = self._pending[len(part) :]
+        self._sent = time.monotonic()
+
+
+sessions: list[Session] = []
+_scratch: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def scratch() -> Path:
+    """A folder for copies of what lies elsewhere; it goes with the outermost run, or with the process."""
+    if not _scratch:
+        _scratch.append(tempfile.TemporaryDirectory(prefix="conceptcaps-", ignore_cleanup_errors=True))
+    return Path(tempfile.mkdtemp(dir=_scratch[0].name))
+
+
+def clear_scratch() -> None:
+    """Remove the copies."""
+    while _scratch:
+        _scratch.pop().cleanup()
+
+
+def flush() -> None:
+    """Send all metrics that wait, so that they can be read back."""
+    for session in sessions:
+        session.flush()

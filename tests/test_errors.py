@@ -1,0 +1,57 @@
+import json
+
+import numpy as np
+import pytest
+
+from conceptcaps import errors, promotion
+from conceptcaps.tags.taxonomy import Taxonomy
+
+
+def raised(call) -> BaseException:
+    with pytest.raises(Exception) as caught:
+        call()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: promotion.require_validation("test/loss"),
+        lambda: Taxonomy.load().category("polka metal"),
+        lambda: open("no such file"),
+    ],
+    ids=["a refused input", "deep in the library", "no such file"],
+)
+def test_what_was_refused_on_purpose_is_expected(call):
+    assert errors.is_expected(raised(call))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: int("nan"),
+        lambda: np.zeros(3) + np.zeros(4),
+        lambda: json.loads("{"),
+        lambda: {}["tags"],
+    ],
+    ids=["a built-in", "numpy", "the standard library", "a missing key"],
+)
+def test_what_python_or_a_library_raised_is_a_bug(call):
+    assert not errors.is_expected(raised(call))
+
+
+def test_the_rule_holds_for_a_value_error_of_ours_that_a_library_let_through():
+    assert errors.is_expected(raised(lambda: list(map(promotion.require_validation, ["loss"]))))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me:p@ss:word@host/db", "postgresql://me:***@host/db"),
+        ("two: http://a:b@c/ and http://d:e@f/", "two: http://a:***@c/ and http://d:***@f/"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("models:/conceptcaps-vae@champion", "models:/conceptcaps-vae@champion"),
+    ],
+)
+def test_passwords_are_masked_and_nothing_else(text, shown):
+    assert errors.masked(text) == shown
