@@ -1,62 +1,70 @@
-"""Test which concepts a classifier's answers depend on, layer by layer, against random sets of clips."""
+"""Test which concepts a classifier's answers depend on, layer by layer, against permuted labels and interventions."""
 
 import argparse
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
-from conceptcaps import cache, tracking
-from conceptcaps.probing import classifier, clips, concepts, networks, tcav
+import pandas as pd
+
+from conceptcaps import tracking
+from conceptcaps.probing import cav, clips, concepts, experiment, registered
+from conceptcaps.probing.heat_map import heat_map
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--classifier", default=registered.CHAMPION, help=registered.HELP)
+    parser.add_argument("--audio", required=True, help="clips of the concepts: of generate_audio, concepts/ or pairs/")
+    parser.add_argument("--target_audio", default="none", help="clips of the classes: the same, or a GTZAN folder")
+    parser.add_argument("--interventions", default="none", help="interventions.parquet of intervene, same classifier")
+    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a file: runs:/<id>/tag_sets/taxonomy.yaml")
     parser.add_argument(
-        "--classifier",
-        default="models:/conceptcaps-classifier@champion",
-        help="models:/conceptcaps-classifier/…, musicnn_mtt or musicnn_msd",
-    )
-    parser.add_argument("--audio", required=True, help="audio of generate_audio, whose tags are the concepts")
-    parser.add_argument(
-        "--taxonomy", default="builtin", help="builtin, or a taxonomy file: runs:/<id>/tag_sets/taxonomy.yaml"
-    )
-    parser.add_argument(
-        "--concepts", default="auto", help="tags, comma-separated, or auto: the 8 most frequent, no genre"
+        "--concepts", default="auto", help="tags, or tag|other tag, comma-separated; auto: 8 with most clips, no genre"
     )
     parser.add_argument("--targets", default="auto", help="classes, comma-separated, or auto: the 6 with most clips")
-    parser.add_argument("--layers", default="auto", help="layers, comma-separated, or auto: three hidden ones")
-    parser.add_argument("--random_sets", type=int, default=20, help="runs of each concept, and of its null")
-    parser.add_argument("--seed", type=int, default=0, help="seed of random sets and folds")
+    parser.add_argument("--layers", default="auto", help="layers, comma-separated, or auto: three of the network's")
+    parser.add_argument("--random_sets", type=int, default=100, help="permutations of each concept's label")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
-    with tracking.run("run_tcav", vars(args)):
+    with tracking.run("run_tcav", vars(args)), tempfile.TemporaryDirectory() as folder:
         taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
-        if args.classifier in networks.MUSICNN:
-            probe = networks.of_musicnn(args.classifier)
-        else:
-            probe = networks.of_classifier(classifier.load(tracking.fetch(args.classifier)))
-        rows, _ = clips.read(tracking.fetch(args.audio))
-        tracking.log_dataset(rows.drop(columns="clip"), name="audio", source=args.audio, context="evaluation")
-        sounds = list(rows["sounds"])
-        chosen = args.concepts.split(",")
-        if args.concepts == "auto":
-            chosen = concepts.frequent(sounds, taxonomy=taxonomy, most=8)
-        scores, runs = tcav.run(
-            probe.network,
-            probe.inputs(list(rows["clip"]), cache.embeddings()),
-            concepts=[concepts.concept(name.strip(), sounds, taxonomy=taxonomy, seed=args.seed) for name in chosen],
-            targets=networks.targets(probe, sounds, taxonomy=taxonomy, names=args.targets, most=6, seed=args.seed),
+        probe, interpretable = registered.probe(args.classifier, fetch=tracking.fetch)
+        audio = clips.read(tracking.fetch(args.audio))
+        target_audio = None if args.target_audio == "none" else clips.read(tracking.fetch(args.target_audio))
+        for name, used, source in (("audio", audio, args.audio), ("target_audio", target_audio, args.target_audio)):
+            if used is not None:
+                tracking.log_dataset(used.rows, name=name, source=source, context="evaluation")
+        auto = args.concepts == "auto"
+        found = experiment.run(
+            probe,
+            audio,
+            target_audio,
+            names=concepts.frequent(audio.rows, taxonomy=taxonomy, most=8)
+            if auto
+            else concepts.names(args.concepts, taxonomy=taxonomy),
+            targets=args.targets,
+            most_targets=6,
             layers=probe.layers if args.layers == "auto" else [name.strip() for name in args.layers.split(",")],
+            intervened=None if args.interventions == "none" else pd.read_parquet(tracking.fetch(args.interventions)),
+            interpretable=interpretable,
+            taxonomy=taxonomy,
             random_sets=args.random_sets,
             seed=args.seed,
         )
-        tracking.log_frame(scores, "tcav/scores.parquet")
-        tracking.log_frame(runs, "tcav/runs.parquet")
-        tracking.log_metrics(tcav.summary(scores))
-        for layer in scores["layer"].unique():
-            tracking.log_figure(tcav.heat_map(scores, layer=layer), f"tcav_{layer}")
+        for name in ("scores", "random", "local", "balance", "knows"):
+            tracking.log_frame(getattr(found, name), f"tcav/{name}.parquet")
+        cav.save(found.cavs, Path(folder, "cavs.safetensors"))
+        tracking.log_file(Path(folder, "cavs.safetensors"), "tcav")
+        tracking.log_json(audio.unreadable | found.unreadable, "unreadable.json")
+        tracking.log_metrics(found.metrics)
+        for layer in found.scores["layer"].unique():
+            tracking.log_figure(heat_map(found.scores, layer=layer), f"tcav_{layer.replace('.', '_')}")
 
 
 if __name__ == "__main__":

@@ -10,20 +10,23 @@ import pandas as pd
 import torch
 
 from conceptcaps import cache, tracking
-from conceptcaps.listening import embeddings
-from conceptcaps.probing import classifier, clips
+from conceptcaps.probing import assessment, classifier, clips, heads
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audio", required=True, help="audio of generate_audio, or a folder <genre>/*.wav|au (GTZAN)")
+    parser.add_argument("--audio", required=True, help="audio of generate_audio, or a folder <genre>/*.wav|au|mp3|ogg")
+    parser.add_argument("--split_file", default="none", help="for a folder: CSV with file, split; or folder of lists")
     parser.add_argument("--taxonomy", default="builtin", help="builtin, or a file: runs:/<id>/tag_sets/taxonomy.yaml")
+    parser.add_argument("--head", choices=heads.HEADS, default="linear", help="linear or mlp on musicnn, or a cnn")
     parser.add_argument("--min_clips", type=int, default=6, help="training clips that a genre needs")
-    parser.add_argument("--epochs", type=int, default=20, help="most epochs")
-    parser.add_argument("--batch_size", type=int, default=16, help="clips in a step")
+    parser.add_argument("--permute_labels", type=int, choices=[0, 1], default=0, help="1: a control, must not learn")
+    parser.add_argument("--epochs", type=int, default=60, help="most epochs")
+    parser.add_argument("--batch_size", type=int, default=32, help="clips in a step")
     parser.add_argument("--learning_rate", type=float, default=0.001, help="learning rate of AdamW")
-    parser.add_argument("--patience", type=int, default=5, help="epochs without a better val/nll before stopping")
+    parser.add_argument("--weight_decay", type=float, default=1.0, help="weight decay of AdamW")
+    parser.add_argument("--patience", type=int, default=8, help="epochs without a better val/nll before stopping")
     parser.add_argument("--seed", type=int, default=0, help="seed of split, weights and order")
     return parser
 
@@ -32,44 +35,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("train_classifier", vars(args)), tempfile.TemporaryDirectory() as folder:
         taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
-        rows, unreadable = clips.read(tracking.fetch(args.audio))
-        tracking.log_json(unreadable, "unreadable.json")
-        data = clips.label(rows, taxonomy=taxonomy, min_clips=args.min_clips, seed=args.seed)
-        tracking.log_frame(data.rows.drop(columns="clip"), "clips.parquet")
-        tracking.log_metrics({**data.counts, "data/unreadable": len(unreadable)})
-        kept = cache.embeddings()
-        made = embeddings.compute(
-            list(data.rows["clip"]), function=classifier.features, name="log_mel_pairs", cache=kept
-        )
-        spectra = classifier.stack([array["log_mel"] for array in made])
-        labels = torch.tensor([data.classes.index(name) for name in data.rows["class"]])
-        split = {name: torch.tensor((data.rows["split"] == name).to_numpy()) for name in clips.SPLITS}
-        parts = {name: (spectra[mask], labels[mask]) for name, mask in split.items()}
-        for name, mask in split.items():
-            described = data.rows[mask.numpy()].drop(columns="clip")
+        splits = None if args.split_file == "none" else tracking.fetch(args.split_file)
+        found = clips.read(tracking.fetch(args.audio), split_file=splits)
+        tracking.log_json(found.unreadable, "unreadable.json")
+        data = clips.label(found, taxonomy=taxonomy, min_clips=args.min_clips, seed=args.seed)
+        rows = data.clips.rows
+        tracking.log_frame(rows, "clips.parquet")
+        tracking.log_metrics(data.counts)
+        inputs = classifier.stack(classifier.features(data.clips, head=args.head, cache=cache.embeddings()))
+        parts = classifier.parts(inputs, rows, classes=data.classes, permute=bool(args.permute_labels), seed=args.seed)
+        for name in clips.SPLITS:
+            described = rows[rows["split"] == name]
             tracking.log_dataset(described, name=f"clips/{name}", source=args.audio, context=name)
 
         model = classifier.fit(
+            head=args.head,
             train=parts["train"],
             validation=parts["validation"],
             genres=data.classes,
             epochs=args.epochs,
             batch_size=args.batch_size,
             learning_rate=args.learning_rate,
+            weight_decay=args.weight_decay,
             patience=args.patience,
             seed=args.seed,
             device="cuda" if torch.cuda.is_available() else "cpu",
             on_epoch=lambda epoch, metrics: tracking.log_metrics(metrics, step=epoch),
         )
-        metrics, per_item, figure = classifier.assess(model, parts, seed=args.seed)
+        metrics, per_item, figure = assessment.assess(model, parts, seed=args.seed)
         tracking.log_metrics(metrics)
-        ids = data.rows["id"][split["validation"].numpy()].to_list()
+        ids = rows["id"][rows["split"] == "validation"].to_list()
         tracking.log_frame(per_item.assign(id=ids)[["id", *per_item.columns]], "per_item.parquet")
         tracking.log_figure(figure, "confusion")
         weights = Path(folder, "classifier")
-        classifier.save(model, weights)
-        example = pd.DataFrame({"audio": [base64.b64encode(data.rows["clip"].iloc[0]).decode()]})
-        chosen = {name: metrics[name] for name in ("val/nll", "val/accuracy", "test/accuracy")}
+        classifier.save(model, weights, head=args.head, interpretable=bool(metrics["test/interpretable"]))
+        example = pd.DataFrame({"audio": [base64.b64encode(next(iter(data.clips))).decode()]})
+        chosen = {name: metrics[name] for name in ("val/nll", "val/accuracy", "test/accuracy", "test/interpretable")}
         tracking.register(
             "conceptcaps-classifier", weights, module="conceptcaps.probing.classifier", example=example, metrics=chosen
         )

@@ -1,101 +1,91 @@
-"""A genre classifier with named layers: small enough to train in seconds, real enough to be probed by TCAV."""
+"""Training, keeping and serving the classifiers of ``heads``."""
 
 import base64
 import binascii
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from conceptcaps import intervals
 from conceptcaps.audio import spectrum
-from conceptcaps.audio.spectrum import BANDS
+from conceptcaps.listening import embeddings
+from conceptcaps.probing import heads
+from conceptcaps.probing.heads import Classifier
+from conceptcaps.tags.splits import SPLITS
 from conceptcaps.threads import one_thread
 
-_CHANNELS = (16, 32, 64, 128)
-_EMBEDDING = 64
 _BATCH = 32  # of evaluation, which no result depends on
 
-
-# --- the network ------------------------------------------------------------------------------------------------------
-
-
-def features(clip: bytes) -> dict[str, NDArray[np.float32]]:
-    """Log-mel spectrum of an encoded clip, averaged over pairs of frames: ``log_mel`` ``(frames, 96)``, 31 a second."""
-    frames = spectrum.spectrum(clip)
-    if len(frames) < 2:
-        raise ValueError(f"expected a clip of at least 512 samples at 16 kHz, got {len(frames)} frames of 256")
-    return {"log_mel": frames[: len(frames) // 2 * 2].reshape(-1, 2, BANDS).mean(1, dtype=np.float32)}
+Part = tuple[Tensor, Tensor]
 
 
-class GenreCNN(nn.Module):
-    """Log-mel spectra ``(n, frames, 96)`` to logits ``(n, classes)``.
+def features(clips: Iterable[bytes], *, head: str, cache: Path) -> list[NDArray[np.float32]]:
+    """What a head learns from, for each clip ``(length, d)``: spectra for the ``cnn``, musicnn's layers for others."""
+    function = heads.features_cnn if head == "cnn" else heads.features_musicnn
+    made = embeddings.compute(clips, function=function, name=function.__name__, cache=cache)
+    return [arrays["features"] for arrays in made]
 
-    Layers to probe: ``conv1`` to ``conv4`` ``(n, channels, time, frequency)`` with 16, 32, 64 and 128 channels, each
-    half as long and high as the one before; ``embedding`` ``(n, 64)``; ``output``. The embedding reaches the output by
-    one linear map, so a directional derivative there is the same for all clips, and a TCAV score 0 or 1.
 
-    Attributes:
-        genres: Names of the classes.
-        frames: Length of the spectra that it was trained on; ``predict`` cuts or repeats clips to it.
+def stack(arrays: Sequence[NDArray[np.float32]], *, length: int | None = None) -> Tensor:
+    """Features of clips, cut or repeated to one length, their median if None: ``(n, length, d)``."""
+    length = length or int(np.median([len(array) for array in arrays]))
+    return torch.from_numpy(np.stack([spectrum.to_length(array, length=length) for array in arrays]))
+
+
+def parts(inputs: Tensor, rows: pd.DataFrame, *, classes: Sequence[str], permute: bool, seed: int) -> dict[str, Part]:
+    """Features and class numbers of each split.
+
+    Args:
+        inputs: Features of the clips ``(n, length, d)``.
+        rows: Columns ``class`` and ``split`` (``clips.label``).
+        classes: Names in the order of their numbers.
+        permute: Shuffle the labels of training and validation: a control, which must not count as interpretable.
+        seed: Seed of the shuffle.
     """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, genres: Sequence[str], *, frames: int) -> None:
-        """Build the network with random weights."""
-        super().__init__()
-        self.genres, self.frames = tuple(genres), frames
-        self.register_buffer("mean", torch.zeros(BANDS))
-        self.register_buffer("scale", torch.ones(BANDS))
-        sizes = zip((1, *_CHANNELS), _CHANNELS, strict=False)
-        self.conv1, self.conv2, self.conv3, self.conv4 = (
-            nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU())
-            for before, after in sizes
-        )
-        self.dropout = nn.Dropout(0.3)
-        self.embedding = nn.Sequential(nn.Linear(_CHANNELS[-1], _EMBEDDING), nn.ReLU())
-        self.output = nn.Linear(_EMBEDDING, len(self.genres))
-
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """Logits of the genres."""
-        hidden = ((log_mel - self.mean) / self.scale)[:, None]
-        hidden = self.conv4(self.conv3(self.conv2(self.conv1(hidden))))
-        return self.output(self.embedding(self.dropout(hidden.mean((2, 3)))))
+    labels = torch.tensor([classes.index(name) for name in rows["class"]])
+    if permute:
+        learnt = torch.from_numpy((rows["split"] != "test").to_numpy()).nonzero()[:, 0]
+        order = torch.randperm(len(learnt), generator=torch.Generator().manual_seed(seed))
+        labels[learnt] = labels[learnt[order]]
+    masks = {name: torch.tensor((rows["split"] == name).to_numpy()) for name in SPLITS}
+    return {name: (inputs[mask], labels[mask]) for name, mask in masks.items()}
 
 
 def fit(
     *,
-    train: tuple[Tensor, Tensor],
-    validation: tuple[Tensor, Tensor],
+    head: str,
+    train: Part,
+    validation: Part,
     genres: Sequence[str],
     epochs: int,
     batch_size: int,
     learning_rate: float,
+    weight_decay: float,
     patience: int,
     seed: int,
     device: str = "cpu",
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, metrics: None,
-) -> GenreCNN:
-    """Train with cross-entropy until the validation's stops falling, and keep the weights of its best epoch.
+) -> Classifier:
+    """Train with cross-entropy until the validation's stops falling, keep the best epoch's weights, and calibrate them.
 
     Args:
-        train: Spectra ``(n, frames, 96)`` and class numbers ``(n,)``.
-        validation: The same, for stopping.
+        head: ``linear``, ``mlp`` or ``cnn`` (``heads.build``).
+        train: Features ``(n, length, d)`` and class numbers ``(n,)``.
+        validation: The same, for stopping and calibration.
         genres: Names of the classes.
         epochs: Most epochs.
         batch_size: Clips in a step; the last, smaller batch joins the one before it.
         learning_rate: Of AdamW.
+        weight_decay: Of AdamW.
         patience: Epochs without a better validation NLL after which training stops.
         seed: Of the weights, the order of clips and dropout.
         device: Where to train.
@@ -107,31 +97,30 @@ def fit(
     Raises:
         ValueError: If there are fewer than two clips to learn from, or none to validate on.
     """
-    spectra, labels = (part.to(device) for part in train)
-    if len(spectra) < 2 or not len(validation[0]):
-        raise ValueError(f"expected training and validation clips, got {len(spectra)} and {len(validation[0])}")
+    inputs, labels = (part.to(device) for part in train)
+    if len(inputs) < 2 or not len(validation[0]):
+        raise ValueError(f"expected training and validation clips, got {len(inputs)} and {len(validation[0])}")
     generator = torch.Generator().manual_seed(seed)
     best, best_nll, waited = {}, float("inf"), 0
     with torch.random.fork_rng(), one_thread():
         torch.manual_seed(seed)
-        model = GenreCNN(genres, frames=spectra.shape[1]).to(device)
+        model = heads.build(head, genres, length=inputs.shape[1]).to(device)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
-        model.mean.copy_(spectra.mean((0, 1)))
-        model.scale.copy_(spectra.std((0, 1)).clamp_min(1e-3))
-        optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
+        model.standardise(inputs)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
         for epoch in tqdm(range(epochs), desc="train classifier", unit="epoch"):
             model.train()
             total = 0.0
-            order = torch.randperm(len(spectra), generator=generator).to(device)
+            order = torch.randperm(len(inputs), generator=generator).to(device)
             for batch in order.tensor_split(max(1, len(order) // batch_size)):
-                loss = nn.functional.cross_entropy(model(spectra[batch]), labels[batch])
+                loss = nn.functional.cross_entropy(model(inputs[batch]), labels[batch])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
                 total += loss.item() * len(batch)
             scores = evaluate(model, *validation)
             nll = float(scores["nll"].mean())
-            metrics = {"train/nll": total / len(spectra), "val/nll": nll, "val/accuracy": scores["correct"].mean()}
+            metrics = {"train/nll": total / len(inputs), "val/nll": nll, "val/accuracy": scores["correct"].mean()}
             on_epoch(epoch, {name: float(value) for name, value in metrics.items()})
             waited += 1
             if nll < best_nll:
@@ -143,100 +132,87 @@ def fit(
         raise ValueError(f"expected a finite validation NLL, got {nll}; a smaller learning_rate than {learning_rate}?")
     model.load_state_dict(best)
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return model.cpu().eval()
+    return calibrate(model.cpu().eval(), validation)
+
+
+def calibrate(model: Classifier, validation: Part) -> Classifier:
+    """Divide the logits by the one temperature at which the validation's NLL is least; answers do not change.
+
+    References:
+        Guo et al., On calibration of modern neural networks (2017), arXiv 1706.04599.
+    """
+    model.temperature.fill_(1.0)
+    logits, labels = log_probabilities(model, validation[0]), validation[1].cpu()
+
+    def nll(log_temperature: float) -> float:
+        return float(nn.functional.cross_entropy(logits / np.exp(log_temperature), labels))
+
+    model.temperature.fill_(float(np.exp(minimize_scalar(nll, bounds=(-1.6, 3), method="bounded").x)))
+    return model
 
 
 @torch.no_grad()
-def log_probabilities(model: GenreCNN, spectra: Tensor) -> Tensor:
-    """Log-probabilities (nats) ``(n, classes)`` of spectra ``(n, frames, 96)``, in evaluation mode."""
+def log_probabilities(model: Classifier, inputs: Tensor) -> Tensor:
+    """Log-probabilities (nats) ``(n, classes)`` of features ``(n, length, d)``, in evaluation mode."""
     model.eval()
-    parts = [model(part.to(model.mean.device)).log_softmax(1).cpu() for part in spectra.split(_BATCH)]
+    parts = [model(part.to(model.mean.device)).log_softmax(1).cpu() for part in inputs.split(_BATCH)]
     return torch.cat(parts) if parts else torch.empty(0, len(model.genres))
 
 
-def evaluate(model: GenreCNN, spectra: Tensor, labels: Tensor) -> dict[str, NDArray[np.float64]]:
-    """For every clip ``nll`` (nats, >= 0, best 0), ``correct`` (0 or 1) and ``predicted`` (class number)."""
-    log_p, truth = log_probabilities(model, spectra), labels.cpu()
-    predicted = log_p.argmax(1)
+def evaluate(model: Classifier, inputs: Tensor, labels: Tensor) -> dict[str, NDArray[np.float64]]:
+    """For every clip ``nll`` (nats, >= 0, best 0), ``correct`` (0 or 1), ``predicted`` and its ``probability``."""
+    log_p, truth = log_probabilities(model, inputs), labels.cpu()
+    likeliest = log_p.max(1)
     return {
         "nll": -log_p.gather(1, truth[:, None])[:, 0].double().numpy(),
-        "correct": (predicted == truth).double().numpy(),
-        "predicted": predicted.double().numpy(),
+        "correct": (likeliest.indices == truth).double().numpy(),
+        "predicted": likeliest.indices.double().numpy(),
+        "probability": likeliest.values.exp().double().numpy(),
     }
-
-
-def assess(
-    model: GenreCNN, parts: Mapping[str, tuple[Tensor, Tensor]], *, seed: int
-) -> tuple[dict[str, float], pd.DataFrame, Figure]:
-    """How good a trained network is, beside the answer that is always the most frequent training genre.
-
-    Args:
-        model: What ``fit`` gave.
-        parts: Spectra and class numbers of ``train``, ``validation`` and ``test``.
-        seed: Seed of the bootstrap.
-
-    Returns:
-        Metrics: ``val/`` and ``test/`` ``nll`` (nats), ``accuracy``, ``accuracy_low`` and ``accuracy_high`` (95 %
-        bootstrap over clips; not for a single clip) and ``accuracy_majority``. A table with ``val/nll`` and
-        ``val/accuracy`` of every validation clip. The confusion matrix on test.
-    """
-    majority = int(parts["train"][1].bincount().argmax())
-    metrics: dict[str, float] = {}
-    found = {name: evaluate(model, *parts[name]) for name in ("validation", "test")}
-    for prefix, name in (("val", "validation"), ("test", "test")):
-        correct = found[name]["correct"]
-        metrics[f"{prefix}/nll"] = float(found[name]["nll"].mean())
-        metrics[f"{prefix}/accuracy"] = float(correct.mean())
-        metrics[f"{prefix}/accuracy_majority"] = float((parts[name][1] == majority).double().mean())
-        if len(correct) > 1:
-            interval = intervals.bootstrap_mean(correct, seed=seed)
-            metrics |= {f"{prefix}/accuracy_low": interval.low, f"{prefix}/accuracy_high": interval.high}
-    per_item = pd.DataFrame({"val/nll": found["validation"]["nll"], "val/accuracy": found["validation"]["correct"]})
-    truth, predicted = parts["test"][1].tolist(), found["test"]["predicted"].astype(int).tolist()
-    title = f"test clips: accuracy {metrics['test/accuracy']:.2f}, majority {metrics['test/accuracy_majority']:.2f}"
-    return metrics, per_item, confusion(truth, predicted, genres=model.genres, title=title)
 
 
 # --- files, and the registry's contract -------------------------------------------------------------------------------
 
 
-def save(model: GenreCNN, path: Path) -> None:
+def save(model: Classifier, path: Path, *, head: str, interpretable: bool) -> None:
     """Write ``model.safetensors`` and ``config.json`` into a folder, whole or not at all."""
     temporary = path.with_name(f"{path.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary / "model.safetensors")
-    config = {"genres": model.genres, "frames": model.frames}
+    config = {"head": head, "genres": model.genres, "length": model.length, "interpretable": interpretable}
     (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(path, ignore_errors=True)
     temporary.rename(path)
 
 
-def load(path: Path) -> GenreCNN:
-    """The network of a folder that ``save`` wrote, in evaluation mode.
+def config(path: Path) -> dict[str, object]:
+    """What ``save`` wrote beside the weights: ``head``, ``genres``, ``length``, ``interpretable``.
 
     Raises:
         ValueError: If the folder holds no classifier.
     """
     if not (path / "config.json").exists():
         raise ValueError(f"expected a classifier's config.json in {path}, got none")
-    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    if set(config) != {"genres", "frames"}:
-        raise ValueError(f"expected a classifier's config with genres and frames in {path}, got {sorted(config)}")
-    model = GenreCNN(config["genres"], frames=config["frames"])
+    found: dict[str, object] = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    if set(found) != {"head", "genres", "length", "interpretable"}:
+        raise ValueError(f"expected a classifier's head, genres, length, interpretable in {path}, got {sorted(found)}")
+    return found
+
+
+def load(path: Path) -> Classifier:
+    """The network of a folder that ``save`` wrote, in evaluation mode.
+
+    Raises:
+        ValueError: If the folder holds no classifier.
+    """
+    found = config(path)
+    model = heads.build(str(found["head"]), list(found["genres"]), length=int(str(found["length"])))  # type: ignore[call-overload]
     model.load_state_dict(load_file(path / "model.safetensors"))
     return model.eval()
 
 
-def stack(arrays: Sequence[NDArray[np.float32]], *, frames: int | None = None) -> Tensor:
-    """Spectra of clips, cut or repeated to one length, their median if None: ``(n, frames, 96)``."""
-    if not arrays:
-        return torch.empty(0, frames or 0, BANDS)
-    frames = frames or int(np.median([len(array) for array in arrays]))
-    return torch.from_numpy(np.stack([spectrum.to_length(array, length=frames) for array in arrays]))
-
-
-def predict(model: GenreCNN, frame: pd.DataFrame) -> pd.DataFrame:
+def predict(model: Classifier, frame: pd.DataFrame) -> pd.DataFrame:
     """The likeliest genre of each clip and its probability.
 
     Args:
@@ -257,26 +233,7 @@ def predict(model: GenreCNN, frame: pd.DataFrame) -> pd.DataFrame:
             data = base64.b64decode(text, validate=True)
         except (binascii.Error, TypeError) as error:
             raise ValueError(f"expected base64 text in row {number} of column audio, got: {error}") from error
-        arrays.append(features(data)["log_mel"])
-    best = log_probabilities(model, stack(arrays, frames=model.frames)).max(1)
+        arrays.append(model.features(data)["features"])
+    best = log_probabilities(model, stack(arrays, length=model.length)).max(1)
     genres = [model.genres[number] for number in best.indices.tolist()]
     return pd.DataFrame({"genre": genres, "probability": best.values.exp().double().numpy()})
-
-
-def confusion(truth: Sequence[int], predicted: Sequence[int], *, genres: Sequence[str], title: str) -> Figure:
-    """Confusion matrix: rows are true genres, shaded by their share (%), with the number of clips in each cell."""
-    counts = np.zeros((len(genres), len(genres)), dtype=int)
-    np.add.at(counts, (np.asarray(truth, dtype=int), np.asarray(predicted, dtype=int)), 1)
-    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 2.5 + 0.45 * len(genres)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    for row, column in zip(*counts.nonzero(), strict=True):
-        colour = "white" if shares[row, column] > 50 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(genres)), genres, rotation=45, ha="right")
-    axes.set_yticks(range(len(genres)), genres)
-    axes.set(title=title, xlabel="predicted genre", ylabel="true genre")
-    figure.colorbar(image, label="share of the true genre's clips (%)")
-    return figure

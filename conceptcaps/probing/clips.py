@@ -1,84 +1,143 @@
-"""Clips of a folder: what sounds in them, their spectra, genres and splits."""
+"""Clips of a folder: what sounds in them, read a few at a time; and their classes and splits."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-import soundfile
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from conceptcaps import shards
+from conceptcaps.audio import waveform
+from conceptcaps.tags.splits import SHARES, stratify
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
-SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
-_ENDINGS = {".wav", ".au", ".flac"}
+SPLITS = tuple(SHARES)
+_ENDINGS = {".wav", ".au", ".flac", ".mp3", ".ogg"}
+_AT_ONCE = 16
+_CARRIED = ("split", "concept", "positive", "part", "pair_id", "tag", "side")
+_LISTS = {"train": "train_filtered.txt", "validation": "valid_filtered.txt", "test": "test_filtered.txt"}
 
 
-def read(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Clips of a folder of shards (``generate_audio``), or of a folder of genres as GTZAN's (``<genre>/*.wav|au``).
+@dataclass(frozen=True)
+class Clips:
+    """Encoded clips of a folder, read anew, a few at a time, whenever they are iterated.
 
-    A tag *sounds* if it was asked for and realised, or was added by the backend.
+    Attributes:
+        folder: Folder of shards, or of genres.
+        rows: A row for each clip, in the order of iteration: ``id``; ``present``, the tags that sound (a genre folder's
+            name); ``group``, which clips that are no independent evidence share; where the folder says so ``absent``,
+            tags that surely do not sound, ``split``, and the columns of pairs and designed concepts.
+        unreadable: Why clips that stand in the folder are left out, by id.
+    """
+
+    folder: Path
+    rows: pd.DataFrame
+    unreadable: dict[str, str]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Encoded files, in the order of ``rows``."""
+        if not (self.folder / shards.MANIFEST).exists():
+            for name in self.rows["id"]:
+                yield (self.folder / name).read_bytes()
+            return
+        wanted = set(self.rows["id"])
+        for batch in shards.batches(str(self.folder), columns=["id", "audio"], size=_AT_ONCE):
+            for name, data in zip(batch["id"], batch["audio"], strict=True):
+                if name in wanted:
+                    yield data["bytes"]
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.rows)
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Clips":
+        """Some of the clips, by a mask over the rows."""
+        return replace(self, rows=self.rows[chosen].reset_index(drop=True))
+
+
+def read(folder: Path, *, split_file: Path | None = None) -> Clips:
+    """Clips of a folder of shards (``generate_audio``, ``make_pairs``, ``design_concepts``), or of genres as GTZAN's.
+
+    What sounds is the column ``present``; in shards without one, what was asked for and realised, or added.
 
     Args:
-        folder: One with ``manifest.json``, or one whose subfolders are genres.
-
-    Returns:
-        The clips, sorted by ``id``: ``id``, ``sounds`` (sorted tags; a genre folder's name), ``group`` (clips that must
-        stay in one split share it: same tag set, or same file contents) and ``clip`` (bytes of the encoded file). And
-        the names of files that cannot be read, as one of GTZAN's cannot; in a folder of shards that is an error.
+        folder: One with ``manifest.json``, or one whose subfolders are genres (``<genre>/*.wav``, .au, .flac, .mp3,
+            .ogg). Files of equal content are one group there.
+        split_file: For a folder of genres: a CSV with columns ``file`` and ``split``, or a folder with the lists
+            ``train_filtered.txt``, ``valid_filtered.txt`` and ``test_filtered.txt`` in which no artist stands twice.
+            Files that it does not name are left out.
 
     Raises:
         ValueError: If there are no clips, or none that can be read.
     """
-    if (folder / shards.MANIFEST).exists():
-        return _read_shards(folder), []
-    files = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in _ENDINGS)
-    unreadable = [str(path.relative_to(folder)) for path in files if not _is_readable(path)]
-    readable = [path for path in files if str(path.relative_to(folder)) not in set(unreadable)]
-    if not readable:
+    found = _read_shards(folder) if (folder / shards.MANIFEST).exists() else _read_genres(folder, split_file)
+    if not len(found):
         raise ValueError(
-            f"expected {shards.MANIFEST} or <genre>/*.wav, *.au or *.flac in {folder}, got {len(files)} audio files, "
-            f"{len(unreadable)} of them unreadable"
+            f"expected {shards.MANIFEST} or <genre>/*.wav, .au, .flac, .mp3 or .ogg in {folder}, got no clip that can "
+            f"be used and {len(found.unreadable)} that cannot: {list(found.unreadable.items())[:3]}"
         )
-    contents = [path.read_bytes() for path in readable]
-    frame = pd.DataFrame(
-        {
-            "id": [str(path.relative_to(folder)) for path in readable],
-            "sounds": [[path.parent.name] for path in readable],
-            "group": [hashlib.sha256(content).hexdigest() for content in contents],
-            "clip": contents,
-        }
-    )
-    return frame.sort_values("id", ignore_index=True), unreadable
+    return found
 
 
-def _read_shards(folder: Path) -> pd.DataFrame:
-    rows = shards.read(str(folder), columns=["id", "tags", "audio", "unrealised", "added"])
-    missing = [row for row, data in zip(rows["id"], rows["audio"], strict=True) if not data or not data["bytes"]]
-    if missing:
-        raise ValueError(f"expected audio bytes in every row, got {len(missing)} rows without, {missing[0]!r} first")
-    sounds = [
-        sorted((set(tags) - set(unrealised or ())) | set(added or ()))
-        for tags, unrealised, added in zip(rows["tags"], rows["unrealised"], rows["added"], strict=True)
-    ]
-    return pd.DataFrame(
-        {
-            "id": rows["id"],
-            "sounds": sounds,
-            "group": [tag_set_id(tags) for tags in rows["tags"]],
-            "clip": [data["bytes"] for data in rows["audio"]],
-        }
-    ).sort_values("id", ignore_index=True)
+def _read_shards(folder: Path) -> Clips:
+    first = folder / shards.read_manifest(str(folder))["shards"][0]["file"]
+    columns = [name for name in pq.read_schema(first).names if name not in ("audio", "midi")]
+    rows = shards.read(str(folder), columns=columns)
+    failed = rows["error"].notna() & (rows["error"] != "") if "error" in rows else pd.Series(False, index=rows.index)
+    unreadable = dict(zip(rows["id"][failed], rows["error"][failed] if failed.any() else (), strict=True))
+    rows = rows[~failed].reset_index(drop=True)
+    if "present" in rows:
+        present = [sorted(tags) for tags in rows["present"]]
+    else:
+        present = [
+            sorted((set(tags) - set(unrealised or ())) | set(added or ()))
+            for tags, unrealised, added in zip(rows["tags"], rows["unrealised"], rows["added"], strict=True)
+        ]
+    together = rows["pair_id"] if "pair_id" in rows else [tag_set_id(tags) for tags in rows["tags"]]
+    table = pd.DataFrame({"id": rows["id"], "present": present, "group": list(together)})
+    carried = [name for name in (*_CARRIED, "absent") if name in rows]
+    return Clips(folder, pd.concat([table, rows[carried]], axis=1), unreadable)
 
 
-def _is_readable(path: Path) -> bool:
-    try:
-        waveform, _ = soundfile.read(path, dtype="float32")
-    except soundfile.LibsndfileError:
-        return False
-    return len(waveform) > 0
+def _read_genres(folder: Path, split_file: Path | None) -> Clips:
+    splits = None if split_file is None else _splits(split_file)
+    rows, unreadable = [], {}
+    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in _ENDINGS):
+        name = str(path.relative_to(folder))
+        if splits is not None and name not in splits:
+            continue
+        content = path.read_bytes()
+        try:
+            sound, _ = waveform.decode(content)
+        except ValueError as error:
+            unreadable[name] = str(error)
+            continue
+        if not np.abs(sound).max(initial=0) > 0:
+            unreadable[name] = "expected sound, got silence"
+            continue
+        rows.append({"id": name, "present": [path.parent.name], "group": hashlib.sha256(content).hexdigest()})
+        if splits is not None:
+            rows[-1]["split"] = splits[name]
+    return Clips(folder, pd.DataFrame(rows), unreadable)
+
+
+def _splits(path: Path) -> dict[str, str]:
+    """Split by file name."""
+    if path.is_dir():
+        lists = {split: (path / name).read_text(encoding="utf-8").split() for split, name in _LISTS.items()}
+        return {name: split for split, names in lists.items() for name in names}
+    table = pd.read_csv(path, dtype=str)
+    if not {"file", "split"} <= set(table.columns) or not set(table["split"]) <= set(SPLITS):
+        raise ValueError(
+            f"expected columns file and split ({', '.join(SPLITS)}) in {path}, got {', '.join(table.columns)} with "
+            f"{', '.join(sorted(set(map(str, table.get('split', [])))))}"
+        )
+    return dict(zip(table["file"], table["split"], strict=True))
 
 
 # --- their genres and splits ------------------------------------------------------------------------------------------
@@ -140,16 +199,19 @@ def _above(genre: str, taxonomy: Taxonomy) -> list[str]:
 class Labelled:
     """Clips with ``class`` and ``split``, the names of the classes, and how many clips are in and left out."""
 
-    rows: pd.DataFrame
+    clips: Clips
     classes: list[str]
     counts: dict[str, float]
 
 
-def label(rows: pd.DataFrame, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Labelled:
-    """Give every clip of ``read`` its class and its split; those of no class are left out and counted.
+def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Labelled:
+    """Give every clip its class and its split; those of no class are left out and counted.
+
+    A split that the clips carry is kept. Where they carry none, one is made: groups stay together, and every genre has
+    its share of each part (80, 10 and 10 %) before rare ones are merged.
 
     Args:
-        rows: Columns ``sounds`` and ``group``.
+        clips: Of ``read``.
         taxonomy: What genres there are.
         min_clips: Training clips that a class needs (``merge_rare``).
         seed: Seed of the split.
@@ -157,22 +219,22 @@ def label(rows: pd.DataFrame, *, taxonomy: Taxonomy, min_clips: int, seed: int) 
     Raises:
         ValueError: If fewer than two classes or an empty split remain.
     """
-    genres = [genre_of(tags, taxonomy=taxonomy) for tags in rows["sounds"]]
-    splits = [split_of(group, seed=seed) for group in rows["group"]]
-    training = [genre for genre, split in zip(genres, splits, strict=True) if split == "train"]
+    genres = [genre_of(tags, taxonomy=taxonomy) for tags in clips.rows["present"]]
+    rows = clips.rows.copy()
+    rows["genre"] = genres
+    if "split" not in rows:
+        names, number = np.unique([genre or "" for genre in genres], return_inverse=True)
+        groups = pd.factorize(rows["group"])[0]
+        part = stratify(np.eye(len(names), dtype=bool)[number], groups, shares=list(SHARES.values()), seed=seed)
+        rows["split"] = [SPLITS[place] for place in part]
+    training = [genre for genre, split in zip(genres, rows["split"], strict=True) if split == "train"]
     classes = merge_rare(training, taxonomy=taxonomy, min_clips=min_clips)
-    labels = [class_of(genre, classes=classes, taxonomy=taxonomy) for genre in genres]
-    labelled = pd.concat([rows, pd.DataFrame({"genre": genres, "class": labels, "split": splits})], axis=1)
-    kept = labelled[labelled["class"].notna()].reset_index(drop=True)
-    sizes = {name: int((kept["split"] == name).sum()) for name in SPLITS}
+    rows["class"] = [class_of(genre, classes=classes, taxonomy=taxonomy) for genre in genres]
+    kept = replace(clips, rows=rows).only(rows["class"].notna().to_numpy())
+    sizes = {name: int((kept.rows["split"] == name).sum()) for name in SPLITS}
     if not all(sizes.values()):
         raise ValueError(f"expected clips in every split, got {sizes} of {len(rows)} clips")
     counts = {f"data/{name}": float(size) for name, size in sizes.items()}
     left = {"data/without_genre": genres.count(None), "data/rare_genre": len(rows) - len(kept) - genres.count(None)}
-    return Labelled(kept, classes, {**counts, **left, "data/classes": len(classes)})
-
-
-def split_of(group: str, *, seed: int) -> str:
-    """Split of a group of clips (train 70, validation 15, test 15 %): a hash, so that new clips move no old ones."""
-    draw = int(hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()[:12], 16) / 16**12
-    return "train" if draw < SPLITS["train"] else "validation" if draw < 1 - SPLITS["test"] else "test"
+    unreadable = {"data/unreadable": len(clips.unreadable)}
+    return Labelled(kept, classes, {**counts, **left, **unreadable, "data/classes": len(classes)})

@@ -1,17 +1,19 @@
-"""Concepts as sets of clips: those that have a tag, those that surely lack it, and random sets to hold against both."""
+"""Concepts as sets of clips: those that have a tag, those that surely lack it, and what else differs between them."""
 
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from conceptcaps.probing import contrasts
+from conceptcaps.probing.contrasts import Contrast
 from conceptcaps.tags.taxonomy import Taxonomy
 
-LEAST = 12  # clips of a concept that `frequent` takes
-MOST = 100  # clips that stand for a concept; more of them move its CAV little
-_FEWEST = 5
+_FEWEST = 5  # clips on each side
+_MOST = 100  # clips of a side that a CAV's accuracy is measured on
 _TEMPERATURE = 0.1  # of the draw of negatives, in units of the Jaccard index
 
 Draw = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -19,115 +21,172 @@ Draw = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Concept:
-    """A tag, the clips that stand for it and those that may stand against it.
+    """A tag among n clips, or one tag against another.
 
     Attributes:
-        name: The tag.
-        positives: Row numbers ``(n,)`` of clips in which the tag sounds, said or implied.
-        candidates: Row numbers ``(m,)``, m >= 2n, of clips in which neither it, nor an ancestor, a descendant or a tag
-            with a phrase in common sounds: where the concept is ``electric guitar``, one with ``guitar`` is on no side.
-        similarity: Jaccard index ``(rows, rows)`` of the clips' tags in the other categories.
+        name: The tag, or ``one|other``: clips with the first against clips with the second.
+        label: ``(n,)``, 1 where the tag sounds, said or implied; 0 where it surely does not; NaN on no side.
+        covariates: ``(n, p)``, whether each other tag sounds.
+        tags: Names of these.
+        groups: ``(n,)``, number of each clip's group (track, tag set, pair), inside of which clips are alike.
     """
 
     name: str
-    positives: NDArray[np.int64]
-    candidates: NDArray[np.int64]
-    similarity: NDArray[np.float64]
+    label: NDArray[np.float64]
+    covariates: NDArray[np.bool_]
+    tags: tuple[str, ...]
+    groups: NDArray[np.int64]
+
+    def contrast(self, *, sets: int, resamples: int, seed: int, permuted: bool = False) -> Contrast:
+        """The adjusted effect's weights; with ``permuted``, of a label that was shuffled among the clips: a control."""
+        label = self.label
+        if permuted:
+            label = label.copy()
+            sides = np.isfinite(label)
+            label[sides] = self.generator(seed, "permuted").permutation(label[sides])
+        own = [seed, zlib.crc32(self.name.encode()), int(permuted)]
+        return contrasts.contrast(label, self.covariates, self.groups, sets=sets, resamples=resamples, seed=own)
 
     def draws(self, sets: int, *, seed: int) -> list[Draw]:
-        """The positives against ``sets`` random sets of as many negatives, matched to them in the other categories."""
-        generator = self._generator(seed, "concept")
-        return [(self.positives, self._match(self.positives, self.candidates, generator)) for _ in range(sets)]
-
-    def null_draws(self, sets: int, *, negatives: int, seed: int) -> list[Draw]:
-        """As ``draws``, for each of ``sets`` random sets of clips in place of the concept's: ``negatives`` draws each.
-
-        Were the concept a meaningless choice of clips, it would be one more of these: the test of TCAV rests on that.
-        """
-        generator = self._generator(seed, "null")
-        everyone = np.concatenate([self.positives, self.candidates])
+        """Sets of at most 100 clips with the concept, each with as many without that are alike in the other tags."""
+        generator = self.generator(seed, "draws")
+        sides = [np.flatnonzero(self.label == side) for side in (1, 0)]
+        size = min(len(sides[0]), len(sides[1]), _MOST)
         found: list[Draw] = []
         for _ in range(sets):
-            chosen = np.sort(generator.choice(everyone, len(self.positives), replace=False))
-            others = np.setdiff1d(everyone, chosen)
-            found += [(chosen, self._match(chosen, others, generator)) for _ in range(negatives)]
+            chosen = np.sort(generator.choice(sides[0], size, replace=False))
+            near = jaccard(self.covariates[chosen], self.covariates[sides[1]])
+            keys = near / _TEMPERATURE + generator.gumbel(size=near.shape)  # the largest is a draw from the softmax
+            partners = np.empty(size, dtype=np.int64)
+            for row in generator.permutation(size):
+                partners[row] = keys[row].argmax()
+                keys[:, partners[row]] = -np.inf
+            found.append((chosen, sides[1][partners]))
         return found
 
-    def _generator(self, seed: int, purpose: str) -> np.random.Generator:
+    def without(self, clips: Collection[int]) -> "Concept":
+        """The concept with some clips on no side, because they cannot be read."""
+        label = self.label.copy()
+        label[list(clips)] = np.nan
+        return Concept(self.name, label, self.covariates, self.tags, self.groups)
+
+    def generator(self, seed: int, purpose: str) -> np.random.Generator:
         """A generator of its own, so that which other concepts are probed changes nothing."""
         return np.random.default_rng([seed, zlib.crc32(f"{purpose}:{self.name}".encode())])
 
-    def _match(
-        self, chosen: NDArray[np.int64], others: NDArray[np.int64], generator: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """One of ``others`` for each chosen clip, likelier the more alike (a softmax over those not yet taken)."""
-        keys = self.similarity[np.ix_(chosen, others)] / _TEMPERATURE
-        keys = keys + generator.gumbel(size=keys.shape)  # the largest key is a draw from the softmax
-        partners = np.empty(len(chosen), dtype=np.int64)
-        for row in generator.permutation(len(chosen)):
-            partners[row] = keys[row].argmax()
-            keys[:, partners[row]] = -np.inf
-        return others[partners]
 
-
-def frequent(tag_sets: Sequence[Collection[str]], *, taxonomy: Taxonomy, most: int) -> list[str]:
-    """The most frequent tags that are no genre and have clips enough on both sides, at most ``most``, at least one.
+def names(text: str, *, taxonomy: Taxonomy) -> list[str]:
+    """Concepts that a comma-separated text names: tags, or words that the matcher finds one tag in.
 
     Raises:
-        ValueError: If no tag qualifies.
+        ValueError: If a name stands for no tag or for several, or two stand for the same.
+
+    >>> names("piano, slow | fast tempo", taxonomy=Taxonomy.load())
+    ['piano', 'slow tempo|fast tempo']
     """
-    sounding = taxonomy.encode([taxonomy.closure(tags) for tags in tag_sets])
-    counts = dict(zip(taxonomy.tags, sounding.sum(0).tolist(), strict=True))
-    ranked = sorted((tag for tag in taxonomy.tags if taxonomy.category(tag) != "genre"), key=lambda tag: -counts[tag])
+
+    def tag(word: str) -> str:
+        found = [word] if word in taxonomy.tags else taxonomy.match(word)
+        if len(found) != 1:
+            raise ValueError(f"expected a concept that stands for one tag, got {word!r}: {', '.join(found) or 'none'}")
+        return found[0]
+
+    chosen = ["|".join(tag(word.strip()) for word in part.split("|")) for part in text.split(",")]
+    for name in chosen:
+        if name.count("|") > 1 or len(set(name.split("|"))) <= name.count("|"):
+            raise ValueError(f"expected one tag, or two different ones as one|other, got {name!r}")
+    unique(chosen, what="concepts")
+    return chosen
+
+
+def unique(given: Sequence[str], *, what: str) -> None:
+    """Refuse a list in which a name stands twice.
+
+    Raises:
+        ValueError: If one does.
+    """
+    repeated = [name for place, name in enumerate(given) if name in given[:place]]
+    if repeated:
+        raise ValueError(f"expected each of the {what} once, got {repeated[0]!r} again")
+
+
+def concept(name: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> Concept:
+    """The concept of a tag, or of ``one|other``, among clips.
+
+    A clip surely lacks a tag if it is known to (column ``absent``) or, where nothing is known, if neither it nor an
+    ancestor, a descendant or a tag with a phrase in common sounds: beside ``electric guitar``, a clip with ``guitar``
+    is on no side. Where clips were made for this concept, as designed sets and pairs are, only those have a side.
+
+    Args:
+        name: The tag or tags.
+        clips: Columns ``present``, ``group`` and, where known, ``absent``; ``concept`` and ``positive`` of designed
+            sets, or ``tag`` and ``side`` of pairs.
+        taxonomy: What tags imply.
+
+    Raises:
+        ValueError: If fewer than 5 clips are on a side.
+    """
+    first, _, second = name.partition("|")
+    sounding = _sounding(clips, taxonomy)
+    label = np.full(len(clips), np.nan)
+    made_for = clips.get("concept", clips.get("tag"))  # designed sets, or pairs
+    if made_for is not None and (designed := made_for.to_numpy() == name).any():
+        positive = clips["positive"].astype(bool) if "concept" in clips else clips["side"] == "with"
+        label[designed] = positive.to_numpy(dtype=float)[designed]
+    else:
+        has = sounding[:, taxonomy.tags.index(first)]
+        lacks = sounding[:, taxonomy.tags.index(second)] & ~has if second else _lacks(first, clips, sounding, taxonomy)
+        label[lacks] = 0
+        label[has if not second else has & ~sounding[:, taxonomy.tags.index(second)]] = 1
+    counts = int((label == 1).sum()), int((label == 0).sum())
+    if min(counts) < _FEWEST:
+        raise ValueError(
+            f"expected {_FEWEST} clips or more with {name!r} and {_FEWEST} that surely lack it, "
+            f"got {counts[0]} and {counts[1]}"
+        )
+    relatives = set.union(*(related(tag, taxonomy=taxonomy) for tag in (first, second or first)))
+    others = [column for column, tag in enumerate(taxonomy.tags) if tag not in relatives]
+    groups = pd.factorize(clips["group"])[0].astype(np.int64)
+    return Concept(name, label, sounding[:, others], tuple(taxonomy.tags[column] for column in others), groups)
+
+
+def frequent(clips: pd.DataFrame, *, taxonomy: Taxonomy, most: int) -> list[str]:
+    """The tags that are no genre with most clips on their smaller side whose effect can be told, at most ``most``.
+
+    Where clips were made for concepts, it is these.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if (made_for := clips.get("concept", clips.get("tag"))) is not None:
+        return sorted(made_for.unique())[:most]
+    sounding = _sounding(clips, taxonomy)
+    smaller = {}
+    for tag in taxonomy.tags:
+        if taxonomy.category(tag) != "genre":
+            has = sounding[:, taxonomy.tags.index(tag)]
+            smaller[tag] = min(int(has.sum()), int((_lacks(tag, clips, sounding, taxonomy) & ~has).sum()))
     found: list[str] = []
-    for tag in ranked:
-        positives, candidates = _sides(tag, sounding, taxonomy)
-        if min(len(positives), len(candidates) // 2) >= LEAST and len(found) < most:
+    for tag in sorted(smaller, key=lambda tag: -smaller[tag]):
+        if smaller[tag] < _FEWEST or len(found) == most:
+            break
+        if concept(tag, clips, taxonomy=taxonomy).contrast(sets=2, resamples=2, seed=0).identifiable:
             found.append(tag)
     if not found:
-        best = ", ".join(f"{tag} ({counts[tag]})" for tag in ranked[:5])
-        raise ValueError(
-            f"expected a tag with {LEAST} clips and twice as many without it, got {len(tag_sets)} clips: {best}"
-        )
+        best = ", ".join(f"{tag} ({count})" for tag, count in sorted(smaller.items(), key=lambda item: -item[1])[:5])
+        raise ValueError(f"expected a tag with clips enough with and without it, got {len(clips)} clips: {best}")
     return found
 
 
-def concept(name: str, tag_sets: Sequence[Collection[str]], *, taxonomy: Taxonomy, seed: int) -> Concept:
-    """The concept of a tag among clips.
+def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Jaccard index of each row of one binary matrix with each of another; 0 for two empty ones.
 
-    Args:
-        name: The tag.
-        tag_sets: Tags that sound in each clip.
-        taxonomy: What tags imply.
-        seed: Seed of the choice where there are more clips than needed.
-
-    Raises:
-        ValueError: If fewer than 5 clips have the tag, or fewer than twice as many surely lack it.
+    >>> jaccard(np.array([[True, True, False]]), np.array([[True, True, False], [True, False, True]])).round(3).tolist()
+    [[1.0, 0.333]]
     """
-    sounding = taxonomy.encode([taxonomy.closure(tags) for tags in tag_sets])
-    positives, candidates = _sides(name, sounding, taxonomy)
-    size = min(len(positives), len(candidates) // 2, MOST)
-    if size < _FEWEST:
-        raise ValueError(
-            f"expected {_FEWEST} clips or more with {name!r} and {2 * _FEWEST} without it and its relatives, "
-            f"got {len(positives)} and {len(candidates)}"
-        )
-    generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    chosen = np.sort(generator.choice(positives, size, replace=False))
-    others = [taxonomy.category(tag) != taxonomy.category(name) for tag in taxonomy.tags]
-    return Concept(name, chosen, candidates, jaccard(sounding[:, others]))
-
-
-def jaccard(sets: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Jaccard index of every pair of rows of a binary matrix; 0 for two empty ones.
-
-    >>> jaccard(np.array([[True, True, False], [True, False, True]])).tolist()
-    [[1.0, 0.3333333333333333], [0.3333333333333333, 1.0]]
-    """
-    members = sets.astype(np.float64)
-    shared = members @ members.T
-    sizes = members.sum(1)
-    return shared / np.maximum(sizes[:, None] + sizes - shared, 1)
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    shared = one @ other.T
+    return shared / np.maximum(one.sum(1)[:, None] + other.sum(1) - shared, 1)
 
 
 def related(tag: str, *, taxonomy: Taxonomy) -> set[str]:
@@ -141,8 +200,14 @@ def related(tag: str, *, taxonomy: Taxonomy) -> set[str]:
     return family | {other for other in taxonomy.tags if phrases & set(taxonomy.surface_forms(other))}
 
 
-def _sides(tag: str, sounding: NDArray[np.bool_], taxonomy: Taxonomy) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows with the tag, and rows with no tag related to it."""
-    relatives = taxonomy.encode([related(tag, taxonomy=taxonomy)])[0]
-    positives = np.flatnonzero(sounding[:, taxonomy.tags.index(tag)])
-    return positives, np.flatnonzero(~sounding[:, relatives].any(1))
+def _sounding(clips: pd.DataFrame, taxonomy: Taxonomy) -> NDArray[np.bool_]:
+    """Whether each tag sounds in each clip; words that are no tags, as a folder's genres may be, are left out."""
+    known = set(taxonomy.tags)
+    return taxonomy.encode([taxonomy.closure(set(tags) & known) for tags in clips["present"]])
+
+
+def _lacks(tag: str, clips: pd.DataFrame, sounding: NDArray[np.bool_], taxonomy: Taxonomy) -> NDArray[np.bool_]:
+    """Whether each clip surely lacks a tag."""
+    if "absent" in clips:
+        return np.array([tag in tags for tags in clips["absent"]])
+    return np.asarray(~sounding[:, taxonomy.encode([related(tag, taxonomy=taxonomy)])[0]].any(1), dtype=bool)

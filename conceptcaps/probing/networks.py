@@ -1,148 +1,255 @@
-"""Networks to probe with TCAV: our classifier and musicnn, with their inputs, outputs and layers."""
+"""Networks to probe: musicnn, our classifiers and a user's own, with their inputs, outputs and layers."""
 
+import copy
+import importlib
+import json
+import sys
 import zlib
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from conceptcaps.audio import spectrum
-from conceptcaps.listening import embeddings, musicnn
-from conceptcaps.probing import classifier
+from conceptcaps.audio import spectrum, waveform
+from conceptcaps.listening import musicnn
+from conceptcaps.probing import activations
+from conceptcaps.probing.activations import Readings
+from conceptcaps.probing.clips import Clips
+from conceptcaps.probing.concepts import unique
 from conceptcaps.tags.taxonomy import Taxonomy
-from conceptcaps.threads import one_thread
 
 MUSICNN = {"musicnn_mtt": "MTT", "musicnn_msd": "MSD"}
-_TIMBRAL = 408  # channels
-_WINDOWS = 4096  # of musicnn in memory, 420 kB each
+MUSICNN_LAYERS = ("timbral", "cnn3", "penultimate")
+MUSICNN_AXES = {"timbral": 1, "temporal": 1}
+_WINDOWS = 10  # of a clip, at most
 _FEWEST, _MOST = 5, 50  # clips of a target that `targets` takes
+MODEL, _FACTS = "model.pt", "model.json"
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A network in evaluation mode, and what is needed to ask it.
+    """A network and what is needed to ask it.
 
     Attributes:
-        network: Gives logits.
+        network: Gives logits ``(windows, outputs)``.
         outputs: Names of the logits.
         layers: Layers that are probed unless told otherwise. Between the last hidden layer and the output there is one
-            linear map, where every score is 0 or 1, so none of them is that layer.
-        inputs: Encoded clips and a cache folder to a tensor ``(n, windows, ...)``.
+            linear map, where every score is 0 or 1, so none of them should be that layer.
+        windows: An encoded clip to the network's input ``(windows, ...)``; raises ``ValueError`` for one it cannot use.
+        axes: Channel axis of layers whose type does not tell it: 1 for ``(n, channels, ...)``, -1 for ``(n, ..., d)``.
     """
 
     network: nn.Module
     outputs: tuple[str, ...]
     layers: tuple[str, ...]
-    inputs: Callable[[Sequence[bytes], Path], Tensor]
+    windows: Callable[[bytes], Tensor]
+    axes: Mapping[str, int] = field(default_factory=dict)
 
+    def read(
+        self,
+        clips: Clips,
+        *,
+        layers: Sequence[str] = (),
+        wanted: Sequence[Sequence[int]] | None = None,
+        description: str = "activations",
+    ) -> Readings:
+        """Activations, logits and, where ``wanted``, slopes of clips (``activations.read``)."""
+        return activations.read(
+            self.network,
+            clips,
+            windows=self.windows,
+            layers=layers,
+            axes=self.axes,
+            wanted=[()] * len(clips) if wanted is None else wanted,
+            description=description,
+        )
 
-def of_classifier(model: classifier.GenreCNN) -> Probe:
-    """Our genre classifier; a clip is one window."""
+    def randomised(self, *, seed: int) -> "Probe":
+        """The same network with new random weights: a control, for what it depends on nobody has taught it.
 
-    def inputs(audio: Sequence[bytes], cache: Path) -> Tensor:
-        made = embeddings.compute(audio, function=classifier.features, name="log_mel_pairs", cache=cache)
-        return classifier.stack([clip["log_mel"] for clip in made], frames=model.frames)[:, None]
-
-    return Probe(model, model.genres, ("conv2", "conv3", "conv4"), inputs)
-
-
-class MusicnnBack(nn.Module):
-    """Musicnn's tagger from the outputs of its first layers, ``(n, 561, 187)``, to logits ``(n, 50)``.
-
-    The first layers cost nine tenths of a pass and are no part of any derivative from their outputs on, so they run
-    once for each clip. Layers have the tagger's names and activations.
-    """
-
-    def __init__(self, tagger: musicnn.Tagger) -> None:
-        """Take the layers of a tagger."""
-        super().__init__()
-        self.timbral, self.temporal = nn.Identity(), nn.Identity()
-        self.cnn1, self.cnn2, self.cnn3 = tagger.cnn1, tagger.cnn2, tagger.cnn3
-        self.penultimate, self.output = tagger.penultimate, tagger.output
-
-    def forward(self, front: Tensor) -> Tensor:
-        """Logits, as the whole tagger gives them."""
-        timbral, temporal = self.timbral(front[:, :_TIMBRAL]), self.temporal(front[:, _TIMBRAL:])
-        joined = torch.cat([timbral, temporal], dim=1)
-        first = self.cnn1(joined)
-        second = self.cnn2(first) + first
-        third = self.cnn3(second) + second
-        features = torch.cat([joined, first, second, third], dim=1)
-        pooled = torch.stack([features.amax(2), features.mean(2)], dim=2)
-        return self.output(self.penultimate(pooled.flatten(1)))
+        Layers that know how are initialised anew; the entries of other parameters are shuffled.
+        """
+        with torch.random.fork_rng(), torch.no_grad():
+            network = copy.deepcopy(self.network)
+            torch.manual_seed(seed)
+            for module in network.modules():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+                else:
+                    for values in module.parameters(recurse=False):
+                        values.copy_(values.flatten()[torch.randperm(values.numel())].view_as(values))
+        return replace(self, network=network.eval())
 
 
 def of_musicnn(name: str) -> Probe:
-    """Musicnn's tagger, by its name in ``MUSICNN``; clips are cut into windows of 3 s, of which all have as many.
-
-    That is as many as the shortest clip has (at least one), and fewer where it would be over 4,096 windows in all.
-    """
+    """Musicnn's tagger, by its name in ``MUSICNN``; a clip's first ten windows of 3 s, at least one."""
     model = musicnn.load(MUSICNN[name])
+    return Probe(model.tagger, model.tags, MUSICNN_LAYERS, log_mel_windows, MUSICNN_AXES)
 
-    def inputs(audio: Sequence[bytes], cache: Path) -> Tensor:
-        workers = torch.get_num_threads()
-        with one_thread(), ThreadPoolExecutor(workers) as pool, torch.no_grad():
-            spectra = list(pool.map(spectrum.spectrum, audio))
-            count = max(1, min(min(map(len, spectra)) // spectrum.FRAMES, _WINDOWS // len(spectra)))
 
-            def front(frames: NDArray[np.float32]) -> Tensor:
-                with torch.no_grad():  # a setting of the thread
-                    log_mel = torch.from_numpy(spectrum.windows(frames, count=count))
-                    normal = model.tagger.normalise(log_mel[:, None])[:, 0]
-                    return torch.cat([model.tagger.timbral(normal), model.tagger.temporal(normal)], dim=1)
+def log_mel_windows(clip: bytes) -> Tensor:
+    """Windows of 3 s as musicnn sees them, ``(windows, 187, 96)``, at most ten; a shorter clip is repeated to one."""
+    frames = spectrum.spectrum(clip)
+    return torch.from_numpy(spectrum.windows(frames, count=min(max(1, len(frames) // spectrum.FRAMES), _WINDOWS)))
 
-            return torch.stack(list(tqdm(pool.map(front, spectra), total=len(spectra), desc=name, unit="clip")))
 
-    return Probe(MusicnnBack(model.tagger).eval(), model.tags, ("timbral", "cnn1", "cnn3"), inputs)
+def of_function(name: str) -> Probe:
+    """What a user's function gives, named as ``module:function``; the working folder's modules are found too.
+
+    Raises:
+        ValueError: If there is no such function, or it gives no ``Probe``.
+    """
+    module_name, _, function_name = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"expected module:function that gives a networks.Probe, got {name!r}: {error}") from error
+    probe = function()
+    if not isinstance(probe, Probe):
+        raise ValueError(f"expected {name} to give a conceptcaps.probing.networks.Probe, got {type(probe).__name__}")
+    return replace(probe, network=probe.network.eval())
+
+
+class _Stage(nn.Module):
+    """A scripted module inside of a plain one, whose output can be seen."""
+
+    def __init__(self, scripted: nn.Module) -> None:
+        super().__init__()
+        self.scripted = scripted
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.scripted(inputs)
+
+
+class _Stages(nn.Module):
+    """The stages of a TorchScript ``Sequential``, called one by one, so that their outputs can be seen."""
+
+    def __init__(self, scripted: nn.Module) -> None:
+        super().__init__()
+        for name, stage in scripted.named_children():
+            self.add_module(name, _Stage(stage))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for stage in self.children():
+            inputs = stage(inputs)
+        return inputs
+
+
+def of_torchscript(folder: Path) -> Probe:
+    """A TorchScript model in a folder: ``model.pt``, and ``model.json`` that says how to ask it.
+
+    ``model.json`` has ``outputs`` (names of the logits), ``layers``, ``sample_rate`` (Hz), ``seconds`` (of a window)
+    and where needed ``input`` (``waveform``, ``(n, samples)``, the default; or ``log_mel``, ``(n, frames, 96)`` at
+    16 kHz) and ``axes`` (channel axis by layer). A scripted ``Sequential`` has its stages as layers. Any other module
+    must show its layers itself, by giving logits and a dictionary of layers' outputs: inside of a scripted module
+    nothing can be seen from without.
+
+    Raises:
+        ValueError: If a file is missing or says too little.
+    """
+    for name in (MODEL, _FACTS):
+        if not (folder / name).exists():
+            raise ValueError(f"expected {MODEL} and {_FACTS} in {folder}, got no {name}")
+    facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    missing = {"outputs", "layers", "sample_rate", "seconds"} - set(facts)
+    if missing:
+        raise ValueError(f"expected outputs, layers, sample_rate and seconds in {folder / _FACTS}, got no {missing}")
+    scripted = torch.jit.load(folder / MODEL, map_location="cpu").eval()
+    network = _Stages(scripted) if scripted.original_name == "Sequential" else scripted
+
+    def windows(clip: bytes) -> Tensor:
+        rate = int(facts["sample_rate"])
+        sound, own_rate = waveform.decode(clip)
+        mono = waveform.resample(waveform.to_mono(sound), own_rate, rate)[0]
+        length = round(facts["seconds"] * rate)
+        count = min(max(1, len(mono) // length), _WINDOWS)
+        cut = torch.from_numpy(np.resize(mono, count * length).reshape(count, length))
+        return spectrum.LogMel()(cut) if facts.get("input") == "log_mel" else cut
+
+    return Probe(network, tuple(facts["outputs"]), tuple(facts["layers"]), windows, facts.get("axes", {}))
+
+
+# --- targets ----------------------------------------------------------------------------------------------------------
 
 
 def targets(
-    probe: Probe, tag_sets: Sequence[Collection[str]], *, taxonomy: Taxonomy, names: str, most: int, seed: int
-) -> dict[str, tuple[int, NDArray[np.int64]]]:
-    """Output number and clips of every target: the clips with the tags that the output's name stands for.
+    probe: Probe,
+    clips: pd.DataFrame,
+    *,
+    taxonomy: Taxonomy,
+    names: str,
+    most: int,
+    seed: int,
+    among: NDArray[np.bool_] | None = None,
+) -> dict[str, NDArray[np.int64]]:
+    """Clips of every target: those with the tags that the output's name stands for.
 
-    A name stands for the tag of that name, or for what the matcher finds in it (musicnn's ``slow`` is ``slow tempo``).
+    A name stands for the tag of that name, or for what the matcher finds in it (musicnn's ``slow`` is ``slow tempo``),
+    or for a folder of that name.
 
     Args:
         probe: Network with named outputs.
-        tag_sets: Tags that sound in each clip.
+        clips: Column ``present``.
         taxonomy: What tags imply, and the matcher.
         names: Comma-separated outputs; ``auto`` takes those with most clips, one for each tag.
         most: Most targets for ``auto``.
-        seed: Seed of the choice of 50 clips where a target has more: each costs a pass through the network.
+        seed: Seed of the choice of 50 clips where a target has more: each costs a pass back through the network.
+        among: Mask of the clips that may be taken; all if None.
+
+    Returns:
+        Row numbers by name of the output.
 
     Raises:
-        ValueError: If a name is no output, or has fewer than five clips.
+        ValueError: If a name is no output, stands twice, or has fewer than five clips.
     """
-    sounding = taxonomy.encode([taxonomy.closure(tags) for tags in tag_sets])
-    lookup = {tag: column for column, tag in enumerate(taxonomy.tags)}
-    found: dict[str, tuple[int, NDArray[np.int64]]] = {}
+    found: dict[str, NDArray[np.int64]] = {}
     seen = set()
-    chosen = list(probe.outputs) if names == "auto" else [name.strip() for name in names.split(",")]
-    for name in chosen:
-        if name not in probe.outputs:
-            raise ValueError(f"expected targets among {', '.join(probe.outputs)}, got {name!r}")
-        tags = (name,) if name in lookup else tuple(taxonomy.match(name))
-        rows = (
-            np.flatnonzero(sounding[:, [lookup[tag] for tag in tags]].all(1)) if tags else np.empty(0, dtype=np.int64)
-        )
+    for name in named_outputs(probe, names):
+        tags = meaning(name, taxonomy=taxonomy)
+        rows = np.flatnonzero(belongs(name, clips, taxonomy=taxonomy) & (True if among is None else among))
         if names == "auto" and (tags in seen or len(rows) < _FEWEST):
             continue
         if len(rows) < _FEWEST:
             raise ValueError(f"expected {_FEWEST} clips or more of target {name!r}, got {len(rows)}")
         seen.add(tags)
-        found[name] = (probe.outputs.index(name), rows)
+        found[name] = rows
     if not found:
         raise ValueError(f"expected an output with {_FEWEST} clips or more among {', '.join(probe.outputs)}, got none")
-    ranked = sorted(found, key=lambda name: -len(found[name][1]))
+    ranked = sorted(found, key=lambda name: -len(found[name]))
     generators = {name: np.random.default_rng([seed, zlib.crc32(name.encode())]) for name in found}
     return {
-        name: (found[name][0], np.sort(generators[name].permutation(found[name][1])[:_MOST]))
+        name: np.sort(generators[name].permutation(found[name])[:_MOST])
         for name in (ranked[:most] if names == "auto" else found)
     }
+
+
+def named_outputs(probe: Probe, names: str) -> list[str]:
+    """Outputs that a comma-separated text names; ``auto`` names all.
+
+    Raises:
+        ValueError: If a name is no output or stands twice.
+    """
+    chosen = list(probe.outputs) if names == "auto" else [name.strip() for name in names.split(",")]
+    unique(chosen, what="targets")
+    for name in chosen:
+        if name not in probe.outputs:
+            raise ValueError(f"expected targets among {', '.join(probe.outputs)}, got {name!r}")
+    return chosen
+
+
+def meaning(output: str, *, taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Tags that the name of an output stands for; the name itself where it is no tag and the matcher finds none."""
+    return (output,) if output in taxonomy.tags else tuple(taxonomy.match(output)) or (output,)
+
+
+def belongs(output: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> NDArray[np.bool_]:
+    """Whether each clip is one of an output's class."""
+    asked, known = set(meaning(output, taxonomy=taxonomy)), set(taxonomy.tags)
+    return np.array([output in tags or asked <= taxonomy.closure(set(tags) & known) for tags in clips["present"]])

@@ -1,0 +1,76 @@
+"""How good a classifier is, and whether it knows its classes well enough to be asked what it uses."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.metrics import ConfusionMatrixDisplay
+from torch import Tensor
+
+from conceptcaps import intervals
+from conceptcaps.probing.classifier import Part, evaluate
+from conceptcaps.probing.heads import Classifier
+
+_BINS = 10
+
+
+def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.float64]) -> float:
+    """Expected calibration error in [0, 1], best 0: |accuracy - probability| over ten bins, weighted by their clips.
+
+    >>> calibration_error(np.array([0.75, 0.75, 0.75, 0.75]), np.array([1.0, 1.0, 1.0, 0.0]))
+    0.0
+    """
+    place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(place, correct - probability, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(probability))
+
+
+def assess(model: Classifier, parts: Mapping[str, Part], *, seed: int) -> tuple[dict[str, float], pd.DataFrame, Figure]:
+    """How good a trained network is, beside the answer that is always the most frequent training genre.
+
+    Args:
+        model: What ``fit`` gave.
+        parts: Features and class numbers of ``train``, ``validation`` and ``test``.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Metrics: ``val/`` and ``test/`` ``nll`` (nats), ``accuracy``, ``accuracy_low`` and ``accuracy_high`` (95 %
+        bootstrap over clips; not for a single clip), ``accuracy_majority`` and ``calibration_error``;
+        ``test/interpretable``, 1 if the lower end exceeds the majority's accuracy: a network that does not know its
+        classes has nothing to be asked for. A table with ``val/nll`` and ``val/accuracy`` of every validation clip. The
+        confusion matrix on test.
+    """
+    majority = int(parts["train"][1].bincount().argmax())
+    metrics: dict[str, float] = {"train/temperature": float(model.temperature)}
+    found = {name: evaluate(model, *parts[name]) for name in ("validation", "test")}
+    for prefix, name in (("val", "validation"), ("test", "test")):
+        correct = found[name]["correct"]
+        metrics[f"{prefix}/nll"] = float(found[name]["nll"].mean())
+        metrics[f"{prefix}/accuracy"] = float(correct.mean())
+        metrics[f"{prefix}/accuracy_majority"] = float((parts[name][1] == majority).double().mean())
+        metrics[f"{prefix}/calibration_error"] = calibration_error(found[name]["probability"], correct)
+        if len(correct) > 1:
+            interval = intervals.bootstrap_mean(correct, seed=seed)
+            metrics |= {f"{prefix}/accuracy_low": interval.low, f"{prefix}/accuracy_high": interval.high}
+    low = metrics.get("test/accuracy_low", 0.0)
+    metrics["test/interpretable"] = float(low > metrics["test/accuracy_majority"])
+    per_item = pd.DataFrame({"val/nll": found["validation"]["nll"], "val/accuracy": found["validation"]["correct"]})
+    return metrics, per_item, _confusion(model, parts["test"][1], found["test"]["predicted"], metrics)
+
+
+def _confusion(
+    model: Classifier, truth: Tensor, predicted: NDArray[np.float64], metrics: Mapping[str, float]
+) -> Figure:
+    side = 2.5 + 0.45 * len(model.genres)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    numbers = range(len(model.genres))
+    settings = {"labels": numbers, "display_labels": model.genres, "cmap": "Blues", "xticks_rotation": "vertical"}
+    ConfusionMatrixDisplay.from_predictions(truth.numpy(), predicted.astype(int), ax=axes, **settings)
+    accuracy, majority = metrics["test/accuracy"], metrics["test/accuracy_majority"]
+    verdict = "" if metrics["test/interpretable"] else ": not interpretable"
+    axes.set(title=f"test clips: accuracy {accuracy:.2f}, majority {majority:.2f}{verdict}")
+    axes.set(xlabel="predicted genre", ylabel="true genre")
+    return figure

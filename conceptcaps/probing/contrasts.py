@@ -1,0 +1,213 @@
+"""The effect of one label with all others held: what to multiply clips' activations with, and how far chance goes.
+
+An adjusted regression coefficient is a weighted sum of the clips, and so is every permutation and every bootstrap draw
+of it. A ``Contrast`` holds those weights: worked out once from the labels, they serve all layers, targets and logits.
+
+References:
+    Frisch and Waugh, Partial time regressions as compared with individual trends (1933).
+    Draper and Stoneman, Testing for the inclusion of variables by permutation of residuals (1966).
+    Haufe et al., On the interpretation of weight vectors of linear models (2014): a classifier's normal is no effect.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+_RAREST = 3  # units on the smaller side of a covariate that can be adjusted for
+_SHARE = 3  # units for each covariate; of more covariates those most related to the label are taken
+_LEAST_UNITS = 10.0  # information below which an effect is called not identifiable
+
+Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Weights of n clips whose weighted sum of any quantity is an effect of the label on it, in that quantity's unit.
+
+    Attributes:
+        own: ``(n,)``, the regression coefficient of the label, adjusted for the covariates. Sums to 0.
+        null: ``(sets, n)``, the same for labels whose part that covariates do not explain was permuted.
+        bootstrap: ``(resamples, n)``, draws of ``own`` for intervals.
+        information: Units of a balanced experiment that would tell as much: 4 times the label's sum of squares that
+            covariates do not explain.
+        explained: Share of the label's variance that covariates explain, in [0, 1].
+        covariates: Column numbers that were adjusted for.
+    """
+
+    own: Weights
+    null: Weights
+    bootstrap: Weights
+    information: float
+    explained: float
+    covariates: NDArray[np.int64]
+
+    @property
+    def identifiable(self) -> bool:
+        """Whether enough of the label is left once the covariates are held: 10 units or more."""
+        return self.information >= _LEAST_UNITS
+
+
+@dataclass(frozen=True)
+class _Units:
+    """What is permuted and drawn: label and covariates of units, and how clips make them up."""
+
+    label: Weights
+    covariates: Weights
+    block: NDArray[np.int64]  # of each unit: labels move inside of blocks
+    spread: Weights  # (units,): weight of each of its clips
+    of_clip: NDArray[np.int64]  # unit of each clip, -1 for a clip that stands aside
+    within: bool  # blocks are matched sets, whose means are held too
+
+
+def contrast(
+    label: NDArray[np.float64],
+    covariates: NDArray[np.float64] | NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    *,
+    sets: int,
+    resamples: int,
+    seed: Sequence[int],
+) -> Contrast:
+    """Weights of the label's adjusted effect.
+
+    Clips of one group (a track, a tag set) are no independent evidence. Where most clips stand in groups with both
+    labels, as pairs do, labels are compared and permuted inside of groups and the others stand aside; elsewhere a group
+    counts once, with the mean of its clips, and labels are permuted between groups.
+
+    Args:
+        label: ``(n,)``: 1 with the concept, 0 without, NaN for a clip that stands aside.
+        covariates: ``(n, p)``, what else differs between clips; those that are rare, constant or repeated are left out.
+        groups: ``(n,)``, group number of each clip.
+        sets: Permutations.
+        resamples: Bootstrap draws.
+        seed: Seed of both, a list of numbers.
+
+    Returns:
+        The weights. With too little information they are 0, and ``identifiable`` is False.
+
+    Example:
+        Without covariates it is the difference of means:
+
+        >>> made = contrast(np.r_[np.ones(6), np.zeros(6)], np.empty((12, 0)), np.arange(12), sets=2, resamples=2,
+        ...                 seed=[0])
+        >>> float(made.own @ np.r_[np.full(6, 5.0), np.full(6, 3.0)]), made.information
+        (2.0, 12.0)
+    """
+    units = _units(label, covariates, groups)
+    centred = _centre(units.label, units)
+    basis, used = _basis(units)
+    rest = centred - basis @ (basis.T @ centred)
+    power, whole = float(rest @ rest), float(centred @ centred)
+    information, explained = 4 * power, 1 - power / whole if whole > 0 else 1.0
+    if information < _LEAST_UNITS:
+        nothing, none, no_draws = (np.zeros((rows, len(label))) for rows in (1, sets, resamples))
+        return Contrast(nothing[0], none, no_draws, information, explained, used)
+    own = rest / power
+    generator = np.random.default_rng(list(seed))
+
+    moved = _permuted(rest, units, sets=sets, generator=generator)
+    moved -= (moved @ basis) @ basis.T  # else it would be closer to 0 than the label: covariates take freedom from it
+    null = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-300) / np.sqrt(power)
+
+    full = np.column_stack([basis, rest / np.sqrt(power)])
+    free = 1 - np.square(full).sum(1)
+    drawn = _drawn(units, resamples=resamples, generator=generator)
+    wild = (drawn - 1) * own / np.sqrt(np.maximum(free, 0.05))
+    if units.within:
+        wild = np.apply_along_axis(_centre, 1, wild, units)
+    wild -= (wild @ full) @ full.T
+    rows = (_to_clips(weights, units) for weights in (own[None], null, own + wild))
+    first, second, third = rows
+    return Contrast(first[0], second, third, information, explained, used)
+
+
+def balance(
+    label: NDArray[np.float64], covariates: NDArray[np.bool_], made: Contrast, names: Sequence[str]
+) -> pd.DataFrame:
+    """How covariates differ between clips with and without the concept, before and after adjustment.
+
+    Returns:
+        A row for each covariate that varies: ``tag``, ``with_share`` and ``without_share`` of the clips that have it,
+        ``difference`` of these, and ``adjusted``, what of it is left under the weights of ``own``, 0 where the tag was
+        adjusted for. The largest differences first.
+    """
+    sides = [covariates[label == side].mean(0) for side in (1, 0)]
+    table = pd.DataFrame({"tag": list(names), "with_share": sides[0], "without_share": sides[1]})
+    table["difference"] = table["with_share"] - table["without_share"]
+    table["adjusted"] = made.own @ covariates
+    varies = covariates[np.isfinite(label)].std(0) > 0
+    order = table["difference"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[[place for place in order if varies[place]]].reset_index(drop=True)
+
+
+def _units(
+    label: NDArray[np.float64], covariates: NDArray[np.float64] | NDArray[np.bool_], groups: NDArray[np.int64]
+) -> _Units:
+    rows = np.flatnonzero(np.isfinite(label))
+    _, member = np.unique(groups[rows], return_inverse=True)
+    sizes = np.bincount(member)
+    means = np.bincount(member, label[rows]) / np.maximum(sizes, 1)
+    mixed = (means > 0) & (means < 1)
+    of_clip = np.full(len(label), -1)
+    if 2 * sizes[mixed].sum() > len(rows):
+        rows, member = rows[mixed[member]], member[mixed[member]]
+        of_clip[rows] = np.arange(len(rows))
+        block = np.unique(member, return_inverse=True)[1]
+        return _Units(label[rows], covariates[rows].astype(float), block, np.ones(len(rows)), of_clip, within=True)
+    of_clip[rows] = member
+    averaged = np.zeros((len(sizes), covariates.shape[1]))
+    np.add.at(averaged, member, covariates[rows])
+    block = np.zeros(len(sizes), dtype=np.int64)
+    return _Units(means, averaged / sizes[:, None], block, 1 / sizes, of_clip, within=False)
+
+
+def _centre(values: NDArray[np.float64], units: _Units) -> NDArray[np.float64]:
+    """Values less their mean in the unit's block."""
+    if not len(values):
+        return values
+    means = np.bincount(units.block, values) / np.bincount(units.block)
+    return values - means[units.block]
+
+
+def _basis(units: _Units) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Orthonormal basis ``(units, r)`` of what is held, and the covariates that it stands for."""
+    count = len(units.label)
+    constant = np.empty((count, 0)) if units.within else np.full((count, 1), count**-0.5)
+    centred = np.apply_along_axis(_centre, 0, units.covariates, units) if units.covariates.size else units.covariates
+    smaller = np.minimum((units.covariates > 0).sum(0), (units.covariates < 1).sum(0))
+    spread = np.linalg.norm(centred, axis=0)
+    usable = np.flatnonzero((smaller >= _RAREST) & (spread > 1e-9))
+    scaled = centred[:, usable] / spread[usable] if len(usable) else np.empty((count, 0))
+    related = np.abs(scaled.T @ _centre(units.label, units))
+    kept = np.sort(np.argsort(-related, kind="stable")[: count // _SHARE])
+    left, strength, _ = np.linalg.svd(scaled[:, kept], full_matrices=False)
+    return np.concatenate([constant, left[:, strength > 1e-8]], axis=1), usable[kept]
+
+
+def _permuted(
+    values: NDArray[np.float64], units: _Units, *, sets: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Values moved inside of their blocks, ``(sets, units)``."""
+    by_block = np.argsort(units.block, kind="stable")
+    found = np.empty((sets, len(values)))
+    for row in found:
+        row[by_block] = values[np.lexsort((generator.random(len(values)), units.block))]
+    return found
+
+
+def _drawn(units: _Units, *, resamples: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """How often each unit is drawn with replacement, matched sets as wholes: ``(resamples, units)``."""
+    which = units.block if units.within else np.arange(len(units.label))
+    count = int(which.max()) + 1
+    return generator.multinomial(count, np.full(count, 1 / count), size=resamples)[:, which].astype(float)
+
+
+def _to_clips(weights: NDArray[np.float64], units: _Units) -> NDArray[np.float64]:
+    """Weights of units ``(k, units)`` as weights of clips ``(k, n)``."""
+    found = np.zeros((len(weights), len(units.of_clip)))
+    inside = units.of_clip >= 0
+    found[:, inside] = (weights * units.spread)[:, units.of_clip[inside]]
+    return found

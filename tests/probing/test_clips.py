@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import soundfile
+
+from conceptcaps import shards
+from conceptcaps.probing import clips
+from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from tests import toy_clips
+
+TAXONOMY = Taxonomy.load()
+FOLDER = Path()
+
+
+def test_genre_of_a_clip_is_its_most_specific_one():
+    assert clips.genre_of(["electronic", "techno", "piano"], taxonomy=TAXONOMY) == "techno"
+    assert clips.genre_of(["jazz", "pop"], taxonomy=TAXONOMY) == "pop"  # the taxonomy's order
+    assert clips.genre_of(["piano"], taxonomy=TAXONOMY) is None
+    assert clips.genre_of([], taxonomy=TAXONOMY) is None
+    assert clips.genre_of(["hiphop"], taxonomy=TAXONOMY) == "hiphop"  # a folder of GTZAN
+
+
+def test_rare_genres_join_their_parents_or_are_left_out():
+    genres = ["techno"] * 3 + ["house"] * 2 + ["dance music"] + ["pop"] * 6 + ["ska"] * 2 + [None]
+    classes = clips.merge_rare(genres, taxonomy=TAXONOMY, min_clips=6)
+    assert classes == ["dance music", "pop"]
+    of = {genre: clips.class_of(genre, classes=classes, taxonomy=TAXONOMY) for genre in set(genres)}
+    assert of == {
+        **dict.fromkeys(["techno", "house", "dance music"], "dance music"),
+        "pop": "pop",
+        **dict.fromkeys(["ska", None]),
+    }
+    assert clips.merge_rare(genres, taxonomy=TAXONOMY, min_clips=3) == ["dance music", "pop", "techno"]
+    with pytest.raises(
+        ValueError, match="expected two genres or more with 7 training clips each, got pop .6., electronic"
+    ):
+        clips.merge_rare(genres, taxonomy=TAXONOMY, min_clips=7)
+
+
+def table(count=2000):
+    numbers = range(count)
+    columns = {
+        "id": [str(number) for number in numbers],
+        "present": [[("pop", "jazz", "ska")[number % 20 % 3 if number % 20 < 18 else 2]] for number in numbers],
+        "group": [tag_set_id([f"tag set {number // 2}"]) for number in numbers],
+    }
+    return pd.DataFrame(columns)
+
+
+def as_clips(frame, folder=FOLDER):
+    return clips.Clips(folder, frame, {})
+
+
+def test_no_group_stands_in_two_splits_and_every_genre_has_its_share():
+    found = clips.label(as_clips(table()), taxonomy=TAXONOMY, min_clips=5, seed=0).clips.rows
+    assert (found.groupby("group")["split"].nunique() == 1).all()
+    for _, part in found.groupby("genre"):  # rare genres too, which a split by hash would miss
+        shares = part["split"].value_counts(normalize=True)
+        assert [shares[name] for name in clips.SPLITS] == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
+    other = clips.label(as_clips(table()), taxonomy=TAXONOMY, min_clips=5, seed=1).clips.rows
+    assert (other["split"] != found["split"]).any()
+
+
+def test_a_split_that_the_clips_carry_is_kept():
+    frame = table(60).assign(split=["train", "validation", "test"] * 20)
+    found = clips.label(as_clips(frame), taxonomy=TAXONOMY, min_clips=2, seed=0).clips.rows
+    assert found["split"].tolist() == ["train", "validation", "test"] * 20
+
+
+def test_what_sounds_is_the_score_s_word_or_else_what_was_realised_or_added(tmp_path):
+    frame = toy_clips.rows(6, seconds=0.1)
+    frame.at[0, "unrealised"] = [frame["tags"][0][0]]
+    frame.at[1, "added"] = ["drums"]
+    read = clips.read(toy_clips.folder(tmp_path / "audio", frame))
+    assert not read.unreadable and list(read.rows["id"]) == list(frame["id"])
+    assert read.rows["present"][0] == frame["tags"][0][1:]
+    assert "drums" in read.rows["present"][1] and read.rows["present"][2] == frame["tags"][2]
+    assert list(read) == [clip["bytes"] for clip in frame["audio"]]
+
+    frame["present"], frame["absent"], frame["split"] = [["piano"]] * 6, [["flute"]] * 6, "test"
+    frame["error"] = pd.Series([None, "expected notes, got none", None, None, None, None], dtype=object)
+    schema = toy_clips.SCHEMA
+    for name, kind in (("present", pa.list_(pa.string())), ("absent", pa.list_(pa.string()))):
+        schema = schema.append(pa.field(name, kind))
+    for name in ("split", "error"):
+        schema = schema.append(pa.field(name, pa.string()))
+    shards.map_shards(
+        lambda part: part,
+        frame,
+        out=str(tmp_path / "true"),
+        schema=schema,
+        shard_size=4,
+        settings={},
+        description="toy",
+    )
+    read = clips.read(tmp_path / "true")
+    assert read.rows["present"].tolist() == [["piano"]] * 5 and read.rows["absent"].tolist() == [["flute"]] * 5
+    assert read.rows["split"].tolist() == ["test"] * 5
+    assert read.unreadable == {frame["id"][1]: "expected notes, got none"}
+    assert list(read.only(read.rows["id"] == frame["id"][3])) == [frame["audio"][3]["bytes"]]
+
+
+def genres(folder):
+    for at, genre in enumerate(("blues", "hiphop")):
+        (folder / genre).mkdir()
+        for number, ending in enumerate(("au", "wav", "ogg", "mp3")):
+            sound = toy_clips.waveform([genre], seed=number + 10 * at, seconds=0.5)
+            soundfile.write(folder / genre / f"{genre}.0000{number}.{ending}", sound, 22_050)
+    return folder
+
+
+def test_a_folder_of_genres_lists_what_it_cannot_read(tmp_path):
+    genres(tmp_path)
+    (tmp_path / "blues" / "blues.00054.wav").write_bytes(b"broken")
+    soundfile.write(tmp_path / "blues" / "blues.00055.wav", np.zeros(1000), 22_050)
+    content = (tmp_path / "blues" / "blues.00001.wav").read_bytes()
+    (tmp_path / "hiphop" / "hiphop.00009.wav").write_bytes(content)  # GTZAN has some files twice
+    read = clips.read(tmp_path)
+    assert set(read.unreadable) == {"blues/blues.00054.wav", "blues/blues.00055.wav"}
+    assert "expected an audio file" in read.unreadable["blues/blues.00054.wav"]
+    assert read.unreadable["blues/blues.00055.wav"] == "expected sound, got silence"
+    assert [tags[0] for tags in read.rows["present"]] == ["blues"] * 4 + ["hiphop"] * 5
+    assert read.rows["group"].nunique() == len(read) - 1
+    assert list(read)[1] == content
+    with pytest.raises(ValueError, match="expected manifest.json or <genre>"):
+        clips.read(tmp_path / "blues")
+
+
+def test_split_files_say_which_files_are_used_and_where(tmp_path):
+    genres(tmp_path)
+    names = ["blues/blues.00000.au", "hiphop/hiphop.00001.wav", "hiphop/hiphop.00003.mp3"]
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name, file in zip(names, ("train_filtered.txt", "valid_filtered.txt", "test_filtered.txt"), strict=True):
+        (lists / file).write_text(name + "\n")
+    pd.DataFrame({"file": names, "split": clips.SPLITS}).to_csv(tmp_path / "split.csv", index=False)
+    for path in (lists, tmp_path / "split.csv"):
+        read = clips.read(tmp_path, split_file=path)
+        assert dict(zip(read.rows["id"], read.rows["split"], strict=True)) == dict(
+            zip(names, clips.SPLITS, strict=True)
+        )
+    pd.DataFrame({"file": names, "split": "all"}).to_csv(tmp_path / "split.csv", index=False)
+    with pytest.raises(ValueError, match="expected columns file and split .* with all"):
+        clips.read(tmp_path, split_file=tmp_path / "split.csv")

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from conceptcaps.probing.contrasts import balance, contrast
+from conceptcaps.probing.significance import p_value
+
+
+def draw(generator, count=240, covariates=20, effect=0.0):
+    """A label that follows two of its covariates, and an outcome that follows these and, by ``effect``, the label."""
+    others = (generator.random((count, covariates)) < 0.3).astype(float)
+    label = (others[:, 0] + others[:, 1] + generator.normal(size=count) > 1).astype(float)
+    outcome = 2 * others[:, 0] + others[:, 1] + generator.standard_t(4, size=count) + effect * label
+    return label, others, outcome
+
+
+def test_effect_is_the_coefficient_of_ordinary_least_squares():
+    label, others, outcome = draw(np.random.default_rng(0), effect=0.7)
+    made = contrast(label, others, np.arange(240), sets=3, resamples=3, seed=[0])
+    design = np.column_stack([np.ones(240), label, others])
+    assert made.own @ outcome == pytest.approx(np.linalg.lstsq(design, outcome, rcond=None)[0][1])
+    assert made.own @ label == pytest.approx(1) and made.own.sum() == pytest.approx(0)
+    np.testing.assert_allclose(made.own @ others, 0, atol=1e-12)
+    np.testing.assert_allclose(made.null @ others, 0, atol=1e-12)  # covariates are held in the null too
+    assert (balance(label, others > 0, made, [f"t{k}" for k in range(20)])["adjusted"].abs() < 1e-12).all()
+
+
+@pytest.mark.parametrize(("count", "covariates"), [(240, 20), (150, 50), (60, 10)])
+def test_p_values_of_confounded_labels_without_effect_are_uniform(count, covariates):
+    generator = np.random.default_rng(1)
+    found, unadjusted = [], []
+    for trial in range(300):
+        label, others, outcome = draw(generator, count, covariates)
+        made = contrast(label, others, np.arange(count), sets=60, resamples=2, seed=[trial])
+        found.append(float(p_value(made.own @ outcome, made.null @ outcome)))
+        unadjusted.append(stats.ttest_ind(outcome[label == 1], outcome[label == 0]).pvalue)
+    assert np.mean(np.array(found) < 0.05) == pytest.approx(0.05, abs=0.03)
+    assert stats.kstest(found, "uniform").pvalue > 0.01
+    assert np.mean(np.array(unadjusted) < 0.05) > 0.3  # what adjustment is for
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    generator, hits = np.random.default_rng(2), []
+    for trial in range(300):
+        label, others, outcome = draw(generator, effect=0.5)
+        made = contrast(label, others, np.arange(240), sets=2, resamples=200, seed=[trial])
+        low, high = np.quantile(made.bootstrap @ outcome, [0.025, 0.975])
+        hits.append(low <= 0.5 <= high)
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.035)
+
+
+def test_clips_of_one_track_count_once():
+    """Ten copies of each clip are no more evidence than one: taken for independent, they would be."""
+    generator, found, naive = np.random.default_rng(3), [], []
+    for trial in range(200):
+        label, others, outcome = draw(generator, 60, 4)
+        label, others, outcome = (np.repeat(values, 10, axis=0) for values in (label, others, outcome))
+        for groups, p in ((np.repeat(np.arange(60), 10), found), (np.arange(600), naive)):
+            made = contrast(label, others, groups, sets=40, resamples=2, seed=[trial])
+            p.append(float(p_value(made.own @ outcome, made.null @ outcome)))
+    assert np.mean(np.array(found) < 0.05) < 0.1
+    assert np.mean(np.array(naive) < 0.05) > 0.4
+
+
+def test_pairs_are_compared_inside_of_themselves():
+    generator, found, hits = np.random.default_rng(4), [], []
+    for trial in range(300):
+        label, pairs = np.tile([1.0, 0.0], 30), np.repeat(np.arange(30), 2)
+        piece = np.repeat(5 * generator.normal(size=30), 2)  # what differs between pieces is far larger
+        outcome = piece + generator.normal(size=60) + 0.6 * label
+        made = contrast(label, np.zeros((60, 0)), pairs, sets=60, resamples=200, seed=[trial])
+        assert made.own @ outcome == pytest.approx((outcome[::2] - outcome[1::2]).mean())
+        rest = outcome - 0.6 * label
+        found.append(float(p_value(made.own @ rest, made.null @ rest)))
+        low, high = np.quantile(made.bootstrap @ outcome, [0.025, 0.975])
+        hits.append(low <= 0.6 <= high)
+    assert np.mean(np.array(found) < 0.05) == pytest.approx(0.05, abs=0.03)
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.05)
+
+
+def test_what_covariates_explain_cannot_be_told():
+    generator = np.random.default_rng(5)
+    others = (generator.random((100, 4)) < 0.5).astype(float)
+    made = contrast(others[:, 0].copy(), others, np.arange(100), sets=2, resamples=2, seed=[0])
+    assert not made.identifiable and made.explained == pytest.approx(1) and made.information == pytest.approx(0)
+    assert not made.own.any()
+    few = contrast(np.r_[np.ones(4), np.zeros(4)], np.zeros((8, 0)), np.arange(8), sets=2, resamples=2, seed=[0])
+    assert few.information == 8 and not few.identifiable
+
+
+def test_clips_on_no_side_have_no_weight_and_order_does_not_count():
+    generator = np.random.default_rng(6)
+    label, others, outcome = draw(generator, effect=1.0)
+    label[::7] = np.nan
+    made = contrast(label, others, np.arange(240), sets=2, resamples=2, seed=[0])
+    assert not made.own[::7].any() and not made.null[:, ::7].any() and not made.bootstrap[:, ::7].any()
+    order = generator.permutation(240)
+    moved = contrast(label[order], others[order], np.arange(240)[order], sets=2, resamples=2, seed=[0])
+    assert moved.own @ outcome[order] == pytest.approx(made.own @ outcome)
