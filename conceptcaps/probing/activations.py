@@ -161,7 +161,8 @@ class _Reader:
             for place, tensor in enumerate(tensors):
                 points[place] = points[place] + self._pool(place, tensor, len(batch)).mean(1).sum(0) * share
             for output in outputs:
-                logit, found = answer[:, output].sum(), [None] * len(tensors)
+                logit = answer[:, output].sum()
+                found: Sequence[Tensor | None] = [None] * len(tensors)
                 if logit.requires_grad:
                     found = torch.autograd.grad(logit, tensors, retain_graph=True, allow_unused=True)
                 for place, slope in enumerate(found):
