@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from conceptcaps import tracking
 from conceptcaps.probing import clips, interventions, networks, registered
-from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.tags.carried import taxonomy_of
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -13,16 +13,15 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--classifier", default=registered.CHAMPION, help=registered.HELP)
     parser.add_argument("--pairs", required=True, help="folder or runs:/<id>/pairs of make_pairs")
     parser.add_argument("--targets", default="auto", help="outputs, comma-separated, or auto: all")
-    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a file: runs:/<id>/tag_sets/taxonomy.yaml")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("intervene", vars(args)):
-        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
         probe, _ = registered.probe(args.classifier, fetch=tracking.fetch)
         pairs = clips.read(tracking.fetch(args.pairs))
+        taxonomy = taxonomy_of(pairs.folder)
         chosen = networks.named_outputs(probe, args.targets)
         tracking.log_dataset(pairs.rows, name="pairs", source=args.pairs, context="evaluation")
         readings = probe.read(pairs, description="pairs")

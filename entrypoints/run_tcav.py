@@ -10,7 +10,7 @@ import pandas as pd
 from conceptcaps import tracking
 from conceptcaps.probing import cav, clips, concepts, experiment, registered
 from conceptcaps.probing.heat_map import heat_map
-from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.tags.carried import taxonomy_of
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -19,7 +19,6 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--audio", required=True, help="clips of the concepts: of generate_audio, concepts/ or pairs/")
     parser.add_argument("--target_audio", default="none", help="clips of the classes: the same, or a GTZAN folder")
     parser.add_argument("--interventions", default="none", help="interventions.parquet of intervene, same classifier")
-    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a file: runs:/<id>/tag_sets/taxonomy.yaml")
     parser.add_argument(
         "--concepts", default="auto", help="tags, or tag|other tag, comma-separated; auto: 8 with most clips, no genre"
     )
@@ -33,9 +32,9 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("run_tcav", vars(args)), tempfile.TemporaryDirectory() as folder:
-        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
         probe, interpretable = registered.probe(args.classifier, fetch=tracking.fetch)
         audio = clips.read(tracking.fetch(args.audio))
+        taxonomy = taxonomy_of(audio.folder)
         target_audio = None if args.target_audio == "none" else clips.read(tracking.fetch(args.target_audio))
         for name, used, source in (("audio", audio, args.audio), ("target_audio", target_audio, args.target_audio)):
             if used is not None:

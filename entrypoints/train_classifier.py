@@ -11,14 +11,13 @@ import torch
 
 from conceptcaps import cache, tracking
 from conceptcaps.probing import assessment, classifier, clips, heads
-from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.tags.carried import taxonomy_of
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--audio", required=True, help="audio of generate_audio, or a folder <genre>/*.wav|au|mp3|ogg")
     parser.add_argument("--split_file", default="none", help="for a folder: CSV with file, split; or folder of lists")
-    parser.add_argument("--taxonomy", default="builtin", help="builtin, or a file: runs:/<id>/tag_sets/taxonomy.yaml")
     parser.add_argument("--head", choices=heads.HEADS, default="linear", help="linear or mlp on musicnn, or a cnn")
     parser.add_argument("--min_clips", type=int, default=6, help="training clips that a genre needs")
     parser.add_argument("--permute_labels", type=int, choices=[0, 1], default=0, help="1: a control, must not learn")
@@ -34,11 +33,10 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("train_classifier", vars(args)), tempfile.TemporaryDirectory() as folder:
-        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
         splits = None if args.split_file == "none" else tracking.fetch(args.split_file)
         found = clips.read(tracking.fetch(args.audio), split_file=splits)
         tracking.log_json(found.unreadable, "unreadable.json")
-        data = clips.label(found, taxonomy=taxonomy, min_clips=args.min_clips, seed=args.seed)
+        data = clips.label(found, taxonomy=taxonomy_of(found.folder), min_clips=args.min_clips, seed=args.seed)
         rows = data.clips.rows
         tracking.log_frame(rows, "clips.parquet")
         tracking.log_metrics(data.counts)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from conceptcaps import shards
 from conceptcaps.audio import waveform
+from conceptcaps.audio.clips import require_few
 from conceptcaps.tags.splits import SHARES, stratify
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
@@ -73,7 +74,7 @@ def read(folder: Path, *, split_file: Path | None = None) -> Clips:
             Files that it does not name are left out.
 
     Raises:
-        ValueError: If there are no clips, or none that can be read.
+        ValueError: If there are no clips, none that can be read, or more than a tenth of a folder of shards failed.
     """
     found = _read_shards(folder) if (folder / shards.MANIFEST).exists() else _read_genres(folder, split_file)
     if not len(found):
@@ -90,15 +91,17 @@ def _read_shards(folder: Path) -> Clips:
     rows = shards.read(str(folder), columns=columns)
     failed = rows["error"].notna() & (rows["error"] != "") if "error" in rows else pd.Series(False, index=rows.index)
     unreadable = dict(zip(rows["id"][failed], rows["error"][failed] if failed.any() else (), strict=True))
+    require_few(unreadable, total=len(rows))
     rows = rows[~failed].reset_index(drop=True)
     if "present" in rows:
-        present = [sorted(tags) for tags in rows["present"]]
+        present = [sorted(tags) if tags is not None else [] for tags in rows["present"]]
     else:
         present = [
             sorted((set(tags) - set(unrealised or ())) | set(added or ()))
             for tags, unrealised, added in zip(rows["tags"], rows["unrealised"], rows["added"], strict=True)
         ]
-    together = rows["pair_id"] if "pair_id" in rows else [tag_set_id(tags) for tags in rows["tags"]]
+    known = next((name for name in ("group", "pair_id") if name in rows), None)
+    together = [tag_set_id(tags) for tags in rows["tags"]] if known is None else rows[known]
     table = pd.DataFrame({"id": rows["id"], "present": present, "group": list(together)})
     carried = [name for name in (*_CARRIED, "absent") if name in rows]
     return Clips(folder, pd.concat([table, rows[carried]], axis=1), unreadable)

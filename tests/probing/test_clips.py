@@ -71,7 +71,7 @@ def test_a_split_that_the_clips_carry_is_kept():
 
 
 def test_what_sounds_is_the_score_s_word_or_else_what_was_realised_or_added(tmp_path):
-    frame = toy_clips.rows(6, seconds=0.1)
+    frame = toy_clips.rows(12, seconds=0.1)
     frame.at[0, "unrealised"] = [frame["tags"][0][0]]
     frame.at[1, "added"] = ["drums"]
     read = clips.read(toy_clips.folder(tmp_path / "audio", frame))
@@ -80,8 +80,8 @@ def test_what_sounds_is_the_score_s_word_or_else_what_was_realised_or_added(tmp_
     assert "drums" in read.rows["present"][1] and read.rows["present"][2] == frame["tags"][2]
     assert list(read) == [clip["bytes"] for clip in frame["audio"]]
 
-    frame["present"], frame["absent"], frame["split"] = [["piano"]] * 6, [["flute"]] * 6, "test"
-    frame["error"] = pd.Series([None, "expected notes, got none", None, None, None, None], dtype=object)
+    frame["present"], frame["absent"], frame["split"] = [["piano"]] * 12, [["flute"]] * 12, "test"
+    frame["error"] = pd.Series([None, "expected notes, got none", *[None] * 10], dtype=object)
     schema = toy_clips.SCHEMA
     for name, kind in (("present", pa.list_(pa.string())), ("absent", pa.list_(pa.string()))):
         schema = schema.append(pa.field(name, kind))
@@ -97,8 +97,8 @@ def test_what_sounds_is_the_score_s_word_or_else_what_was_realised_or_added(tmp_
         description="toy",
     )
     read = clips.read(tmp_path / "true")
-    assert read.rows["present"].tolist() == [["piano"]] * 5 and read.rows["absent"].tolist() == [["flute"]] * 5
-    assert read.rows["split"].tolist() == ["test"] * 5
+    assert read.rows["present"].tolist() == [["piano"]] * 11 and read.rows["absent"].tolist() == [["flute"]] * 11
+    assert read.rows["split"].tolist() == ["test"] * 11
     assert read.unreadable == {frame["id"][1]: "expected notes, got none"}
     assert list(read.only(read.rows["id"] == frame["id"][3])) == [frame["audio"][3]["bytes"]]
 
