@@ -6,10 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from conceptcaps import tracking
-from conceptcaps.captions import language_model, llm_judge, metrics, table
+from conceptcaps.captions import caption_corpus, evaluation, language_model, metrics, table
 from conceptcaps.tags.taxonomy import Taxonomy
-
-MAUVE_SEEDS = 3
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -19,9 +17,10 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--baseline", default="none", help="runs:/<id>/per_item.parquet to compare with, or none")
     parser.add_argument("--feature_model", default="minilm", help="minilm, a folder of a sentence encoder, or a Hub id")
     parser.add_argument("--feature_layer", type=int, default=5, help="hidden layer that BERTScore compares")
-    parser.add_argument("--perplexity_model", default="none", help="causal LM that wrote none of the captions, or none")
+    parser.add_argument("--perplexity_model", default="smollm2", help="causal LM that wrote none of them, or none")
+    parser.add_argument("--learnt", default="none", help="caption_corpus that was learnt, to compare with, or none")
     parser.add_argument("--judge_model", default="none", help="chat model that compares with the references, or none")
-    parser.add_argument("--seed", type=int, default=0, help="seed of intervals and of MAUVE's clusterings")
+    parser.add_argument("--seed", type=int, default=0, help="seed of intervals, shuffles and clusterings")
     return parser
 
 
@@ -35,41 +34,34 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_dataset(written, name="captions", source=args.captions, context="evaluation")
         tracking.log_dataset(real, name="tag_sets/test", source=args.references, context="evaluation")
         model, _ = language_model.source(args.feature_model)
-        texts, tags, all_real = written["caption"].tolist(), written["tags"].tolist(), real["caption"].tolist()
-        rows, jaccard = metrics.nearest_references(taxonomy.encode(tags), taxonomy.encode(real["tags"].tolist()))
-        references = [all_real[row] for row in rows]
         scorer = metrics.bert_scorer(model, layer=args.feature_layer)
         tracking.set_tags({"bertscore.hash": scorer.hash.replace(model, args.feature_model)})
-
-        scores = table.judge(written, taxonomy=taxonomy).assign(
-            reference_jaccard=jaccard,
-            **metrics.overlap(texts, references),
-            bertscore_f1=metrics.bert_score(texts, references, scorer=scorer),
+        learnt = str(tracking.fetch(args.learnt)) if args.learnt.startswith("runs:/") else args.learnt
+        found = evaluation.evaluate(
+            written,
+            real,
+            taxonomy=taxonomy,
+            scorer=scorer,
+            encoder=model,
+            seed=args.seed,
+            learnt=None if learnt == "none" else caption_corpus.load(learnt, taxonomy=taxonomy).rows,
+            outside=model_of(args.perplexity_model),
+            judge=model_of(args.judge_model),
         )
-        if args.perplexity_model != "none":
-            outside, tokenizer = language_model.load(args.perplexity_model)
-            scores["perplexity"] = metrics.perplexities(texts, model=outside, tokenizer=tokenizer)
-        summary = {"captions/count": len(texts)}
-        if args.judge_model != "none":
-            outside, tokenizer = language_model.load(args.judge_model)
-            scores["judge"] = llm_judge.preferences(tags, texts, references, model=outside, tokenizer=tokenizer)
-            summary["captions/judge_failures"] = int(scores["judge"].isna().sum())
-        summary |= table.means(scores.loc[:, scores.count() >= 2], seed=args.seed)
-        named = {"id": written["id"], "sample_id": written["sample_id"], "reference_id": real["id"].to_numpy()[rows]}
-        items = pd.concat([pd.DataFrame(named), scores], axis=1)
-        tracking.log_frame(items, "per_item.parquet")
+        tracking.log_frame(found.items, "per_item.parquet")
+        tracking.log_frame(found.disagreements, "disagreements.parquet")
+        summary = found.summary
         if args.baseline != "none":
-            summary |= table.paired(items, pd.read_parquet(tracking.fetch(args.baseline)), seed=args.seed)
-
-        seeds = range(args.seed, args.seed + MAUVE_SEEDS)
-        features, real_features = (metrics.embed(part, model=model) for part in (texts, all_real))
-        found = metrics.mauve_score(features, real_features, seeds=seeds)
-        summary |= {"captions/mauve": found.mean, "captions/mauve_spread": found.spread, "captions/mauve_n": found.n}
-        summary |= {f"captions/distinct_{n}": metrics.distinct(texts, n=n) for n in (1, 2)}
-        summary["captions/self_bleu"] = metrics.self_bleu(texts, seed=args.seed)
+            baseline = pd.read_parquet(tracking.fetch(args.baseline))
+            summary |= table.paired(found.items, baseline, seed=args.seed)
         tracking.log_metrics(summary)
-        if found.n < metrics.MAUVE_NEEDS:
-            tracking.set_tags({"warning": f"MAUVE of {found.n} texts: compare it within this project only"})
+        if summary.get("captions/mauve_n", 0) < metrics.MAUVE_NEEDS:
+            tracking.set_tags({"warning": "MAUVE of few texts: compare it within this project only"})
+        evaluation.require_few_failures(found.items)
+
+
+def model_of(name):
+    return None if name == "none" else language_model.load(name)
 
 
 if __name__ == "__main__":

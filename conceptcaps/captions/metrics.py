@@ -23,6 +23,7 @@ from sacrebleu.metrics.chrf import CHRF
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 Floats = NDArray[np.float64]
+MAUVE_LEAST = 20  # texts a side
 MAUVE_NEEDS = 1000  # texts a side, below which values are not comparable with published ones
 
 
@@ -141,8 +142,10 @@ def mauve_score(features: Floats, reference_features: Floats, *, seeds: Sequence
     References:
         Pillutla et al., MAUVE: Measuring the gap between neural text and human text (2021), arXiv 2102.01454.
     """
-    if min(len(features), len(reference_features)) < 20:
-        raise ValueError(f"expected 20 texts a side or more, got {len(features)} and {len(reference_features)}")
+    if min(len(features), len(reference_features)) < MAUVE_LEAST:
+        raise ValueError(
+            f"expected {MAUVE_LEAST} texts a side or more, got {len(features)} and {len(reference_features)}"
+        )
     values = [
         mauve.compute_mauve(p_features=features, q_features=reference_features, seed=seed, verbose=False).mauve
         for seed in seeds
@@ -153,15 +156,26 @@ def mauve_score(features: Floats, reference_features: Floats, *, seeds: Sequence
 def perplexities(
     texts: Sequence[str], *, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 8
 ) -> Floats:
-    """Perplexity of each text, at least 1 (best), under a causal language model that did not write it."""
-    losses = []
-    for text in texts:
-        ids = tokenizer(text, return_tensors="pt")["input_ids"].to(model.device)
-        start = torch.full((1, 1), tokenizer.bos_token_id or tokenizer.eos_token_id, device=model.device)
+    """Perplexity of each text, at least 1 (best), under a causal language model that did not write it.
+
+    ``batch_size`` texts of like length are read at once; the result does not depend on it.
+    """
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    rows = [[start, *tokenizer(text)["input_ids"]] for text in texts]
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+    found = np.empty(len(rows))
+    for place in range(0, len(rows), batch_size):
+        batch = order[place : place + batch_size]
+        width = max(len(rows[row]) for row in batch)
+        ids = torch.tensor([rows[row] + [start] * (width - len(rows[row])) for row in batch], device=model.device)
+        mask = torch.tensor(
+            [[1] * len(rows[row]) + [0] * (width - len(rows[row])) for row in batch], device=model.device
+        )
         with torch.inference_mode():
-            logits = model(torch.cat([start, ids], dim=1)).logits[0, :-1].float()
-        losses.append(float(torch.nn.functional.cross_entropy(logits, ids[0])))
-    return np.exp(losses)
+            logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
+        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none") * mask[:, 1:]
+        found[batch] = (losses.sum(1) / mask[:, 1:].sum(1)).cpu().double().exp().numpy()
+    return found
 
 
 def self_bleu(texts: Sequence[str], *, seed: int, most: int = 200) -> float:

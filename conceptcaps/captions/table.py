@@ -133,7 +133,7 @@ def open_table(source: str, *, taxonomy: Taxonomy) -> pd.DataFrame:
     """
     if not source.endswith(".csv"):
         return shards.read(source)
-    frame = pd.read_csv(source).rename(columns={"prediction": "caption"})
+    frame = pd.read_csv(source, keep_default_na=False).rename(columns={"prediction": "caption"})
     if not {"aspect_list", "caption"} <= set(frame):
         raise ValueError(f"expected columns aspect_list and caption or prediction in {source}, got {list(frame)}")
     aspects = [
@@ -210,10 +210,12 @@ def paired(scores: pd.DataFrame, baseline: pd.DataFrame, *, seed: int) -> dict[s
             f"expected a baseline of the same samples and references, got {len(shared)} of {len(scores)} rows in common"
         )
     found: dict[str, float] = {"paired/n": len(shared)}
-    for name in scores.columns.drop(["id", "sample_id", "reference_id"]):
+    for name in scores.select_dtypes("number"):
         if f"{name} theirs" not in shared:
             continue
         pairs = shared[[name, f"{name} theirs"]].dropna()
+        if len(pairs) < 2:
+            continue
         ours, theirs = pairs[name], pairs[f"{name} theirs"]
         difference = paired_difference(ours, theirs, seed=seed)
         found |= {f"paired/{name}": difference.mean, f"paired/{name}_p": paired_p_value(ours, theirs, seed=seed)}
