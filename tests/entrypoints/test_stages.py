@@ -51,7 +51,9 @@ def pipeline(tmp_path_factory, empty_store):
             "write_captions", samples=samples, max_new_tokens=8, attempts=1, batch_size=64
         )
         captions = f"runs:/{runs['write_captions']}/captions"
-        runs["evaluate_captions"] = stages.run("evaluate_captions", captions=captions, references=tag_sets)
+        runs["evaluate_captions"] = stages.run(
+            "evaluate_captions", captions=captions, references=tag_sets, perplexity_model=base
+        )
         runs["generate_audio"] = stages.run("generate_audio", captions=captions, duration=4, shard_size=25)
         audio = f"runs:/{runs['generate_audio']}/audio"
         runs["evaluate_audio"] = stages.run("evaluate_audio", audio=audio, embedding="musicnn_mtt")
