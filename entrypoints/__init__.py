@@ -1,0 +1,19 @@
+"""The stages. Importing this sets a stage's process up, before the libraries that it imports: they keep quiet."""
+
+import logging
+import os
+import warnings
+
+warnings.filterwarnings("ignore")
+warnings.filterwarnings("default", module=r"conceptcaps|entrypoints|__main__")
+for _name, _value in {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}.items():
+    os.environ.setdefault(_name, _value)
+for _name in ("alembic", "mlflow", "optuna", "httpx", "filelock"):
+    logging.getLogger(_name).setLevel(logging.WARNING)

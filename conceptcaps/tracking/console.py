@@ -13,6 +13,23 @@ from conceptcaps.tracking.store import artifacts_of, run_page, tags
 
 _MOST = 12  # figures that are shown
 _BOUNDS = ("_low", "_high")
+# What comes after a stage. Fields: the stage's parameters, ``run`` (its id) and ``model`` (what it registered).
+NEXT = {
+    "distill_tags": "train_vae tag_sets=runs:/{run}/tag_sets",
+    "sweep_vae": "promote model={model} metric=val/iwae",
+    "train_vae": "promote model={model} metric=val/iwae",
+    "compare_priors": "sample_tags tag_sets={tag_sets}",
+    "sample_tags": "write_captions samples=runs:/{run}/samples",
+    "sweep_captioner": "promote model={model} metric=val/loss",
+    "finetune_captioner": "promote model={model} metric=val/loss",
+    "write_captions": "generate_audio captions=runs:/{run}/captions",
+    "evaluate_captions": "generate_audio captions={captions}",
+    "generate_audio": "verify_concepts audio=runs:/{run}/audio",
+    "evaluate_audio": "verify_concepts audio={audio}",
+    "train_verifier": "promote model={model} metric=val/nll",
+    "verify_concepts": "train_classifier audio={audio}",
+    "train_classifier": "promote model={model} metric=val/nll",
+}
 
 
 def begin(stage: str) -> None:
@@ -37,7 +54,7 @@ def read(uri: str) -> None:
         print(f"  reads      {masked(uri)}", flush=True)
 
 
-def end(*, params: Mapping[str, object], then: str) -> None:
+def end(stage: str, *, params: Mapping[str, object], nested: bool) -> None:
     """Print a stage's figures, the place of its artifacts and the next command; keep all of it as its description."""
     session = sessions[-1]
     figures = shown(session.figures)
@@ -45,12 +62,11 @@ def end(*, params: Mapping[str, object], then: str) -> None:
     for line in figures:
         print(f"  {line}")
     print(f"  artifacts  {place}")
-    if not mlflow.get_run(session.run_id).data.tags.get("mlflow.parentRunId"):
+    if not nested:
         print(f"  run        {run_page(session.run_id)}")
-    following = command(then, session, params) if then else ""
+    following = command(NEXT[stage], session, params) if stage in NEXT and not nested else ""
     if following:
         print(f"  next       {following}", flush=True)
-    stage = tags(session.run_id)["stage"]
     lines = [purpose(stage), "", *(f"- reads `{uri}`" for uri in session.reads)]
     lines += [f"- {line}" for line in figures]
     lines += [f"- artifacts: `{place}`"] + [f"- next: `{following}`"] * bool(following)

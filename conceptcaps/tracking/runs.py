@@ -44,7 +44,7 @@ def execute(main: Callable[[], None]) -> None:
 
 
 @contextmanager
-def run(name: str, params: Mapping[str, object], *, then: str = "") -> Iterator[str]:
+def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
     """Open the run of a stage and close it as FINISHED, FAILED (an exception) or KILLED (interrupt, SIGTERM).
 
     Under ``mlflow run`` the run exists and its parameters are logged already; by hand both are done here. The console
@@ -53,8 +53,6 @@ def run(name: str, params: Mapping[str, object], *, then: str = "") -> Iterator[
     Args:
         name: Entry point, which is the run's name too.
         params: The stage's parameters.
-        then: The next stage and its parameters, such as ``promote model={model}``. Its fields are the stage's
-            parameters, ``run`` (this run's id) and ``model`` (what it registered).
 
     Yields:
         The run's id.
@@ -64,6 +62,7 @@ def run(name: str, params: Mapping[str, object], *, then: str = "") -> Iterator[
     """
     server.require()
     by_hand = "MLFLOW_RUN_ID" not in os.environ
+    nested = RUN_NAME in os.environ
     called = os.environ.pop(RUN_NAME, name)
     with processes.interruptible():
         processes.close_orphans()
@@ -78,7 +77,7 @@ def run(name: str, params: Mapping[str, object], *, then: str = "") -> Iterator[
                     mlflow.log_params(dict(params))
                 console.begin(name)
                 yield run_id
-                console.end(params=params, then=then if called == name else "")
+                console.end(name, params=params, nested=nested)
         except server.PasswordGiven:
             client().delete_run(run_id)
             raise

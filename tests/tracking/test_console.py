@@ -1,0 +1,49 @@
+"""What a stage says of itself, and that the next command it prints is one."""
+
+import re
+
+import mlflow
+import pytest
+
+from conceptcaps import project, tracking
+from conceptcaps.tracking import console
+
+
+@pytest.mark.parametrize("stage", console.NEXT)
+def test_the_next_command_names_a_stage_its_parameters_and_fields_that_the_first_has(stage):
+    following, *settings = console.NEXT[stage].split()
+    defaults, _ = project.entry_point(following)
+    given = {setting.partition("=")[0] for setting in settings}
+    assert given <= set(defaults)
+    assert {name for name, default in defaults.items() if default is None} <= given
+    fields = set(re.findall(r"{(\w+)}", console.NEXT[stage]))
+    assert fields <= {*project.entry_point(stage)[0], "run", "model"}
+
+
+def test_a_stage_says_its_name_inputs_figures_artifacts_and_what_comes_next(store, capsys):
+    (store / "rows").mkdir()
+    with tracking.run("distill_tags", {}) as run:
+        tracking.fetch(str(store / "rows"))
+        tracking.log_metrics({"train/loss": 3.0}, 1)
+        tracking.log_metrics({"val/f1": 0.5, "val/f1_low": 0.4, "val/f1_high": 0.6})
+    said = capsys.readouterr().out
+    assert said.startswith("\ndistill_tags") and f"reads      {store}/rows" in said
+    assert "val/f1     0.5 [0.4, 0.6]" in said and "train/loss" not in said
+    assert f"artifacts  {mlflow.get_run(run).info.artifact_uri.removeprefix('file://')}" in said
+    assert f"next       mlflow run . --env-manager uv -e train_vae -P tag_sets=runs:/{run}/tag_sets" in said
+    note = tracking.tags(run)["mlflow.note.content"]
+    assert "val/f1     0.5 [0.4, 0.6]" in note and "train_vae" in note
+
+
+def test_a_next_command_without_its_model_is_left_out(store, capsys):
+    with tracking.run("train_vae", {}):
+        pass
+    assert "next" not in capsys.readouterr().out
+
+
+def test_runs_by_hand_go_to_an_experiment_of_the_project_s_name(store, monkeypatch):
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    with tracking.run("train_vae", {}) as run, tracking.child_run("trial", {}) as child:
+        pass
+    found = [mlflow.get_run(one).info.experiment_id for one in (run, child)]
+    assert [mlflow.get_experiment(one).name for one in found] == ["conceptcaps"] * 2
