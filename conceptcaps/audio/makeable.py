@@ -33,3 +33,15 @@ def _holds(tag: str, taxonomy: Taxonomy) -> bool:
         piece = composition.compose([tag], duration=_DURATION, seed=seed, taxonomy=taxonomy)
         hits += tag in truth(piece, duration=_DURATION, taxonomy=taxonomy).present
     return hits >= 2
+
+
+def require(tags: list[str], possible: list[str]) -> list[str]:
+    """The tags, all of them among those that are possible.
+
+    Raises:
+        ValueError: Names those that are not, or says that there are none.
+    """
+    missing = sorted(set(tags) - set(possible))
+    if missing or not tags:
+        raise ValueError(f"expected tags that the soundfont backend can make true, got {missing or 'none'}")
+    return tags

@@ -1,0 +1,240 @@
+"""Tables of pairs and of designed concept sets: found by composing alone, then played and told anew as they sound."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from conceptcaps.audio import balance, contexts, pairs, soundfont, table
+from conceptcaps.audio.pairs import Pair
+from conceptcaps.hashing import row_seed
+from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+
+SIDES = ("with", "without")
+_ATTEMPTS, _ENOUGH = 8, 3
+_POOL = 1.6  # candidates for each clip of a designed set
+_TEST = 0.25
+_STRINGS = pa.list_(pa.string())
+PAIR_FIELDS = [
+    ("id", pa.string()), ("pair_id", pa.string()), ("tag", pa.string()), ("side", pa.string()), ("tags", _STRINGS),
+    ("split", pa.string()), ("means", pa.string()), ("changed", _STRINGS), *table.SOUND,
+]  # fmt: skip
+CONCEPT_FIELDS = [
+    ("id", pa.string()), ("concept", pa.string()), ("positive", pa.bool_()), ("part", pa.string()),
+    ("group", pa.string()), ("tags", _STRINGS), *table.SOUND,
+]  # fmt: skip
+
+
+class Source(NamedTuple):
+    """Where pairs come from: all that ``find`` depends on besides a tag and a number."""
+
+    known: tuple[tuple[str, ...], ...]
+    possible: tuple[str, ...]
+    duration: float
+    seed: int
+    taxonomy: Taxonomy
+
+
+class Found(NamedTuple):
+    """A pair, the seed of its pieces, and the part of its context."""
+
+    pair: Pair
+    seed: int
+    part: str
+
+
+@lru_cache(maxsize=64)
+def find(source: Source, tag: str, number: int, part: str | None) -> Found | None:
+    """The ``number``-th pair of a tag: of a few contexts the one in which least else changes; None without any."""
+    best: Found | None = None
+    made = 0
+    for attempt in range(_ATTEMPTS):
+        own = row_seed(f"{tag} {number} {attempt}", source.seed)
+        context = contexts.draw(source.known, source.possible, seed=own, wanted=part, taxonomy=source.taxonomy)
+        pair = pairs.make(tag, context, duration=source.duration, seed=own, taxonomy=source.taxonomy)
+        if pair is not None:
+            made += 1
+            if best is None or len(pair.changed) < len(best.pair.changed):
+                best = Found(pair, own, contexts.part(context))
+        if made >= _ENOUGH or (best and not best.pair.changed):
+            break
+    return best
+
+
+def pair_rows_wanted(tags: Sequence[str], *, count: int, seed: int) -> pd.DataFrame:
+    """Two rows for each pair to be made: ``id``, ``pair_id``, ``tag``, ``side`` and ``number``."""
+    rows = [
+        {"id": f"{pair_id}-{side}", "pair_id": pair_id, "tag": tag, "side": side, "number": number}
+        for tag in tags
+        for number in range(count)
+        for pair_id in [tag_set_id([tag], seed=seed, caption=f"pair {number}")]
+        for side in SIDES
+    ]
+    return pd.DataFrame(rows)
+
+
+def play_pairs(
+    rows: pd.DataFrame, *, source: Source, fonts: Sequence[Path], sample_rate: int, channels: int
+) -> pd.DataFrame:
+    """Clips of both sides of pairs: columns of ``PAIR_FIELDS``.
+
+    A pair's rows stand next to each other. Both sides are played with one font; ``changed`` compares what sounds. A
+    pair that is not found, or whose tag is not present on one side and absent on the other, says why in ``error``.
+    """
+    made: list[dict[str, Any]] = []
+    for _, both in rows.groupby("pair_id", sort=False):
+        made += _play_pair(_records(both), source, fonts, sample_rate, channels)
+    order = {row_id: place for place, row_id in enumerate(rows["id"])}
+    return _frame(sorted(made, key=lambda row: order[row["id"]]))
+
+
+def _play_pair(
+    rows: list[dict[str, Any]], source: Source, fonts: Sequence[Path], sample_rate: int, channels: int
+) -> list[dict[str, Any]]:
+    tag, number = rows[0]["tag"], int(rows[0]["number"])
+    found = find(source, tag, number, None)
+    shared: dict[str, Any] = {
+        "split": found.part if found else None,
+        "means": found.pair.means if found else None,
+        "changed": [],
+    }
+    if found is None:
+        reason = f"expected a context in which {tag} can be put in and left out, got none in {_ATTEMPTS} tries"
+        return [row | shared | {"tags": [tag]} | table.failed([tag], seed=source.seed, reason=reason) for row in rows]
+    font = fonts[row_seed(f"{tag} {number} font", source.seed) % len(fonts)]
+    sides = {"with": found.pair.holding, "without": found.pair.lacking}
+    form = {"sample_rate": sample_rate, "channels": channels}
+    clips = {name: _perform(side, source, font, **form) for name, side in sides.items()}
+    held, lacked = clips["with"].truth, clips["without"].truth
+    shared["changed"] = pairs.changed(tag, held, lacked, source.taxonomy)
+    told = tag in held.present and tag in lacked.absent
+    done = []
+    for row in rows:
+        tags = sides[row["side"]].tags
+        sound = table.sound(
+            clips[row["side"]], tags, name=row["id"], seed=found.seed, font=font.name, sample_rate=sample_rate,
+            taxonomy=source.taxonomy,
+        )  # fmt: skip
+        if not told:
+            sound = table.failed(tags, seed=found.seed, reason=f"expected {tag} to tell the sides apart as mixed")
+        done.append(row | shared | {"tags": tags} | sound)
+    return done
+
+
+def _perform(side: pairs.Side, source: Source, font: Path, *, sample_rate: int, channels: int) -> soundfont.Clip:
+    return soundfont.perform(
+        side.piece, duration=source.duration, taxonomy=source.taxonomy, soundfont=font, sample_rate=sample_rate,
+        channels=channels,
+    )  # fmt: skip
+
+
+def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Choose positives and negatives for each concept whose other tags are equally frequent.
+
+    Candidates are the sides of pairs, a quarter of them in contexts kept for testing. Tags that the concept implies or
+    excludes must differ and are not compared.
+
+    Args:
+        source: Where pairs come from.
+        tags: The concepts.
+        count: Positives, and negatives, of each.
+
+    Returns:
+        The rows to play (``id``, ``concept``, ``positive``, ``part``, ``group``, ``number``), and the table of balance
+        as ``balance.table``.
+    """
+    rows, tables = [], []
+    parts = {"test": round(count * _TEST), "train": count - round(count * _TEST)}
+    for tag in tags:
+        numbers, strata, sides = _candidates(source, tag, parts)
+        others = [place for place, other in enumerate(source.taxonomy.tags) if other not in _kin(source, tag)]
+        held, lacked = (source.taxonomy.encode(side)[:, others] for side in sides)
+        chosen = balance.choose(held, lacked, strata=(strata, strata), counts=parts)
+        named = [source.taxonomy.tags[place] for place in others]
+        tables.append(balance.table(held[chosen[0]], lacked[chosen[1]], concept=tag, tags=named))
+        for positive, picked in zip((True, False), chosen, strict=True):
+            for place in picked.tolist():
+                group = tag_set_id([tag], seed=source.seed, caption=f"{strata[place]} {numbers[place]}")
+                row = {"id": f"{group}-{SIDES[not positive]}", "concept": tag, "positive": positive}
+                rows.append(row | {"part": strata[place], "group": group, "number": numbers[place]})
+    return pd.DataFrame(rows), pd.concat(tables, ignore_index=True)
+
+
+@lru_cache(maxsize=512)
+def _kin(source: Source, tag: str) -> frozenset[str]:
+    return frozenset(pairs.related(tag, source.taxonomy))
+
+
+def _candidates(
+    source: Source, tag: str, parts: dict[str, int]
+) -> tuple[list[int], list[str], tuple[list[list[str]], list[list[str]]]]:
+    """Numbers, parts and what both sides hold of pairs, those in which nothing else changes first."""
+    found = []
+    for part, count in parts.items():
+        for number in range(int(np.ceil(count * _POOL)) + 2):
+            one = find(source, tag, number, part)
+            if one is not None:
+                found.append((len(one.pair.changed), number, part, one.pair))
+    found.sort(key=lambda each: each[:3])
+    sides = [each[3].holding.truth.present for each in found], [each[3].lacking.truth.present for each in found]
+    return [each[1] for each in found], [each[2] for each in found], sides
+
+
+def play_concepts(
+    rows: pd.DataFrame, *, source: Source, fonts: Sequence[Path], sample_rate: int, channels: int
+) -> pd.DataFrame:
+    """Clips of designed sets: columns of ``CONCEPT_FIELDS``.
+
+    Of several fonts the last is kept for the test part. A clip in which the concept does not stand as designed once it
+    is mixed has a reason in ``error``.
+    """
+    done = []
+    for row in _records(rows):
+        tag, part = row["concept"], row["part"]
+        own = fonts[-1:] if part == "test" else fonts[:-1] or fonts
+        font = own[row_seed(f"{tag} {row['number']} font", source.seed) % len(own)]
+        found = find(source, tag, int(row["number"]), part)
+        if found is None:
+            raise AssertionError("a pair that was found once is found again")
+        side = found.pair.holding if row["positive"] else found.pair.lacking
+        clip = _perform(side, source, font, sample_rate=sample_rate, channels=channels)
+        sound = table.sound(
+            clip, side.tags, name=row["id"], seed=found.seed, font=font.name, sample_rate=sample_rate,
+            taxonomy=source.taxonomy,
+        )  # fmt: skip
+        if tag not in (clip.truth.present if row["positive"] else clip.truth.absent):
+            sound = table.failed(side.tags, seed=found.seed, reason=f"expected {tag} as designed, not so once mixed")
+        done.append(row | {"tags": side.tags} | sound)
+    return _frame(done)
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in rows[0]})
+
+
+def summary(rows: pd.DataFrame, *, taxonomy: Taxonomy) -> dict[str, float]:
+    """How little else changes.
+
+    Args:
+        rows: Columns ``changed`` and ``error`` of pairs, two rows a pair.
+        taxonomy: Gives categories.
+
+    Returns:
+        ``pairs/count``, ``pairs/failed``, ``pairs/clean`` (share in which nothing else changes), and by category
+        ``pairs/same_<category>`` (share in which no other tag of it does).
+    """
+    good = rows[rows["error"].isna()]
+    found = {"pairs/count": len(good) / 2, "pairs/failed": (len(rows) - len(good)) / 2}
+    found["pairs/clean"] = float((good["changed"].map(len) == 0).mean())
+    for name in taxonomy.categories:
+        same = [all(taxonomy.category(tag) != name for tag in tags) for tags in good["changed"]]
+        found[f"pairs/same_{name}"] = float(np.mean(same)) if same else float("nan")
+    return found

@@ -1,0 +1,71 @@
+"""Design concept sets: clips with a tag and clips without it, in which all other tags are equally frequent."""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+
+import pyarrow as pa
+
+from conceptcaps import assets, project, shards, tracking
+from conceptcaps.audio import balance, clips, contexts, makeable, paired
+from conceptcaps.hashing import file_sha256
+from conceptcaps.tags import carried
+from conceptcaps.tags.sampling import split_tags
+from conceptcaps.tags.taxonomy import Taxonomy
+
+
+def command_line() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tags", required=True, help="concepts, by commas, or all")
+    parser.add_argument("--count", type=int, default=100, help="positives, and negatives, of each concept")
+    parser.add_argument(
+        "--contexts", default="auto", help="what else is asked for: samples, tag sets, captions; auto draws"
+    )
+    parser.add_argument("--soundfont", default="embedded", help="embedded, or files, a,b,c; the last is for testing")
+    parser.add_argument("--balance", type=float, default=balance.MOST, help="largest standardised difference allowed")
+    parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
+    parser.add_argument("--sample_rate", type=int, default=32_000, help="samples a second (Hz)")
+    parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="1 for mono, 2 for stereo")
+    parser.add_argument("--shard_size", type=int, default=64, help="clips in a shard")
+    parser.add_argument("--out", default="auto", help="folder or URL of the shards that survives a crash, or auto")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = command_line().parse_args(argv)
+    with tracking.run("design_concepts", vars(args)):
+        folder = None if args.contexts == "auto" else tracking.fetch(args.contexts)
+        taxonomy = Taxonomy.load() if folder is None else carried.taxonomy_of(folder)
+        possible = makeable.makeable(taxonomy)
+        tags = possible if args.tags == "all" else makeable.require(split_tags(args.tags), possible)
+        known = () if folder is None else tuple(tuple(each) for each in contexts.read(folder))
+        source = paired.Source(known, tuple(possible), args.duration, args.seed, taxonomy)
+        rows, table = paired.design(source, tags, count=args.count)
+        tracking.log_frame(table, "balance.parquet")
+        print(balance.report(table))
+        balance.require(table, most=args.balance)
+        names = args.soundfont.split(",")
+        fonts = [assets.fetch("soundfont") if name == "embedded" else tracking.fetch(name) for name in names]
+        form = {"sample_rate": args.sample_rate, "channels": args.channels}
+        out = project.default_folder("design_concepts", vars(args)) if args.out == "auto" else args.out
+        settings = {name: value for name, value in vars(args).items() if name != "out"}
+        shards.map_shards(
+            partial(paired.play_concepts, source=source, fonts=fonts, **form),
+            rows,
+            out=out,
+            schema=pa.schema(paired.CONCEPT_FIELDS),
+            shard_size=args.shard_size,
+            settings=settings | {"fonts": [file_sha256(font) for font in fonts]},
+            description="design_concepts",
+            files=carried.files(taxonomy),
+        )
+        made = shards.read(out, columns=["id", "error"])
+        bad = made[made["error"].notna()]
+        clips.require_few(dict(zip(bad["id"], bad["error"], strict=True)), total=len(made))
+        tracking.log_metrics({"concepts/clips": len(made), "concepts/largest_difference": table["difference"].max()})
+        tracking.log_folder(tracking.fetch(out), "concepts")
+
+
+if __name__ == "__main__":
+    tracking.execute(main)

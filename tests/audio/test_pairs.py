@@ -1,0 +1,89 @@
+"""Pairs and balance: what is untouched is equal note for note, and chosen sets agree in all other tags."""
+
+import numpy as np
+import pytest
+
+from conceptcaps.audio import balance, contexts, pairs
+from conceptcaps.tags.taxonomy import Taxonomy
+
+TAXONOMY = Taxonomy.load()
+
+
+def make(tag: str, *context: str, seed: int = 3) -> pairs.Pair:
+    found = pairs.make(tag, context, duration=8, seed=seed, taxonomy=TAXONOMY)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("tag", "context"),
+    [
+        ("violin", ("piano", "acoustic guitar", "happy")),
+        ("hi-hats", ("rock", "medium tempo")),
+        ("bass", ("jazz", "piano")),
+    ],
+)
+def test_an_instrument_is_taken_out_and_all_other_notes_stay(tag, context):
+    pair = make(tag, *context)
+    assert pair.means == "stems"
+    holding, lacking = (
+        {(part.program, part.percussion, *note) for part in side.piece.parts for note in part.notes}
+        for side in (pair.holding, pair.lacking)
+    )
+    assert lacking < holding and pair.holding.piece.tempi == pair.lacking.piece.tempi
+    assert tag in pair.holding.truth.present and tag in pair.lacking.truth.absent
+
+
+@pytest.mark.parametrize("tag", ["fast tempo", "happy", "no percussion", "waltz time"])
+def test_other_tags_are_put_in_by_composing_again_with_the_same_seed(tag):
+    pair = make(tag, "pop", "piano")
+    assert tag in pair.holding.truth.present and tag in pair.lacking.truth.absent
+    assert pair.changed == pairs.changed(tag, pair.holding.truth, pair.lacking.truth, TAXONOMY)
+    assert not set(pair.changed) & pairs.related(tag, TAXONOMY)
+
+
+def test_what_a_tag_implies_or_excludes_is_left_out_of_its_context():
+    asked = ["rock", "slow tempo", "hard rock", "fast tempo", "piano"]
+    assert pairs.fitting(asked, "slow tempo", TAXONOMY) == ["hard rock", "piano", "rock"]
+    assert pairs.fitting(asked, "rock", TAXONOMY) == ["fast tempo", "piano"]
+
+
+def test_contexts_hold_what_is_possible_and_parts_share_none():
+    possible = ["rock", "jazz", "piano", "violin", "happy", "slow tempo"]
+    drawn = {
+        part: {
+            tuple(contexts.draw([], possible, seed=seed, wanted=part, taxonomy=TAXONOMY)) for seed in range(60)
+        }
+        for part in ("train", "test")
+    }  # fmt: skip
+    assert not drawn["train"] & drawn["test"] and set().union(*map(set, drawn["train"])) <= set(possible)
+    known = [["rock", "organ"], ["jazz", "piano"]]
+    assert contexts.draw(known, possible, seed=0, wanted=None, taxonomy=TAXONOMY) in (["rock"], ["jazz", "piano"])
+
+
+def test_differences_by_hand():
+    one, other = np.zeros((100, 3), dtype=bool), np.zeros((100, 3), dtype=bool)
+    one[:50, 0] = other[:40, 0] = one[:7, 1] = other[20:27, 1] = True
+    one[:, 2] = True
+    found = balance.differences(one, other)
+    assert found[0] == pytest.approx(0.1 / np.sqrt((0.25 + 0.24) / 2)) and found[1] == 0 and found[2] == np.inf
+
+
+def test_sets_are_chosen_that_agree_where_the_first_ones_do_not():
+    generator = np.random.default_rng(0)
+    positive, negative = generator.random((300, 12)) < 0.4, generator.random((300, 12)) < 0.3
+    strata = ["train", "train", "test"] * 100
+    chosen = balance.choose(positive, negative, strata=(strata, strata), counts={"train": 60, "test": 20})
+    assert balance.differences(positive[:80], negative[:80]).max() > 0.2
+    assert balance.differences(positive[chosen[0]], negative[chosen[1]]).max() < balance.MOST
+    for rows in chosen:
+        assert len(set(rows.tolist())) == 80 and sum(strata[row] == "test" for row in rows) == 20
+    with pytest.raises(ValueError, match="expected 90 candidates of part test, got 2"):
+        balance.choose(positive[:6], negative[:6], strata=(strata[:6], strata[:6]), counts={"train": 1, "test": 90})
+
+
+def test_what_cannot_be_balanced_is_refused_by_name():
+    always = balance.table(np.ones((9, 1), bool), np.zeros((9, 1), bool), concept="jazz", tags=["swing rhythm"])
+    with pytest.raises(ValueError, match=r"got more for jazz \(swing rhythm inf\)"):
+        balance.require(always, most=0.05)
+    assert "swing rhythm" in balance.report(always)

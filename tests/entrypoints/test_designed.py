@@ -1,0 +1,59 @@
+"""Pairs and designed concept sets as stages: small, with real sound."""
+
+import mlflow
+import pytest
+
+from conceptcaps import assets, cache, shards
+from conceptcaps.audio import makeable
+from conceptcaps.tags.taxonomy import Taxonomy
+from entrypoints import design_concepts, make_pairs
+
+TAXONOMY = Taxonomy.load()
+SMALL = ["--duration=4", "--shard_size=2", "--seed=1"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def soundfont():
+    return assets.fetch("soundfont")
+
+
+def test_pairs_have_two_sides_that_differ_in_their_tag(store):
+    make_pairs.main(["--tags=violin,hi-hats", "--count=2", f"--out={store / 'pairs'}", *SMALL])
+    made = shards.read(str(store / "pairs"))
+    assert len(made) == 8 and made["id"].is_unique and made["error"].isna().all()
+    for _, pair in made.groupby("pair_id"):
+        sides = pair.set_index("side")
+        tag = pair["tag"].iloc[0]
+        assert tag in sides.loc["with", "present"] and tag in sides.loc["without", "absent"]
+        assert pair["soundfont"].nunique() == 1 and pair["split"].nunique() == 1 and pair["seed"].nunique() == 1
+        assert sides.loc["with", "audio"]["bytes"] != sides.loc["without", "audio"]["bytes"]
+        assert sides.loc["with", "changed"] == sides.loc["without", "changed"]
+    metrics = mlflow.search_runs(output_format="list")[0].data.metrics
+    assert metrics["pairs/count"] == 4 and metrics["pairs/same_tempo"] == 1
+
+
+def test_designed_sets_are_balanced_and_split(store):
+    design_concepts.main(
+        ["--tags=violin", "--count=4", "--balance=9", f"--out={store / 'concepts'}", *SMALL]
+    )  # fmt: skip
+    made = shards.read(str(store / "concepts"))
+    assert made.groupby(["positive", "part"]).size().to_dict() == {
+        (False, "test"): 1, (False, "train"): 3, (True, "test"): 1, (True, "train"): 3,
+    }  # fmt: skip
+    for row in made.to_dict("records"):
+        assert "violin" in row["present" if row["positive"] else "absent"]
+
+
+def test_tags_that_cannot_be_made_are_refused(store):
+    with pytest.raises(
+        ValueError, match=r"expected tags that the soundfont backend can make true, got \['rap vocals'\]"
+    ):
+        make_pairs.main(["--tags=violin,rap vocals", f"--out={store / 'pairs'}", *SMALL])
+
+
+def test_the_table_of_what_can_be_made_is_computed_and_kept(tmp_path, monkeypatch):
+    found = makeable.makeable(TAXONOMY)
+    assert len(found) >= 170 and set(found) <= set(TAXONOMY.tags)
+    assert not {"rap vocals", "spoken word", "catchy", "didgeridoo"} & set(found)
+    kept = list((cache.root() / "makeable").glob("*.json"))
+    assert kept and makeable.makeable(TAXONOMY) == found
