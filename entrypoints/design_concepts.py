@@ -1,4 +1,4 @@
-"""Design concept sets: clips with a tag and clips without it, in which all other tags are equally frequent."""
+"""Design concept sets balanced over all other tags."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Make counterfactual pairs: clips with and without a tag, of one seed, with as little else changed as can be."""
+"""Make pairs of clips with and without a tag, all else equal."""
 
 import argparse
 from collections.abc import Sequence
