@@ -15,7 +15,7 @@ def main() -> None:
     taxonomy = Taxonomy.load()
     generator = np.random.default_rng(0)
     sets = [generator.choice(taxonomy.tags, size, replace=False) for size in generator.integers(2, 9, ROWS)]
-    chats = [captioner.messages(tags, prompt=captioner.PROMPT, taxonomy=taxonomy) for tags in sets]
+    chats = [captioner.messages([list(tags)]) for tags in sets]
     model, tokenizer = language_model.load("smollm2", device="cpu")
 
     started = time.perf_counter()

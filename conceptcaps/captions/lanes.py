@@ -32,8 +32,8 @@ class _Lanes(DynamicLayer):
     ) -> tuple[Tensor, Tensor]:
         """Write the states at ``places``, and give all."""
         rows = torch.arange(len(key_states), device=key_states.device)
-        self.keys[rows, :, self.places] = key_states[:, :, 0]
-        self.values[rows, :, self.places] = value_states[:, :, 0]
+        self.keys[rows, :, self.places] = key_states[:, :, 0].to(self.keys.dtype)
+        self.values[rows, :, self.places] = value_states[:, :, 0].to(self.values.dtype)
         return self.keys, self.values
 
 
