@@ -70,7 +70,7 @@ def test_captions_of_every_epoch_are_shown(small):
     shown = sorted(path.name for path in tracking.fetch(f"runs:/{run}/captions").iterdir())
     assert shown == ["step_000006.json", "step_000012.json"]
     rows = pd.read_json(tracking.fetch(f"runs:/{run}/captions/step_000012.json"))
-    assert len(rows) == 3 and {"tags", "caption", "tag_recall"} == set(rows)
+    assert len(rows) == 3 and {"plan", "caption", "tag_recall"} == set(rows)
 
 
 def test_a_sweep_weighs_recall_against_closeness(small):
