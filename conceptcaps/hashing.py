@@ -24,3 +24,9 @@ def share_of(value: object) -> float:
 def row_seed(row_id: str, seed: int) -> int:
     """Seed of one row of a run, in [0, 2**32): the same whatever rows are worked on beside it."""
     return int(digest([row_id, seed])[:8], 16)
+
+
+def content(path: Path) -> str:
+    """Sha256 (hex) of a file's bytes, or of the names and bytes of all files in a folder."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return digest([[str(file.relative_to(path)), file_sha256(file)] for file in files])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from conceptcaps.hashing import digest, file_sha256
+from conceptcaps.hashing import content, digest, file_sha256
 
 PROJECT = Path(__file__).resolve().parents[1]
 LOCK = "requirements.txt"
@@ -142,7 +142,7 @@ def step_key(name: str, parameters: Mapping[str, object], *, project: Path = PRO
     if dirty is None or dirty:
         return None
     merged = {**defaults, **{key: str(value) for key, value in parameters.items()}}
-    contents = {key: _content(project / value) for key, value in merged.items() if value and _is_path(project / value)}
+    contents = {key: content(project / value) for key, value in merged.items() if value and _is_path(project / value)}
     return digest([name, command, merged, contents, code_hash(stage, project=project)])
 
 
@@ -170,8 +170,3 @@ def _is_path(path: Path) -> bool:
         return path.exists()
     except OSError:  # too long for a name, such as JSON
         return False
-
-
-def _content(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return digest([[str(file.relative_to(path)), file_sha256(file)] for file in files])

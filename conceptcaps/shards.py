@@ -11,7 +11,6 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from tqdm import tqdm
 
-from conceptcaps import hashing, project
+from conceptcaps import executor, hashing, project
 
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
@@ -36,29 +35,37 @@ def map_shards(
     shard_size: int,
     settings: Mapping[str, object],
     description: str,
+    workers: int = 1,
+    shard_range: tuple[int, int] | None = None,
     files: Mapping[str, bytes] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Apply ``function`` to ``rows`` shard by shard and keep every finished shard in ``out``.
 
     Args:
         function: Takes the rows of one shard and returns as many rows, in the same order, with the columns of
             ``schema``. Its result must not depend on which rows share a shard. The files that its module reaches are
             part of the fingerprint: other code begins anew.
-        rows: The input; its column ``id`` must be unique.
+        rows: The input; its column ``id`` must be unique. All its columns are part of the fingerprint.
         out: Folder or fsspec URL that outlives a crash.
         schema: Arrow schema of the result, the same for all shards.
-        shard_size: Rows in a shard, at least 1. A kill loses at most one shard of work.
-        settings: Everything besides ``rows`` that the result depends on, as JSON values. Written into the manifest;
-            a folder that was begun with other settings or other rows is refused.
+        shard_size: Rows in a shard, at least 1. A kill loses at most one shard of work a worker.
+        settings: Everything besides ``rows`` that the result depends on, as JSON values; of files that the function
+            reads, their hash (``hashing.content``). Written into the manifest; a folder that was begun with other
+            settings or other rows is refused.
         description: Label of the progress bar.
+        workers: Processes that make shards at once, where enough shards are missing to make up for their start; they
+            need a ``function`` that other processes can import.
+        shard_range: First shard that is made and the one after the last; all if None. Machines that make a range each
+            share ``out``; whoever finds all shards there writes the manifest.
         files: Small files that travel with the rows, by name, such as their taxonomy.
 
     Returns:
-        The manifest: ``rows``, ``settings``, ``fingerprint`` and ``shards`` (``file``, ``rows``, ``sha256``).
+        The manifest: ``rows``, ``settings``, ``fingerprint`` and ``shards`` (``file``, ``rows``, ``sha256``); None
+        where shards outside of ``shard_range`` are missing.
 
     Raises:
-        ValueError: If there are no rows, ids repeat, ``shard_size`` is below 1, ``out`` holds another map, or
-            ``function`` returns another number of rows.
+        ValueError: If there are no rows, ids repeat, ``shard_size`` is below 1, the range holds no shard, ``out`` holds
+            another map, or ``function`` returns another number of rows.
     """
     if shard_size < 1:
         raise ValueError(f"expected shard_size of at least 1, got {shard_size}")
@@ -67,13 +74,17 @@ def map_shards(
     repeated = rows["id"][rows["id"].duplicated()].unique()
     if len(repeated):
         raise ValueError(f"expected unique ids, got {len(repeated)} repeated ones, {repeated[0]!r} among them")
+    count = -(-len(rows) // shard_size)
+    first, last = shard_range or (0, count)
+    if not 0 <= first < min(last, count):
+        raise ValueError(f"expected a range within the {count} shards, got {first}:{last}")
 
     fs, root = fsspec.core.url_to_fs(out)
     work = {
         "settings": dict(settings),
-        "ids": rows["id"].tolist(),
+        "rows": content(rows),
         "shard_size": shard_size,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in (files or {}).items()},
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in (files or {}).items()},
         "code": project.code_hash(inspect.getfile(_inner(function))),
     }
     fingerprint = hashing.digest(work)
@@ -89,28 +100,78 @@ def map_shards(
     else:
         _write(fs, f"{root}/{PLAN}", _json(plan))
 
-    shards = []
-    starts = range(0, len(rows), shard_size)
+    names = [f"part-{number:05d}.parquet" for number in range(count)]
+    parts = [rows.iloc[number * shard_size : (number + 1) * shard_size] for number in range(count)]
+    there = [
+        _is_whole(fs, f"{root}/{name}", rows=len(part), schema=schema) for name, part in zip(names, parts, strict=True)
+    ]
+    missing = [number for number in range(first, min(last, count)) if not there[number]]
+    make = partial(_make, function, out, schema)
     with tqdm(total=len(rows), desc=description, unit="row") as progress:
-        for number, start in enumerate(starts):
-            part = rows.iloc[start : start + shard_size]
-            path = f"{root}/part-{number:05d}.parquet"
-            if not _is_whole(fs, path, rows=len(part), schema=schema):
-                result = function(part.reset_index(drop=True))
-                if len(result) != len(part):
-                    raise ValueError(f"expected {len(part)} rows back for {path}, got {len(result)}")
-                table = pa.Table.from_pylist(result.to_dict("records"), schema=schema)
-                sink = pa.BufferOutputStream()
-                pq.write_table(table, sink, compression="zstd")
-                _write(fs, path, sink.getvalue().to_pybytes())
-            sha256 = _sha256(fs, path)
-            shards.append({"file": PurePosixPath(path).name, "rows": len(part), "sha256": sha256})
-            progress.update(len(part))
-    for name, content in (files or {}).items():
-        _write(fs, f"{root}/{name}", content)
-    manifest = {**plan, "shards": shards}
+        progress.update(sum(len(part) for part, whole in zip(parts, there, strict=True) if whole))
+        for number in executor.finish(make, [(names[each], parts[each]) for each in missing], workers):
+            there[missing[number]] = True
+            progress.update(len(parts[missing[number]]))
+    if not all(there):
+        return None
+    for name, data in (files or {}).items():
+        _write(fs, f"{root}/{name}", data)
+    manifest = {
+        **plan,
+        "shards": [
+            {"file": name, "rows": len(part), "sha256": _sha256(fs, f"{root}/{name}")}
+            for name, part in zip(names, parts, strict=True)
+        ],
+    }
     _write(fs, f"{root}/{MANIFEST}", _json(manifest))
     return manifest
+
+
+def parse_range(text: str) -> tuple[int, int] | None:
+    """``shard_range`` of ``map_shards`` from text: ``0:100``, or ``all``.
+
+    >>> parse_range("0:100"), parse_range("all")
+    ((0, 100), None)
+    """
+    if text == "all":
+        return None
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal()):
+        raise ValueError(f"expected all, or a range of shards such as 0:100, got {text!r}")
+    return int(first), int(last)
+
+
+def content(rows: pd.DataFrame) -> str:
+    """Sha256 (hex) of everything in a table: names, values and order."""
+    return hashing.digest([rows.columns.tolist(), pa.Table.from_pandas(rows, preserve_index=False).to_pylist()])
+
+
+def _make(
+    function: Callable[[pd.DataFrame], pd.DataFrame], out: str, schema: pa.Schema, name: str, part: pd.DataFrame
+) -> None:
+    """Make one shard and write it."""
+    fs, root = fsspec.core.url_to_fs(out)
+    result = function(part.reset_index(drop=True))
+    if len(result) != len(part):
+        raise ValueError(f"expected {len(part)} rows back for {root}/{name}, got {len(result)}")
+    table = pa.Table.from_pylist(result.to_dict("records"), schema=schema)
+    sink = pa.BufferOutputStream()
+    packed = [path for path, type_ in _leaves(schema) if pa.types.is_binary(type_)]  # files, compressed as they are
+    compression = {path: "none" if path in packed else "zstd" for path, _ in _leaves(schema)}
+    pq.write_table(table, sink, compression=compression)
+    _write(fs, f"{root}/{name}", sink.getvalue().to_pybytes())
+
+
+def _leaves(fields: pa.Schema | pa.StructType, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Parquet's paths of all columns, with their types."""
+    for field in fields:
+        path, type_ = prefix + field.name, field.type
+        while pa.types.is_list(type_):
+            path, type_ = f"{path}.list.element", type_.value_type
+        if pa.types.is_struct(type_):
+            yield from _leaves(type_, f"{path}.")
+        else:
+            yield path, type_
 
 
 def read_manifest(folder: str) -> dict[str, Any]:

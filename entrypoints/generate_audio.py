@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-
-from conceptcaps import assets, project, shards, tracking
+from conceptcaps import assets, hashing, project, shards, tracking
 from conceptcaps.audio import clips, musicgen, table
 from conceptcaps.tags import carried
 
 EXAMPLES = 4
-NO_SETTINGS = {"out", "executor", "batch_size"}  # what clips do not depend on
+NO_SETTINGS = {"captions", "out", "executor", "batch_size", "workers", "shard_range"}  # what clips do not depend on
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -30,6 +28,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="soundfont: 1 for mono, 2 for stereo")
     parser.add_argument("--batch_size", type=int, default=8, help="clips that musicgen makes at once")
     parser.add_argument("--shard_size", type=int, default=64, help="clips in a shard")
+    parser.add_argument("--shard_range", default="all", help="shards that this run makes, such as 0:100, or all")
+    parser.add_argument("--workers", type=int, default=2, help="soundfont: most processes that make shards at once")
     parser.add_argument("--executor", choices=["local"], default="local", help="where shards are made")
     parser.add_argument("--out", default="auto", help="folder or URL of the shards that survives a crash, or auto")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
@@ -45,24 +45,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         taxonomy, common = carried.taxonomy_of(folder), {"duration": args.duration, "seed": args.seed}
         if args.backend == "soundfont":
             names = args.soundfont.split(",")
-            fonts = [assets.fetch("soundfont") if name == "embedded" else tracking.fetch(name) for name in names]
-            sound = {"fonts": fonts, "sample_rate": args.sample_rate, "channels": args.channels}
+            read = [assets.fetch("soundfont") if name == "embedded" else tracking.fetch(name) for name in names]
+            sound = {"fonts": read, "sample_rate": args.sample_rate, "channels": args.channels}
             make = partial(table.play_rows, taxonomy=taxonomy, **sound, **common)
         else:
-            guidance = musicgen.Guidance(scale=args.guidance, temperature=args.temperature, top_k=args.top_k)
-            model = musicgen.load(args.model)
-            make = partial(musicgen.generate_rows, model=model, guidance=guidance, batch_size=args.batch_size, **common)
-        out = project.default_folder("generate_audio", vars(args)) if args.out == "auto" else args.out
-        shards.map_shards(
+            dials = {"guidance": musicgen.Guidance(args.guidance, args.temperature, args.top_k), **common}
+            make = partial(musicgen.generate_rows, model=musicgen.load(args.model), batch_size=args.batch_size, **dials)
+            read = [Path(args.model)] if Path(args.model).exists() else []
+        settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
+        settings["read"] = [hashing.content(path) for path in read]
+        work = {**settings, "rows": shards.content(rows)}
+        out = project.default_folder("generate_audio", work) if args.out == "auto" else args.out
+        manifest = shards.map_shards(
             make,
             rows,
             out=out,
-            schema=pa.schema(table.FIELDS),
+            schema=table.SCHEMA,
             shard_size=args.shard_size,
-            settings={name: value for name, value in vars(args).items() if name not in NO_SETTINGS},
+            settings=settings,
             description="generate_audio",
             files=carried.files(taxonomy),
+            workers=args.workers if args.backend == "soundfont" else 1,
+            shard_range=shards.parse_range(args.shard_range),
         )
+        if manifest is None:
+            return  # other runs make the other shards; the last of them goes on from here
         made = shards.read(out, columns=["id", "tags", "duration", "unrealised", "added", "error"])
         tracking.log_metrics(table.summary(made))
         bad = made[made["error"].notna()]

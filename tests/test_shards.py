@@ -20,7 +20,7 @@ def square(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"id": rows["id"], "words": [[] for _ in rows["n"]], "square": rows["n"] ** 2})
 
 
-def make(out: Path | str, *, function=square, rows=ROWS, shard_size=4, settings=None) -> dict:
+def make(out: Path | str, *, function=square, rows=ROWS, shard_size=4, settings=None, **more) -> dict:
     return shards.map_shards(
         function,
         rows,
@@ -29,6 +29,7 @@ def make(out: Path | str, *, function=square, rows=ROWS, shard_size=4, settings=
         shard_size=shard_size,
         settings=settings or {"seed": 0},
         description="squares",
+        **more,
     )
 
 
@@ -167,3 +168,65 @@ def test_bad_input_is_refused(tmp_path):
 def test_manifest_names_settings(tmp_path):
     make(tmp_path / "out", settings={"backend": "soundfont"})
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"] == {"backend": "soundfont"}
+
+
+def test_rows_with_other_contents_under_the_same_ids_are_another_map(tmp_path):
+    make(tmp_path / "out")
+    with pytest.raises(ValueError, match="name another folder"):
+        make(tmp_path / "out", rows=ROWS.assign(n=ROWS["n"] + 1))
+
+
+def test_several_processes_make_the_same_bytes_and_a_range_waits_for_the_others(tmp_path):
+    rows = pd.DataFrame({"id": [f"row-{n}" for n in range(40)], "n": range(40)})
+    make(tmp_path / "one", rows=rows, shard_size=2)
+    make(tmp_path / "two", rows=rows, shard_size=2, workers=2)
+    assert make(tmp_path / "ranges", rows=rows, shard_size=2, shard_range=(5, 20)) is None
+    assert not (tmp_path / "ranges" / "manifest.json").exists()
+    assert make(tmp_path / "ranges", rows=rows, shard_size=2, shard_range=(0, 5)) is not None
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two") == hashes(tmp_path / "ranges")
+
+
+@pytest.mark.parametrize(("text", "message"), [("5", "such as 0:100"), ("a:b", "such as 0:100")])
+def test_a_range_that_is_none_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        shards.parse_range(text)
+
+
+@pytest.mark.parametrize("wrong", [(3, 3), (4, 9), (2, 1)])
+def test_a_range_without_shards_is_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match="expected a range within the 3 shards"):
+        make(tmp_path, shard_range=wrong)
+
+
+def fails_at_seven(rows: pd.DataFrame) -> pd.DataFrame:
+    if 7 in rows["n"].tolist():
+        raise ValueError("seven")
+    return square(rows)
+
+
+def test_a_failure_in_another_process_is_raised_here_and_what_is_done_is_kept(tmp_path):
+    rows = pd.DataFrame({"id": [f"row-{n}" for n in range(32)], "n": range(32)})
+    with pytest.raises(ValueError, match="seven"):
+        make(tmp_path / "out", rows=rows, shard_size=2, workers=2, function=fails_at_seven)
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "part-00000.parquet" in left and not left & {"part-00003.parquet", "manifest.json"}
+    assert not [name for name in left if name.endswith(".tmp")]
+
+
+def test_a_second_protocol_holds_the_same_shards(tmp_path):
+    manifest = make("memory://maps/squares")
+    assert manifest["shards"] == make(tmp_path / "out")["shards"]
+    assert shards.read("memory://maps/squares")["square"].tolist() == [n * n for n in range(10)]
+
+
+def test_files_are_not_packed_twice_and_words_are(tmp_path):
+    schema = pa.schema([("id", pa.string()), ("file", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))])
+
+    def function(rows: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"id": rows["id"], "file": [{"bytes": bytes(1000), "path": each} for each in rows["id"]]})
+
+    shards.map_shards(function, ROWS, out=str(tmp_path), schema=schema, shard_size=10, settings={}, description="files")
+    group = pq.ParquetFile(tmp_path / "part-00000.parquet").metadata.row_group(0)
+    assert {group.column(n).path_in_schema: group.column(n).compression for n in range(3)} == {
+        "id": "ZSTD", "file.bytes": "UNCOMPRESSED", "file.path": "ZSTD",
+    }  # fmt: skip

@@ -1,7 +1,6 @@
 """Tables of clips: made for tables of captions by one backend or another, in one form."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,7 @@ SOUND = [
     ("error", pa.string()),
 ]
 FIELDS = [("id", pa.string()), ("tags", _STRINGS), ("caption", pa.string()), ("split", pa.string()), *SOUND]
+SCHEMA = pa.schema(FIELDS)
 
 
 def play_rows(
@@ -82,9 +82,7 @@ def play_rows(
             return failed(tags, seed=own, reason=str(error))
         return sound(clip, tags, name=row_id, seed=own, font=font.name, sample_rate=sample_rate, taxonomy=taxonomy)
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        clips = list(pool.map(made, rows["id"], rows["tags"], seeds, drawn))
-    return beside(rows, clips)
+    return beside(rows, [made(*row) for row in zip(rows["id"], rows["tags"], seeds, drawn, strict=True)])
 
 
 def sound(

@@ -52,11 +52,11 @@ def write_captions(folder: Path, tag_sets: list[list[str]]) -> Path:
     return folder
 
 
-def flags(captions: Path, out: Path, **changes: object) -> list[str]:
+def flags(captions: Path, out: Path | str, **changes: object) -> list[str]:
     values = {
         "captions": captions, "backend": "soundfont", "model": "none", "guidance": 3.0,
         "temperature": 1.0, "top_k": 250, "duration": 2.0, "batch_size": 4, "shard_size": 3, "executor": "local",
-        "out": out, "seed": 0,
+        "workers": 1, "out": out, "seed": 0,
     }  # fmt: skip
     return [f"--{name}={value}" for name, value in {**values, **changes}.items()]
 
@@ -132,6 +132,49 @@ def test_other_parameters_do_not_mix_with_what_is_in_the_folder(store):
     generate_audio.main(flags(captions, store / "audio"))
     with pytest.raises(ValueError, match="name another folder"):
         generate_audio.main(flags(captions, store / "audio", duration=3.0))
+
+
+def test_other_captions_or_another_soundfont_make_new_shards(store, monkeypatch):
+    """Under the same names: stale audio must not come back as finished."""
+    monkeypatch.chdir(store)
+    captions, font = write_captions(store / "captions", TAGS[:2]), store / "font.sf2"
+    font.write_bytes(assets.fetch("soundfont").read_bytes())
+
+    def folders() -> int:
+        generate_audio.main(flags(captions, "auto", soundfont=font))
+        return len(list((store / "outputs" / "generate_audio").iterdir()))
+
+    assert folders() == folders() == 1
+    with font.open("ab") as file:
+        file.write(b"more")
+    assert folders() == 2
+    frame = shards.read(str(captions)).assign(caption="Another.")
+    for path in captions.iterdir():
+        path.unlink()
+    schema = pa.schema([("id", pa.string()), ("tags", pa.list_(pa.string())), ("caption", pa.string())])
+    shards.map_shards(
+        lambda part: part, frame, out=str(captions), schema=schema, shard_size=4, settings={}, description="captions"
+    )
+    assert folders() == 3
+
+
+def test_two_ranges_and_a_merge_are_a_run_in_one_go(store):
+    captions = write_captions(store / "captions", TAGS)
+    generate_audio.main(flags(captions, store / "parts", shard_range="1:3"))
+    assert not (store / "parts" / "manifest.json").exists()
+    generate_audio.main(flags(captions, store / "parts", shard_range="0:1"))
+    generate_audio.main(flags(captions, store / "whole"))
+    assert hashes(store / "parts") == hashes(store / "whole")
+
+
+def test_rows_draw_from_several_soundfonts_by_their_ids(store):
+    captions, font = write_captions(store / "captions", TAGS[:4]), store / "font.sf2"
+    font.write_bytes(assets.fetch("soundfont").read_bytes())
+    generate_audio.main(flags(captions, store / "audio", soundfont=f"embedded,{font}"))
+    generate_audio.main(flags(captions, store / "again", soundfont="embedded"))
+    assert shards.read(str(store / "audio")).equals(shards.read(str(store / "again"))), "both hold the same bank"
+    with pytest.raises(ValueError, match="expected files of soundfonts"):
+        generate_audio.main(flags(captions, store / "other", soundfont="/nowhere.sf2"))
 
 
 def test_missing_or_unfinished_captions_are_refused(store):
