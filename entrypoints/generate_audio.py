@@ -10,7 +10,7 @@ from conceptcaps import assets, hashing, project, shards, tracking
 from conceptcaps.audio import clips, musicgen, table
 from conceptcaps.tags import carried
 
-EXAMPLES = 4
+MAKERS = {"soundfont": table.play_rows, "musicgen": musicgen.generate_rows}
 NO_SETTINGS = {"captions", "out", "executor", "batch_size", "workers", "shard_range"}  # what clips do not depend on
 
 
@@ -18,7 +18,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captions", required=True, help="folder or runs:/<id>/captions of write_captions")
     parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files, a,b,c")
-    parser.add_argument("--backend", choices=table.BACKENDS, default="soundfont", help="what makes the sound")
+    parser.add_argument("--backend", choices=MAKERS, default="soundfont", help="what makes the sound")
     parser.add_argument("--model", default="none", help="musicgen: a folder or a Hub id with @revision; otherwise none")
     parser.add_argument("--guidance", type=float, default=3.0, help="musicgen: weight of the caption, above 1")
     parser.add_argument("--temperature", type=float, default=1.0, help="musicgen: divides the logits")
@@ -39,25 +39,23 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("generate_audio", vars(args)), tempfile.TemporaryDirectory() as scratch:
-        folder = tracking.fetch(args.captions)
-        rows = shards.read(str(folder), columns=["id", "tags", "caption", "split"])
+        rows = shards.read(str(folder := tracking.fetch(args.captions)), columns=["id", "tags", "caption", "split"])
         tracking.log_dataset(rows, name="captions", source=args.captions, context="generation")
-        taxonomy, common = carried.taxonomy_of(folder), {"duration": args.duration, "seed": args.seed}
+        taxonomy = carried.taxonomy_of(folder)
         if args.backend == "soundfont":
-            names = args.soundfont.split(",")
-            read = [assets.fetch("soundfont") if name == "embedded" else tracking.fetch(name) for name in names]
-            sound = {"fonts": read, "sample_rate": args.sample_rate, "channels": args.channels}
-            make = partial(table.play_rows, taxonomy=taxonomy, **sound, **common)
+            fonts = args.soundfont.split(",")
+            read = [assets.fetch("soundfont") if name == "embedded" else tracking.fetch(name) for name in fonts]
+            dials = {"fonts": read, "sample_rate": args.sample_rate, "channels": args.channels, "taxonomy": taxonomy}
         else:
-            dials = {"guidance": musicgen.Guidance(args.guidance, args.temperature, args.top_k), **common}
-            make = partial(musicgen.generate_rows, model=musicgen.load(args.model), batch_size=args.batch_size, **dials)
             read = [Path(args.model)] if Path(args.model).exists() else []
+            guidance = musicgen.Guidance(args.guidance, args.temperature, args.top_k)
+            dials = {"model": musicgen.load(args.model), "guidance": guidance, "batch_size": args.batch_size}
         settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
         settings["read"] = [hashing.content(path) for path in read]
-        work = {**settings, "rows": shards.content(rows)}
-        out = project.default_folder("generate_audio", work) if args.out == "auto" else args.out
-        manifest = shards.map_shards(
-            make,
+        auto = project.default_folder("generate_audio", {**settings, "rows": shards.content(rows)})
+        out = auto if args.out == "auto" else args.out
+        if not shards.map_shards(
+            partial(MAKERS[args.backend], duration=args.duration, seed=args.seed, **dials),
             rows,
             out=out,
             schema=table.SCHEMA,
@@ -67,16 +65,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             files=carried.files(taxonomy),
             workers=args.workers if args.backend == "soundfont" else 1,
             shard_range=shards.parse_range(args.shard_range),
-        )
-        if manifest is None:
+        ):
             return  # other runs make the other shards; the last of them goes on from here
         made = shards.read(out, columns=["id", "tags", "duration", "unrealised", "added", "error"])
         tracking.log_metrics(table.summary(made))
-        bad = made[made["error"].notna()]
-        clips.require_few(dict(zip(bad["id"], bad["error"], strict=True)), total=len(made))
+        clips.require_few(table.failures(made), total=len(made))
         tracking.log_folder(tracking.fetch(out), "audio")
-        shown = next(shards.batches(out, size=EXAMPLES)).query("error.isna()")
-        tracking.log_figure(table.spectra(shown), "spectra")
+        tracking.log_figure(table.spectra(shown := next(shards.batches(out, size=4)).query("error.isna()")), "spectra")
         table.write_examples(shown, Path(scratch))
         tracking.log_folder(Path(scratch), "examples")
 

@@ -16,7 +16,6 @@ from conceptcaps.audio.waveform import Waveform
 from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import Taxonomy
 
-BACKENDS = ("soundfont", "musicgen")
 _STRINGS = pa.list_(pa.string())
 _CHORD = pa.struct([("time", pa.float64()), ("name", pa.string())])
 _INSTRUMENT = pa.struct([("program", pa.int64()), ("key", pa.int64()), ("notes", pa.int64()), ("level", pa.float64())])
@@ -142,6 +141,12 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
         "audio/unrealised": sum(map(len, rows["unrealised"])) / max(asked, 1),
         "audio/added": float(rows["added"].map(len).mean()),
     }
+
+
+def failures(rows: pd.DataFrame) -> dict[str, str]:
+    """Reasons of the rows that have no clip, by id."""
+    failed = rows[rows["error"].notna()]
+    return dict(zip(failed["id"], failed["error"], strict=True))
 
 
 def write_examples(rows: pd.DataFrame, folder: Path) -> None:
