@@ -13,12 +13,11 @@ def command_line() -> argparse.ArgumentParser:
     parser.set_defaults(
         corpus="google/MusicCaps",
         count=21_433,
-        beta=0.25,
         trials=50,
         base_model="meta-llama/Llama-3.1-8B-Instruct",
         quantization="nf4",
         max_examples=0,
-        attempts=3,
+        caption_corpus="tag_sets",
         audio_backend="musicgen",
         audio_model="facebook/musicgen-large",
         duration=30.0,
@@ -27,7 +26,7 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    pipeline.run_pipeline("paper", command_line().parse_args(argv))
+    pipeline.main(argv, name="paper", parser=command_line())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from conceptcaps.errors import Failure, one_line
 from conceptcaps.tracking import records, session
 from conceptcaps.tracking.registry import registered_by, resolve
 from conceptcaps.tracking.runs import RUN_NAME, active
-from conceptcaps.tracking.store import artifacts_of, children, client, local_path, metrics, search, tags
+from conceptcaps.tracking.store import artifacts_of, children, client, local_path, metrics, search, tags, ui_command
 
 
 class StageFailed(Failure):
@@ -45,6 +46,7 @@ class Pipeline:
         self.left_out: dict[str, str] = {}
         self.decisions: dict[str, str] = {}
         self.pull = pull
+        self._started = time.monotonic()
 
     def step(self, entry_point: str, artifact: str = "", *, label: str | None = None, **parameters: object) -> str:
         """Submit a step, and give the URI of one of its artifacts.
@@ -108,12 +110,15 @@ class Pipeline:
             self.decisions[model] = failed.reason
         return trained if self.pull == "trained" else resolve(f"models:/{model}@champion")
 
-    def summarise(self, keys: Iterable[tuple[str, str]], **links: str) -> None:
-        """Give the pipeline's own run the figures by which pipelines compare, and links to what it made.
+    def summarise(self, keys: Iterable[tuple[str, str]], **links: str) -> dict[str, dict[str, float]]:
+        """Give the pipeline's own run the figures by which pipelines compare, and links to what it made; print those.
 
         Args:
             keys: Label of a step and name of a metric; the figure is called ``<label>/<metric>``.
             links: Artifacts by name, such as ``dataset=runs:/<id>/dataset``; they become tags.
+
+        Returns:
+            Metrics by label of the step.
         """
         found = {label: metrics(run) for label, run in self.runs.items()}
         numbers = {f"{label}/{name}": found.get(label, {}).get(name) for label, name in keys}
@@ -122,6 +127,11 @@ class Pipeline:
         records.set_tags({f"left_out.{name}": reason[:5000] for name, reason in self.left_out.items()})
         records.set_tags({f"decision.{model}": reason[:5000] for model, reason in self.decisions.items()})
         records.log_json(self.runs, "runs.json")
+        records.log_metrics({"pipeline/wall_seconds": time.monotonic() - self._started})
+        for name, uri in links.items():
+            print(f"{name}: {local_path(uri)}")
+        print(f"runs: {ui_command()}", flush=True)
+        return found
 
 
 def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | None = None) -> str:
