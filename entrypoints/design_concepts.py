@@ -6,8 +6,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from conceptcaps import assets, project, shards, tracking
-from conceptcaps.audio import balance, clips, contexts, makeable, paired
+from conceptcaps import project, shards, tracking
+from conceptcaps.audio import balance, clips, contexts, makeable, paired, soundfont
 from conceptcaps.hashing import file_sha256
 from conceptcaps.tags import carried
 from conceptcaps.tags.sampling import split_tags
@@ -45,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_frame(table, "balance.parquet")
         print(balance.report(table))
         balance.require(table, most=args.balance)
-        names = args.soundfont.split(",")
-        fonts = [assets.fetch("soundfont") if name == "embedded" else tracking.fetch(name) for name in names]
+        fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
         form = {"sample_rate": args.sample_rate, "channels": args.channels}
         out = project.default_folder("design_concepts", vars(args)) if args.out == "auto" else args.out
         settings = {name: value for name, value in vars(args).items() if name != "out"}

@@ -6,8 +6,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from conceptcaps import assets, project, shards, tracking
-from conceptcaps.audio import clips, contexts, makeable, paired
+from conceptcaps import project, shards, tracking
+from conceptcaps.audio import clips, contexts, makeable, paired, soundfont
 from conceptcaps.hashing import file_sha256
 from conceptcaps.tags import carried
 from conceptcaps.tags.sampling import split_tags
@@ -40,8 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tags = possible if args.tags == "all" else makeable.require(split_tags(args.tags), possible)
         known = () if folder is None else tuple(tuple(each) for each in contexts.read(folder))
         source = paired.Source(known, tuple(possible), args.duration, args.seed, taxonomy)
-        names = args.soundfont.split(",")
-        fonts = [assets.fetch("soundfont") if name == "embedded" else tracking.fetch(name) for name in names]
+        fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
         out = project.default_folder("make_pairs", vars(args)) if args.out == "auto" else args.out
         settings = {name: value for name, value in vars(args).items() if name != "out"}
         shards.map_shards(

@@ -55,6 +55,11 @@ class Sound:
     pieces: dict[tuple[int, int], float]
 
 
+def named(text: str) -> list[str]:
+    """Soundfonts of a list ``a,b,c``, in which ``embedded`` stands for TimGM6mb."""
+    return [str(assets.fetch("soundfont")) if name == "embedded" else name for name in text.split(",")]
+
+
 def play(
     tags: Sequence[str],
     *,
