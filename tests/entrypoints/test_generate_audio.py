@@ -55,7 +55,7 @@ def write_captions(folder: Path, tag_sets: list[list[str]]) -> Path:
 def flags(captions: Path, out: Path | str, **changes: object) -> list[str]:
     values = {
         "captions": captions, "backend": "soundfont", "model": "none", "guidance": 3.0,
-        "temperature": 1.0, "top_k": 250, "duration": 2.0, "batch_size": 4, "shard_size": 3, "executor": "local",
+        "temperature": 1.0, "top_k": 250, "duration": 2.0, "batch_size": 4, "shard_size": 3,
         "workers": 1, "out": out, "seed": 0,
     }  # fmt: skip
     return [f"--{name}={value}" for name, value in {**values, **changes}.items()]
@@ -204,7 +204,7 @@ def test_no_captions_are_refused(store):
         generate_audio.main(flags(captions, store / "audio"))
 
 
-@pytest.mark.parametrize("change", [{"backend": "kazoo"}, {"executor": "moon"}])
+@pytest.mark.parametrize("change", [{"backend": "kazoo"}, {"channels": 3}])
 def test_unknown_choices_are_refused(store, change):
     with pytest.raises(SystemExit):
         generate_audio.main(flags(store / "captions", store / "audio", **change))
