@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from conceptcaps import assets, hashing, project, shards, tracking
-from conceptcaps.audio import clips, musicgen, table
+from conceptcaps import hashing, project, shards, tracking
+from conceptcaps.audio import clips, musicgen, soundfont, table
 from conceptcaps.tags import carried
 
 MAKERS = {"soundfont": table.play_rows, "musicgen": musicgen.generate_rows}
@@ -16,7 +16,7 @@ NO_SETTINGS = {"captions", "out", "executor", "batch_size", "workers", "shard_ra
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--captions", required=True, help="folder or runs:/<id>/captions of write_captions")
+    parser.add_argument("--captions", required=True, help="captions of write_captions, or samples of sample_tags")
     parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files, a,b,c")
     parser.add_argument("--backend", choices=MAKERS, default="soundfont", help="what makes the sound")
     parser.add_argument("--model", default="none", help="musicgen: a folder or a Hub id with @revision; otherwise none")
@@ -39,12 +39,11 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("generate_audio", vars(args)), tempfile.TemporaryDirectory() as scratch:
-        rows = shards.read(str(folder := tracking.fetch(args.captions)), columns=["id", "tags", "caption", "split"])
+        rows = table.to_play(folder := tracking.fetch(args.captions))
         tracking.log_dataset(rows, name="captions", source=args.captions, context="generation")
         taxonomy = carried.taxonomy_of(folder)
         if args.backend == "soundfont":
-            fonts = args.soundfont.split(",")
-            read = [assets.fetch("soundfont") if name == "embedded" else tracking.fetch(name) for name in fonts]
+            read = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
             dials = {"fonts": read, "sample_rate": args.sample_rate, "channels": args.channels, "taxonomy": taxonomy}
         else:
             read = [Path(args.model)] if Path(args.model).exists() else []

@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from matplotlib.figure import Figure
 
+from conceptcaps import shards
 from conceptcaps.audio import soundfont, spectrum, waveform
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.hashing import row_seed
@@ -121,6 +122,19 @@ def beside(rows: pd.DataFrame, clips: Sequence[Mapping[str, Any]]) -> pd.DataFra
     own = {name: rows[name].tolist() for name in ("id", "caption", "split")}
     made = {name: [clip[name] for clip in clips] for name, _ in SOUND}
     return pd.DataFrame({**own, "tags": [list(tags) for tags in rows["tags"]], **made}, dtype=object)
+
+
+def to_play(folder: Path) -> pd.DataFrame:
+    """Rows that clips are made for: ``id``, ``tags``, ``caption`` and ``split``.
+
+    Args:
+        folder: Shards of ``write_captions``, or one with the ``samples.parquet`` of ``sample_tags``, whose captions are
+            empty.
+    """
+    columns = ["id", "tags", "caption", "split"]
+    if (folder / "samples.parquet").exists():
+        return pd.read_parquet(folder / "samples.parquet").assign(caption="")[columns]
+    return shards.read(str(folder), columns=columns)
 
 
 def summary(rows: pd.DataFrame) -> dict[str, float]:
