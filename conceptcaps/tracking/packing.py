@@ -24,7 +24,9 @@ def pack(module: str, path: Path) -> tuple[Path, ...]:
         path: The zip file to write.
     """
     root = project.PROJECT
-    files = project.closure(root.joinpath(*module.split(".")).with_suffix(".py"))
+    file = root.joinpath(*module.split(".")).with_suffix(".py")
+    packages = {parent / "__init__.py" for parent in file.parents if parent.is_relative_to(root) and parent != root}
+    files = tuple(sorted({*project.closure(file), *(init for init in packages if init.is_file())}))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             archive.writestr(zipfile.ZipInfo(file.relative_to(root).as_posix(), _EPOCH), file.read_bytes())
