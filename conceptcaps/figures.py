@@ -105,15 +105,16 @@ def sizes(groups: Mapping[str, np.ndarray]) -> Figure:
 
 
 def priors(table: pd.DataFrame) -> Figure:
-    """One row of bars for each of five fidelity figures, a bar for each prior (columns of ``fidelity.evaluate``)."""
+    """One row of bars for each of six figures, a bar for each prior and rival (columns of ``fidelity.evaluate``)."""
     shown = {
-        "cooccurrence_of_ceiling": "co-occurrence, of its ceiling (best 1)",
+        "covariance_of_ceiling": "covariance, of its ceiling (best 1)",
+        "third_moments_of_ceiling": "third moments, of their ceiling (best 1)",
         "two_sample_auc": "two-sample AUC (best .5)",
         "frequency_error": "tag frequency error (best 0)",
         "size_distance": "distance of tags per row (best 0)",
         "copies": "copies of training sets (share)",
     }
-    figure = Figure(figsize=(14, 3), layout="constrained")
+    figure = Figure(figsize=(17, 3), layout="constrained")
     for place, (axes, (name, label)) in enumerate(zip(figure.subplots(1, len(shown)), shown.items(), strict=True)):
         axes.barh(table["prior"][::-1], table[name][::-1], color="#4477aa")
         axes.set(xlabel=label)

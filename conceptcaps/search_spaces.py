@@ -6,7 +6,7 @@ Dials = dict[str, int | float]
 
 
 def vae(trial: optuna.Trial) -> Dials:
-    """Beta, sizes, dropout, learning rate and batch normalisation of the tag VAE."""
+    """Beta, sizes, dropout, learning rate, batch normalisation and the penalty of the head of the tag VAE."""
     return {
         "beta": trial.suggest_float("beta", 0.05, 1.0, log=True),
         "latent_dim": trial.suggest_categorical("latent_dim", [8, 16, 32, 64, 128]),
@@ -14,8 +14,9 @@ def vae(trial: optuna.Trial) -> Dials:
         "dropout": trial.suggest_float("dropout", 0.0, 0.4),
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True),
         "batch_norm": trial.suggest_categorical("batch_norm", [False, True]),
+        "penalty": trial.suggest_float("penalty", 1e-4, 1e-2, log=True),
+        "head": True,
         "batch_size": 32,
-        "patience": 10,
     }
 
 

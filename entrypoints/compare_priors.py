@@ -1,4 +1,4 @@
-"""Draw tag sets from each of the five priors of a registered VAE and set their fidelity figures side by side."""
+"""Draw tag sets from each prior of a registered VAE and from its rivals, and set their figures side by side."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from conceptcaps import figures, tracking
-from conceptcaps.tags import fidelity, sampling
+from conceptcaps.tags import fidelity, priors, rivals, sampling, two_sample
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -31,16 +31,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "validation", "test")}
         for name, frame in frames.items():
             tracking.log_dataset(frame, name=f"tag_sets/{name}", source=args.tag_sets, context="evaluation")
-        encoded = {name: model.taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
-        held_out = np.concatenate([encoded["validation"], encoded["test"]])
+        taxonomy = model.taxonomy
+        encoded = {name: taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
+        real, held_out = encoded["train"], np.concatenate([encoded["validation"], encoded["test"]])
 
-        dials = {name: getattr(args, name) for name in ("count", "temperature", "min_categories", "seed")}
+        dials = {"count": args.count, "min_categories": args.min_categories}
+        everything = np.concatenate([real, held_out])
+        null = two_sample.real_against_real(everything, size=len(held_out), seed=args.seed)
         found = {}
-        for prior in sampling.PRIORS:
+        for prior in (*priors.PRIORS, *rivals.RIVALS):
             with tracking.child_run(prior, {"prior": prior, **dials}):
-                rows = sampling.sample(model, prior=prior, condition=[], **dials)
-                found[prior] = fidelity.evaluate(
-                    rows, held_out=held_out, real=encoded["train"], taxonomy=model.taxonomy, seed=args.seed
+                if prior in rivals.RIVALS:
+                    rival = rivals.fit(
+                        prior, train=real, validation=encoded["validation"], clashes=model.clashes, seed=args.seed
+                    )
+                    draw = rivals.drawer(rival, size=sampling.CHUNK, seed=args.seed)
+                    drawn = sampling.distinct(draw, taxonomy=taxonomy, **dials, size=sampling.CHUNK)
+                    likelihood = rival.log_likelihood(held_out).mean()
+                else:
+                    drawn = sampling.sample(
+                        model, prior=prior, temperature=args.temperature, condition=[], **dials, seed=args.seed
+                    )
+                    likelihood = priors.log_likelihood(model, held_out, prior=prior, seed=args.seed).mean()
+                found[prior] = {"log_likelihood": likelihood} | fidelity.evaluate(
+                    drawn.rows, held_out=held_out, real=real, taxonomy=taxonomy, seed=args.seed, null=null
                 )
                 tracking.log_metrics({f"samples/{name}": value for name, value in found[prior].items()})
         table = pd.DataFrame(found).T.rename_axis("prior").reset_index()

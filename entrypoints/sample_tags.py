@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from conceptcaps import figures, tracking
-from conceptcaps.tags import fidelity, sampling, splits
-from conceptcaps.tags.taxonomy import tag_set_id
+from conceptcaps.tags import fidelity, priors, sampling, splits
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -22,9 +21,11 @@ def command_line() -> argparse.ArgumentParser:
         "--tag_sets", required=True, help="folder or runs:/<id>/tag_sets; what samples are held against"
     )
     parser.add_argument("--count", type=int, default=1000, help="distinct tag sets to draw")
-    parser.add_argument("--prior", choices=sampling.PRIORS, default="aggregate", help="where latents come from")
+    parser.add_argument("--prior", choices=priors.PRIORS, default="aggregate", help="where latents come from")
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the decoder's logits")
-    parser.add_argument("--condition", default="none", help="tags that each set contains, by commas, or none")
+    parser.add_argument(
+        "--condition", default="none", help="tags that each set holds, or does not with a minus: jazz,-piano; or none"
+    )
     parser.add_argument("--min_categories", type=int, default=3, help="categories that a set touches")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
@@ -39,28 +40,34 @@ def main(argv: Sequence[str] | None = None) -> None:
         frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "validation", "test")}
         for name, frame in frames.items():
             tracking.log_dataset(frame, name=f"tag_sets/{name}", source=args.tag_sets, context="evaluation")
-        real = taxonomy.encode(frames["train"]["tags"].tolist())
-        held_out = np.concatenate([taxonomy.encode(frames[name]["tags"].tolist()) for name in ("validation", "test")])
+        real, *rest = (taxonomy.encode(frame["tags"].tolist()) for frame in frames.values())
+        held_out = np.concatenate(rest)
 
-        dials = {name: getattr(args, name) for name in ("prior", "temperature", "min_categories", "seed")}
+        dials = {name: getattr(args, name) for name in ("count", "prior", "temperature", "min_categories", "seed")}
         condition = sampling.split_tags(args.condition)
-        rows = sampling.sample(model, count=args.count, condition=condition, **dials)
-        tags = taxonomy.decode(rows)
-        samples = pd.DataFrame({"id": [tag_set_id(one, seed=args.seed) for one in tags], "tags": tags})
-        samples = samples.assign(seed=args.seed, split=splits.split_samples(rows))
-        path = Path(scratch, "samples.parquet")
-        samples.to_parquet(path, index=False)
-        parts = dict(list(samples.groupby("split")))
-        splits.write_certificate(path.parent, splits.certificate([path], parts, taxonomy=taxonomy, facts=vars(args)))
+        found = sampling.sample(model, condition=condition, **dials)
+        facts = {name: value for name, value in vars(args).items() if name not in ("vae", "tag_sets")}
+        samples = splits.write_samples(Path(scratch), found.rows, taxonomy=taxonomy, seed=args.seed, facts=facts)
         tracking.log_folder(Path(scratch), "samples")
+        if found.reason:
+            print(f"{len(samples)} of {args.count} sets: {found.reason}")
+            tracking.set_tags({"fewer_because": found.reason})
 
-        tracking.log_metrics({"samples/count": len(rows)})
-        if not condition and len(rows) >= fidelity.LEAST:
-            found = fidelity.evaluate(rows, held_out=held_out, real=real, taxonomy=taxonomy, seed=args.seed)
-            tracking.log_metrics({f"samples/{name}": value for name, value in found.items()})
-            tracking.log_figure(figures.frequencies(rows.mean(0), held_out.mean(0), taxonomy.tags), "tag_frequencies")
-            sizes = {"samples": rows.sum(1), "held-out rows": held_out.sum(1)}
-            tracking.log_figure(figures.sizes(sizes), "tags_per_row")
+        metrics = {"count": len(samples)} | {name: getattr(found, name) for name in ("draws", "effective", "left_out")}
+        everything = np.concatenate([real, held_out])
+        table = fidelity.by_tag(found.rows, drawn=found.frequencies, real=everything, taxonomy=taxonomy)
+        tracking.log_frame(table, "tags.parquet")
+        metrics["worst_tag_loss"] = table.loc[table["real_rows"] >= fidelity.RARE, "loss"].max()
+        if condition:
+            holding = sampling.holds(everything, asked=sampling.wish(condition, taxonomy=taxonomy))
+            metrics |= fidelity.evaluate_condition(found.rows, real=everything[holding], seed=args.seed)
+        elif len(samples) >= fidelity.LEAST:
+            metrics |= fidelity.evaluate(found.rows, held_out=held_out, real=real, taxonomy=taxonomy, seed=args.seed)
+            shares = found.rows.mean(0), held_out.mean(0)
+            tracking.log_figure(figures.frequencies(*shares, taxonomy.tags), "tag_frequencies")
+        tracking.log_metrics({f"samples/{name}": value for name, value in metrics.items()})
+        sizes = {"samples": found.rows.sum(1), "held-out rows": held_out.sum(1)}
+        tracking.log_figure(figures.sizes(sizes), "tags_per_row")
 
 
 if __name__ == "__main__":

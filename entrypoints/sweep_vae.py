@@ -21,9 +21,10 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--study", default="auto", help="name of the study, or auto: a hash of the parameters")
     parser.add_argument("--storage", default="sqlite:///outputs/optuna.db", help="database URL, shared by processes")
     parser.add_argument(
-        "--objective", default="val/iwae", help="val/iwae, or several such as val/cooccurrence,val/novelty"
+        "--objective", default="val/iwae", help="val/iwae, or several such as val/covariance,val/novelty_error"
     )
-    parser.add_argument("--epochs", type=int, default=100, help="most passes over the rows of a trial")
+    parser.add_argument("--epochs", type=int, default=400, help="most passes over the rows of a trial")
+    parser.add_argument("--patience", type=int, default=20, help="epochs without a better bound before a trial stops")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler and of every training")
     return parser
 
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective)
         kept = Path(project.default_folder("sweep_vae", {"study": name, "storage": args.storage}))
 
+        budget = {"epochs": args.epochs, "patience": args.patience, "seed": args.seed}
+
         def evaluate(trial):
             dials = search_spaces.vae(trial)
 
@@ -49,11 +52,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 sweeps.report(trial, metrics, epoch)
 
             with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)):
-                model = vae_training.fit(
-                    **rows, taxonomy=taxonomy, epochs=args.epochs, seed=args.seed, on_epoch=on_epoch, **dials
-                )
+                model = vae_training.fit(**rows, taxonomy=taxonomy, **budget, on_epoch=on_epoch, **dials)
                 found = vae.assess(model, rows["validation"], prefix="val", seed=args.seed)
-                found |= fidelity.glance(sampling.sample(model, **DRAWS, seed=args.seed), **rows, prefix="val")
+                found |= fidelity.glance(sampling.sample(model, **DRAWS, seed=args.seed).rows, **rows, prefix="val")
                 tracking.log_metrics(found)
             vae.save(model, kept / str(trial.number))
             return found

@@ -19,12 +19,14 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--latent_dim", type=int, default=32, help="latent variables")
     parser.add_argument("--hidden_dim", type=int, default=128, help="units of the hidden layers")
     parser.add_argument("--dropout", type=float, default=0.25, help="dropout of the hidden layers, 0 to 1")
-    parser.add_argument("--beta", type=float, default=0.5, help="weight of the KL term")
+    parser.add_argument("--beta", type=float, default=0.7, help="weight of the KL term")
     parser.add_argument("--warmup", type=int, default=0, help="epochs over which beta rises to its value")
     parser.add_argument("--learning_rate", type=float, default=0.001, help="learning rate of AdamW")
     parser.add_argument("--batch_size", type=int, default=32, help="rows in a step")
     parser.add_argument("--epochs", type=int, default=400, help="most passes over the rows")
     parser.add_argument("--patience", type=int, default=20, help="epochs without a better bound before it stops")
+    parser.add_argument("--head", type=int, choices=[0, 1], default=1, help="1 lets each tag depend on those before it")
+    parser.add_argument("--penalty", type=float, default=0.001, help="weight of the squares of the head's links")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order, latents and dropout")
     return parser
 

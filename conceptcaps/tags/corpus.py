@@ -66,7 +66,8 @@ class Distilled(NamedTuple):
     """What ``distil`` gives.
 
     Attributes:
-        rows: Columns ``id``, ``tags``, ``caption``, ``aspects``, ``row_id``, ``is_eval``, ``faithful_caption`` and
+        rows: Columns ``id``, ``tags``, ``implied`` (ancestors of the tags that are not among them: true, though the
+            row does not name them), ``caption``, ``aspects``, ``row_id``, ``is_eval``, ``faithful_caption`` and
             ``faithful_tags``; one row per kept row of the corpus.
         uncovered: Columns ``aspect`` and ``count``: lower-case aspects that map to no tag, most frequent first.
         metrics: ``coverage`` (share of aspect occurrences that map to a tag), ``distinct_coverage`` (the same over
@@ -255,7 +256,7 @@ def distil(frame: pd.DataFrame, *, taxonomy: Taxonomy, min_categories: int) -> D
         counts.update(faithful_changed=text != caption or said != tags, faithful_empty=not text)
         rows[row_id] = {"id": row_id, "tags": tags, "caption": caption, "aspects": row["aspects"]}
         rows[row_id] |= {"row_id": row["row_id"], "is_eval": row["is_eval"]}
-        rows[row_id] |= {"faithful_caption": text, "faithful_tags": said}
+        rows[row_id] |= {"faithful_caption": text, "faithful_tags": said, "implied": taxonomy.implied(tags)}
     if not rows:
         raise ValueError(f"expected a row with tags of {min_categories} categories, got none in {len(frame)} rows")
     metrics = {

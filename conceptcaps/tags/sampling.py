@@ -1,9 +1,10 @@
-"""New tag sets: latents from a prior, tags drawn from the decoder, exclusions kept by construction."""
+"""New tag sets: latents from a prior, tags drawn from the decoder's chain; conditions by importance resampling."""
 
-import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,20 +12,53 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from conceptcaps import hashing
 from conceptcaps.tags import vae
+from conceptcaps.tags.priors import PRIORS, Draw, drawer
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.vae import BetaVAE
 from conceptcaps.threads import one_thread
 
-PRIORS = ("aggregate", "gmm", "standard", "independent", "random")
-_CHUNK = 16_384  # sets drawn at once where many are wanted, one chunk on each core
+CHUNK = 16_384  # sets drawn at once where many are wanted, one chunk on each core
 _FEW = 2048  # and where few are
 _PATIENCE = 50  # chunks without a new set before sampling gives up
-_COMPONENTS = (1, 5, 10, 20, 40)
+_MOST = 1 << 21  # draws for a condition before sampling gives what it has
+_SPARE = 4  # effective draws of a condition for each draw that is taken of them
+_LEAST = 100  # effective draws of a condition, however few sets are asked for
+
+Rows = NDArray[np.bool_]
+
+
+class Samples(NamedTuple):
+    """Distinct tag sets, and how they came about.
+
+    Attributes:
+        rows: ``(n, tags)``; n is the number asked for, or less.
+        reason: Why there are fewer than asked for; empty if there are not.
+        draws: Sets drawn, before any was left out.
+        effective: Effective sample size of the draws that hold the condition; without one, the draws kept.
+        left_out: Share of draws left out: they touch too few categories, or contradict themselves (``random`` alone).
+        frequencies: Share of draws that hold each tag, before any was left out, weighted by the condition, ``(tags,)``.
+    """
+
+    rows: Rows
+    reason: str
+    draws: int
+    effective: float
+    left_out: float
+    frequencies: NDArray[np.float64]
+
+
+class _Chunk(NamedTuple):
+    """Draws of one chunk that are kept, packed, with their log-weights, and weighted sums over all draws."""
+
+    packed: NDArray[np.uint8]
+    log_weights: NDArray[np.float64]
+    left_out: int
+    counts: NDArray[np.float64]
+    weight: float
 
 
 def sample(
@@ -36,163 +70,189 @@ def sample(
     condition: Sequence[str],
     min_categories: int,
     seed: int,
-) -> NDArray[np.bool_]:
+) -> Samples:
     """Draw distinct tag sets.
 
     Priors: ``aggregate`` draws a training row's posterior and a latent from it; ``gmm`` draws from a Gaussian mixture
     fitted to such latents; ``standard`` from a standard normal; ``independent`` draws each tag with its own frequency;
     ``random`` takes a training row's number of tags, all tags alike. The last two are baselines without the model.
 
+    A condition is exact: latents come from the prior, each asked tag is put in (or left out) in its turn, and the set
+    weighs what the model thought of that, the product of the asked tags' probabilities. Sets are then drawn by weight.
+
     Args:
         model: Trained VAE; of each exclusion group of its taxonomy a set holds at most one tag.
         count: Sets to draw.
         prior: One of ``PRIORS``.
-        temperature: Divides the decoder's logits before the Bernoulli draws; 1 samples the model.
-        condition: Tags that every set contains: latents come from the posterior of this partial set instead of the
-            prior, and draws without one of its tags are left out; no tag is put in by force.
+        temperature: Divides the decoder's log-odds; 1 samples the model.
+        condition: Tags that every set holds, and with a minus sign before them tags that none holds, nor any of their
+            descendants.
         min_categories: Categories that a set touches.
         seed: Seed of all draws; they do not depend on the number of cores.
 
     Returns:
-        ``(count, tags)``, distinct rows in the order in which they were drawn.
+        Distinct sets, without a condition in the order in which they were drawn; fewer than asked for where no more
+        are found, with the reason.
 
     Raises:
-        ValueError: If a dial is out of its range, a tag unknown, the condition contradicts itself, or no further set
-            can be found.
+        ValueError: If a dial is out of its range, a tag unknown, the condition contradicts itself, or no set is found.
+
+    References:
+        Rubin, Using the SIR algorithm to simulate posterior distributions (1988).
     """
     if count < 1:
         raise ValueError(f"expected count of at least 1, got {count}")
     if temperature <= 0:
         raise ValueError(f"expected temperature above 0, got {temperature}")
-    taxonomy = model.taxonomy
-    wanted = torch.as_tensor(taxonomy.encode([condition])[0])
-    clashes = taxonomy.contradictions(condition)
-    if clashes:
-        raise ValueError(f"expected a condition without contradictions, got {' with '.join(clashes[0])}")
     if prior not in PRIORS:
         raise ValueError(f"expected prior {', '.join(PRIORS)}, got {prior!r}")
-    exclusions = Exclusions.of(taxonomy)
+    asked = wish(condition, taxonomy=model.taxonomy)
+    size = _FEW if count < _FEW else CHUNK
+    draw = drawer(model, prior=prior, temperature=temperature, asked=asked, seed=seed, size=size)
+    choose = partial(_by_weight, seed=seed) if condition else distinct
+    found = choose(draw, taxonomy=model.taxonomy, count=count, size=size, min_categories=min_categories)
+    if not len(found.rows):
+        raise ValueError(
+            f"expected sets of {min_categories} categories or more with {list(condition)}, got none: {found.reason}"
+        )
+    return found
+
+
+def wish(condition: Sequence[str], *, taxonomy: Taxonomy) -> Tensor:
+    """What a condition asks of each tag: 1 hold, -1 do not hold, 0 nothing, ``(tags,)``.
+
+    What a tag to hold excludes is not to hold either: no set is lost because it was drawn before.
+
+    Raises:
+        ValueError: If a tag is unknown or the condition contradicts itself.
+    """
+    wanted = [taxonomy.resolve(tag) for tag in condition if not tag.startswith("-")]
+    clashes = taxonomy.contradictions(wanted)
+    if clashes:
+        raise ValueError(f"expected a condition without contradictions, got {' with '.join(clashes[0])}")
+    unwanted = [taxonomy.resolve(tag.removeprefix("-").strip()) for tag in condition if tag.startswith("-")]
+    below = [tag for tag in taxonomy.tags if {tag, *taxonomy.ancestors(tag)} & set(unwanted)]
+    excluded = {tag for group in taxonomy.exclusions if set(wanted) & set(group) for tag in group} - set(wanted)
+    both = sorted(set(wanted) & set(below))
+    if both:
+        raise ValueError(f"expected a condition that does not ask for what it leaves out, got both for {both[0]}")
+    hold, leave = taxonomy.encode([wanted, [*below, *excluded]]).astype(np.int64)
+    return torch.as_tensor(hold - leave)
+
+
+def holds(rows: Rows, *, asked: Tensor) -> Rows:
+    """Whether each row ``(n, tags)`` holds what is asked, see ``wish``, ``(n,)``.
+
+    >>> holds(np.array([[True, True], [True, False]]), asked=torch.tensor([1, -1])).tolist()
+    [False, True]
+    """
+    wanted, unwanted = (asked > 0).numpy(), (asked < 0).numpy()
+    return np.asarray(rows[:, wanted].all(1) & ~rows[:, unwanted].any(1))
+
+
+def _chunks(draw: Draw, *, taxonomy: Taxonomy, min_categories: int) -> Generator[_Chunk]:
+    """Chunks without end, in order, as many at once as there are cores."""
     category = torch.as_tensor([taxonomy.categories.index(taxonomy.category(tag)) for tag in taxonomy.tags])
     membership = torch.nn.functional.one_hot(category).float()
-    mixture = _mixture(model, seed=seed) if prior == "gmm" else None
-    size = _FEW if count < _FEW else _CHUNK
 
-    def chunk(number: int) -> NDArray[np.uint8]:
-        generator = np.random.default_rng(hashing.row_seed(f"chunk {number}", seed))
+    def chunk(number: int) -> _Chunk:
         with torch.inference_mode():
-            logits = decoded(model, prior=prior, condition=wanted, mixture=mixture, generator=generator, size=size)
-            rows = draw(
-                logits if temperature == 1 else logits / temperature, exclusions=exclusions, generator=generator
+            rows, log_weights = draw(number)
+            values = rows.float()
+            good = ((values @ membership > 0).sum(1) >= min_categories) & log_weights.isfinite()
+            weights = log_weights.exp()
+            return _Chunk(
+                np.packbits(rows[good].numpy(), axis=1),
+                log_weights[good].double().numpy(),
+                int((~good).sum()),
+                (weights @ values).double().numpy(),
+                float(weights.sum()),
             )
-            good = ((rows.float() @ membership > 0).sum(1) >= min_categories) & rows[:, wanted].all(1)
-            return np.packbits(rows[good].numpy(), axis=1)
 
+    ahead = torch.get_num_threads()
+    with one_thread(), ThreadPoolExecutor(ahead) as pool:
+        for first in itertools.count(0, ahead):
+            yield from pool.map(chunk, range(first, first + ahead))
+
+
+def distinct(draw: Draw, *, taxonomy: Taxonomy, count: int, size: int, min_categories: int) -> Samples:
+    """The first distinct sets that touch enough categories, in the order in which they were drawn."""
     found: dict[bytes, None] = {}
-    idle = 0
-    workers = torch.get_num_threads() if count > size else 1
-    with one_thread(), ThreadPoolExecutor(workers) as pool:
-        for first in itertools.count(0, workers):
-            for packed in pool.map(chunk, range(first, first + workers)):
-                before = len(found)
-                found |= dict.fromkeys(packed.view(f"V{packed.shape[1]}")[:, 0].tolist())
-                if len(found) >= count:
-                    distinct = np.frombuffer(b"".join(itertools.islice(found, count)), np.uint8).reshape(count, -1)
-                    return np.unpackbits(distinct, axis=1, count=len(taxonomy.tags)).view(np.bool_)
-                idle = idle + 1 if len(found) == before else 0
-                if idle == _PATIENCE:
-                    raise ValueError(
-                        f"expected {count} distinct sets of {min_categories} categories or more with "
-                        f"{list(condition)}, got {len(found)} and none in the last {_PATIENCE * size:,} draws"
-                    )
-    raise AssertionError("counting never ends")
+    used: list[_Chunk] = []
+    idle = kept = 0
+    with closing(_chunks(draw, taxonomy=taxonomy, min_categories=min_categories)) as chunks:
+        for chunk in chunks:
+            used.append(chunk._replace(packed=chunk.packed[:0], log_weights=chunk.log_weights[:0]))
+            before, kept = len(found), kept + len(chunk.packed)
+            found |= dict.fromkeys(_keys(chunk))
+            idle = idle + 1 if len(found) == before else 0
+            if len(found) >= count or idle == _PATIENCE:
+                break
+    reason = f"no new set in the last {_PATIENCE * size:,} draws" if len(found) < count else ""
+    chosen = list(itertools.islice(found, count))
+    return _samples(chosen, used, reason=reason, effective=kept, size=size, tags=len(taxonomy.tags))
 
 
-def decoded(
-    model: BetaVAE,
-    *,
-    prior: str,
-    condition: Tensor,
-    mixture: GaussianMixture | None,
-    generator: np.random.Generator,
-    size: int,
-) -> Tensor:
-    """Logits ``(size, tags)`` of latents from a prior, or of a condition's posterior."""
-    rows = model.rows.float()
-    chosen = torch.from_numpy(generator.integers(len(rows), size=size))
-    if prior == "independent":
-        return torch.logit(rows.mean(0).clamp(1e-6, 1 - 1e-6)).expand(size, -1)
-    if prior == "random":
-        return _uniform_sets(rows[chosen].sum(1), width=rows.shape[1], generator=generator)
-    if mixture is not None and not condition.any():
-        drawing = copy.copy(mixture)  # threads share the mixture, and it draws from a state of its own
-        drawing.random_state = int(generator.integers(2**31))
-        latents = drawing.sample(size)[0][generator.permutation(size)]  # it gives them component by component
-        return model.decode(torch.as_tensor(latents, dtype=torch.float32))
-    noise = torch.from_numpy(generator.standard_normal((size, model.config["latent_dim"]), dtype=np.float32))
-    if condition.any():
-        mean, log_variance = model.encode(condition.float()[None])
-    elif prior == "aggregate":
-        mean, log_variance = model.means[chosen], model.log_variances[chosen]
-    else:
-        return model.decode(noise)
-    return model.decode(mean + noise * (log_variance / 2).exp())
+def _by_weight(draw: Draw, *, taxonomy: Taxonomy, count: int, size: int, min_categories: int, seed: int) -> Samples:
+    """The first distinct sets of draws by weight, a quarter as many as the weighted ones are worth."""
+    used: list[_Chunk] = []
+    chosen: dict[bytes, None] = {}
+    needed = float(max(_SPARE * count, _LEAST))
+    with closing(_chunks(draw, taxonomy=taxonomy, min_categories=min_categories)) as chunks:
+        for chunk in itertools.islice(chunks, _MOST // size):
+            used.append(chunk)
+            effective = _effective(used)
+            if effective >= needed:
+                chosen = _resample(used, count=int(effective / _SPARE), seed=seed)
+                if len(chosen) >= count:
+                    break
+                needed = 2 * effective
+    if len(chosen) < count:
+        chosen = _resample(used, count=int(np.ceil(effective)), seed=seed)
+    reason = f"{len(used) * size:,} draws are worth {effective:,.0f} of equal weight, which hold {len(chosen):,} sets"
+    return _samples(
+        list(itertools.islice(chosen, count)),
+        used,
+        reason=reason if len(chosen) < count else "",
+        effective=effective,
+        size=size,
+        tags=len(taxonomy.tags),
+    )
 
 
-class Exclusions(NamedTuple):
-    """Groups of tags of which at most one may hold, as tensors.
-
-    Attributes:
-        membership: 1 where a tag is in a group, ``(tags, groups)``.
-        groups: Columns of each group.
-        elsewhere: For each group ``(tags, members)``: 1 where a tag outside it shares another group with a member.
-    """
-
-    membership: Tensor
-    groups: list[Tensor]
-    elsewhere: list[Tensor]
-
-    @classmethod
-    def of(cls, taxonomy: Taxonomy) -> "Exclusions":
-        """Exclusions of a taxonomy."""
-        membership = torch.as_tensor(taxonomy.encode(taxonomy.exclusions)).float().T.contiguous()
-        clash = (membership @ membership.T > 0).float()
-        groups = [column.nonzero()[:, 0] for column in membership.T]
-        elsewhere = [clash[:, group].index_fill(0, group, 0) for group in groups]
-        return cls(membership, groups, elsewhere)
+def _effective(used: Sequence[_Chunk]) -> float:
+    """Effective sample size of weighted draws, (sum w)^2 / sum w^2."""
+    weights = np.exp(np.concatenate([chunk.log_weights for chunk in used]))
+    return float(weights.sum() ** 2 / max((weights**2).sum(), np.finfo(float).tiny))
 
 
-def draw(logits: Tensor, *, exclusions: Exclusions, generator: np.random.Generator) -> Tensor:
-    """Bernoulli draws ``(n, tags)`` that hold at most one tag of each exclusion group.
+def _resample(used: Sequence[_Chunk], *, count: int, seed: int) -> dict[bytes, None]:
+    """Different sets among ``count`` draws by weight, in the order of their first draw."""
+    keys = [key for chunk in used for key in _keys(chunk)]
+    bounds = np.exp(np.concatenate([chunk.log_weights for chunk in used])).cumsum()
+    points = np.random.default_rng(hashing.row_seed("by weight", seed)).random(count) * bounds[-1]
+    return dict.fromkeys(keys[place] for place in np.searchsorted(bounds, points, side="right").tolist())
 
-    A row that holds more is corrected group by group: the tags of the group are drawn again from their distribution
-    given that at most one of them holds and given the rest of the row: none with weight 1, a tag with its odds
-    ``p / (1 - p)``, or 0 if the rest excludes it. A correction contradicts nothing, so that one pass is enough; rows
-    that hold no contradiction stay as they were drawn.
 
-    >>> nothing = Exclusions(torch.zeros(2, 0), [], [])
-    >>> draw(torch.tensor([[40.0, -40.0]]), exclusions=nothing, generator=np.random.default_rng()).tolist()
-    [[True, False]]
-    """
-    rows = torch.from_numpy(generator.random(tuple(logits.shape), dtype=np.float32)) < torch.sigmoid(logits)
-    over = rows.float() @ exclusions.membership > 1
-    wrong = over.any(1).nonzero()[:, 0]
-    if not len(wrong):
-        return rows
-    part = rows[wrong].float().T.contiguous()  # tags first: a group is a few whole rows
-    odds = logits[wrong].T.clamp(-20, 20).exp()
-    clashing = over[wrong].T
-    for place in clashing.any(1).nonzero()[:, 0].tolist():
-        group = exclusions.groups[place][:, None]
-        again = clashing[place].nonzero()[:, 0]
-        again = again[part[group, again].sum(0) > 1]  # an earlier group's correction may have cleared it
-        if not len(again):
-            continue
-        free = exclusions.elsewhere[place].T @ part[:, again] == 0
-        bounds = torch.cat([torch.ones(1, len(again)), odds[group, again] * free]).cumsum(0)
-        point = torch.from_numpy(generator.random(len(again), dtype=np.float32)) * bounds[-1]
-        part[group, again] = ((bounds[:-1] <= point) & (point < bounds[1:])).float()
-    rows[wrong] = part.T.bool()
-    return rows
+def _keys(chunk: _Chunk) -> list[bytes]:
+    return list(chunk.packed.view(f"V{chunk.packed.shape[1]}")[:, 0].tolist())
+
+
+def _samples(
+    chosen: list[bytes], used: list[_Chunk], *, reason: str, effective: float, size: int, tags: int
+) -> Samples:
+    packed = np.frombuffer(b"".join(chosen), np.uint8).reshape(len(chosen), (tags + 7) // 8)
+    rows = np.unpackbits(packed, axis=1, count=tags).view(np.bool_)
+    draws = len(used) * size
+    weight = sum(chunk.weight for chunk in used)
+    return Samples(
+        rows=rows,
+        reason=reason,
+        draws=draws,
+        effective=float(effective),
+        left_out=sum(chunk.left_out for chunk in used) / draws,
+        frequencies=sum((chunk.counts for chunk in used), np.zeros(tags)) / max(weight, np.finfo(float).tiny),
+    )
 
 
 def load(folder: Path) -> BetaVAE:
@@ -205,14 +265,15 @@ def predict(model: BetaVAE, frame: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         model: Of ``load``.
-        frame: Columns ``condition`` (tags separated by commas, may be empty) and ``seed``.
+        frame: Columns ``condition`` (tags separated by commas, a minus sign before those to leave out, may be empty)
+            and ``seed``.
 
     Returns:
         Column ``tags``, separated by commas.
     """
     answers = []
     for condition, seed in zip(frame["condition"], frame["seed"], strict=True):
-        row = sample(
+        found = sample(
             model,
             count=1,
             prior="aggregate",
@@ -221,39 +282,14 @@ def predict(model: BetaVAE, frame: pd.DataFrame) -> pd.DataFrame:
             min_categories=1,
             seed=int(seed),
         )
-        answers.append(", ".join(model.taxonomy.decode(row)[0]))
+        answers.append(", ".join(model.taxonomy.decode(found.rows)[0]))
     return pd.DataFrame({"tags": answers})
 
 
 def split_tags(text: str) -> list[str]:
     """Tags separated by commas; none for ``none`` and for empty text.
 
-    >>> split_tags("jazz, piano"), split_tags("none")
-    (['jazz', 'piano'], [])
+    >>> split_tags("jazz, -piano"), split_tags("none")
+    (['jazz', '-piano'], [])
     """
     return [] if text == "none" else [tag.strip() for tag in text.split(",") if tag.strip()]
-
-
-def _uniform_sets(sizes: Tensor, *, width: int, generator: np.random.Generator) -> Tensor:
-    """Logits that are certain: ``sizes`` tags of each row, all tags alike."""
-    ranks = torch.from_numpy(generator.random((len(sizes), width))).argsort(1).argsort(1)
-    return torch.where(ranks < sizes[:, None], 40.0, -40.0)
-
-
-def _mixture(model: BetaVAE, *, seed: int) -> GaussianMixture:
-    """Mixture of the shape and number of components that describes a tenth of the latents, left out of the fit, best.
-
-    Latents are drawn from the posteriors of the training rows; full covariances need rows enough for their entries.
-    """
-    generator = np.random.default_rng(seed)
-    mean, spread = model.means.numpy(), (model.log_variances / 2).exp().numpy()
-    latents = (mean + spread * generator.standard_normal(mean.shape)).astype(np.float64)
-    order = generator.permutation(len(latents))
-    out, kept = latents[order[: len(order) // 10 + 1]], latents[order[len(order) // 10 + 1 :]]
-    least = {"diag": 2, "full": 2 * latents.shape[1]}
-    choices = [(size, shape) for shape, rows in least.items() for size in _COMPONENTS if size * rows < len(kept)]
-    fitted = [
-        GaussianMixture(size, covariance_type=shape, reg_covar=1e-4, random_state=seed).fit(kept)
-        for size, shape in choices or [(1, "diag")]
-    ]
-    return max(fitted, key=lambda mixture: mixture.score(out))

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 
 from conceptcaps import hashing
-from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
 SPLITS = ("train", "validation", "test")
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -238,6 +238,31 @@ def certificate(
         "overlaps": overlaps,
         "tags": {tag: {name: int(counted[name][at]) for name in parts} for at, tag in enumerate(taxonomy.tags)},
     }
+
+
+def write_samples(
+    folder: Path, labels: npt.NDArray[np.bool_], *, taxonomy: Taxonomy, seed: int, facts: Mapping[str, object]
+) -> pd.DataFrame:
+    """Write sampled tag sets as ``samples.parquet``, and the certificate of their split beside it.
+
+    Args:
+        folder: Where to.
+        labels: ``(n, tags)``.
+        taxonomy: Names the columns.
+        seed: Seed that the sets were drawn with, a part of their ids.
+        facts: What else the certificate states.
+
+    Returns:
+        Columns ``id``, ``tags``, ``implied`` (ancestors of the tags that are not among them), ``seed`` and ``split``.
+    """
+    tags = taxonomy.decode(labels)
+    columns = {"id": [tag_set_id(one, seed=seed) for one in tags], "tags": tags, "seed": seed}
+    samples = pd.DataFrame({**columns, "implied": list(map(taxonomy.implied, tags)), "split": split_samples(labels)})
+    path = folder / "samples.parquet"
+    samples.to_parquet(path, index=False)
+    parts = {name: samples[samples["split"] == name] for name in SPLITS}
+    write_certificate(folder, certificate([path], parts, taxonomy=taxonomy, facts=facts))
+    return samples
 
 
 def write_certificate(folder: Path, facts: Mapping[str, object]) -> None:

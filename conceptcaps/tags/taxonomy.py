@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -121,7 +122,28 @@ class Taxonomy:
         present = set(tags)
         return present.union(*map(self.ancestors, present))
 
+    def implied(self, tags: Iterable[str]) -> list[str]:
+        """Ancestors of the tags that are not among them, sorted: true of the row, though nobody named them.
+
+        >>> Taxonomy.load().implied(["alternative rock", "jazz"])
+        ['rock']
+        """
+        present = set(tags)
+        return sorted(self.closure(present) - present)
+
     # --- text to tags ---
+
+    def resolve(self, name: str) -> str:
+        """The tag of a name as somebody types it: itself, or the only tag that the matcher finds in it.
+
+        Raises:
+            ValueError: If there is no such tag, or more than one.
+
+        >>> Taxonomy.load().resolve("Jazz"), Taxonomy.load().resolve("hip-hop")
+        ('jazz', 'hip hop')
+        """
+        found = [name] if name in self._index else self.match(name)
+        return found[0] if len(found) == 1 else self.tags[self._column(name)]
 
     def match(self, aspect: str) -> list[str]:
         """Tags that a free-form aspect asserts, sorted; empty if it maps to none.
@@ -182,7 +204,9 @@ class Taxonomy:
 
     def _column(self, tag: str) -> int:
         if tag not in self._index:
-            raise ValueError(f"expected one of the taxonomy's {len(self.tags)} tags, got {tag!r}")
+            near = [*self.match(tag), *get_close_matches(tag, self.tags, n=3)]
+            hint = f"; near: {', '.join(dict.fromkeys(near))}" if near else ""
+            raise ValueError(f"expected one of the taxonomy's {len(self.tags)} tags, got {tag!r}{hint}")
         return self._index[tag]
 
     def _all_exclusions(self) -> list[tuple[str, ...]]:

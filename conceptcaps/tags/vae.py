@@ -1,7 +1,9 @@
 """A beta-VAE over tag sets: network, loss, bounds, and its files."""
 
 import json
+import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,41 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from conceptcaps.tags import ancestral
 from conceptcaps.tags.taxonomy import Taxonomy
 
 Rows = NDArray[np.bool_]
 
 IMPORTANCE_SAMPLES = 64
 ACTIVE_VARIANCE = 0.01
+_LOG_2_PI = math.log(2 * math.pi)
 _BLOCK = 64  # rows whose importance samples are decoded at once, which no result depends on
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
 
 
+class Half(nn.Module):
+    """Encoder or decoder: linear, batch normalisation if any, ReLU, dropout, linear."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, *, batch_norm: bool) -> None:
+        """Random weights from torch's global generator."""
+        super().__init__()
+        self.first = nn.Linear(inputs, hidden)
+        self.norm = nn.BatchNorm1d(hidden) if batch_norm else nn.Identity()
+        self.last = nn.Linear(hidden, outputs)
+
+    def forward(self, inputs: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Outputs; hidden units are multiplied with ``kept`` (dropout, scaled), which only training gives."""
+        hidden = nn.functional.relu(self.norm(self.first(inputs)))
+        return self.last(hidden if kept is None else hidden * kept)
+
+
 class BetaVAE(nn.Module):
-    """Tag sets as binary rows ``(n, tags)`` to a Gaussian posterior over latents, and latents to logits of the tags.
+    """Tag sets as binary rows ``(n, tags)`` to a Gaussian posterior over latents, and latents to a chain over the tags.
+
+    The decoder gives log-odds of each tag from the latents. With a head each tag drawn adds to those of the later ones;
+    with or without, a tag rules out those that exclude it: contradictions have probability 0.
 
     It keeps the rows that it learnt from: their posteriors make up the aggregated posterior that is sampled from, and
     copies of them are counted.
@@ -32,17 +55,21 @@ class BetaVAE(nn.Module):
     Attributes:
         taxonomy: Its tags are the columns.
         config: Arguments that build the network again.
+        order: Columns in the order in which they are drawn.
+        links: What a drawn tag (column) adds to the log-odds of a later one (row), ``(tags, tags)``; without a head ().
         rows: Training rows ``(n, tags)``, uint8 of 0 and 1.
         means: Their posterior means ``(n, latent_dim)``; ``remember`` computes them.
         log_variances: The logarithms of their posterior variances.
     """
 
+    order: Tensor
+    clashes: Tensor
     rows: Tensor
     means: Tensor
     log_variances: Tensor
 
     def __init__(
-        self, *, taxonomy: Taxonomy, latent_dim: int, hidden_dim: int, dropout: float, batch_norm: bool
+        self, *, taxonomy: Taxonomy, latent_dim: int, hidden_dim: int, dropout: float, batch_norm: bool, head: bool
     ) -> None:
         """Build the network with random weights from torch's global generator."""
         super().__init__()
@@ -57,31 +84,40 @@ class BetaVAE(nn.Module):
             "hidden_dim": hidden_dim,
             "dropout": dropout,
             "batch_norm": batch_norm,
+            "head": head,
         }
         tags = len(taxonomy.tags)
-
-        def hidden(size: int) -> list[nn.Module]:
-            norm = [nn.BatchNorm1d(hidden_dim)] if batch_norm else []
-            return [nn.Linear(size, hidden_dim), *norm, nn.ReLU(), nn.Dropout(dropout)]
-
-        self.encoder = nn.Sequential(*hidden(tags), nn.Linear(hidden_dim, 2 * latent_dim))
-        self.decoder = nn.Sequential(*hidden(latent_dim), nn.Linear(hidden_dim, tags))
+        self.encoder = Half(tags, hidden_dim, 2 * latent_dim, batch_norm=batch_norm)
+        self.decoder = Half(latent_dim, hidden_dim, tags, batch_norm=batch_norm)
+        self.links = nn.Parameter(torch.zeros(tags, tags)) if head else None
+        self.register_buffer("order", torch.arange(tags))
+        self.register_buffer("clashes", ancestral.clashes(taxonomy), persistent=False)
         self.register_buffer("rows", torch.zeros(0, tags, dtype=torch.uint8))
         self.register_buffer("means", torch.zeros(0, latent_dim))
         self.register_buffer("log_variances", torch.zeros(0, latent_dim))
 
-    def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance ``(n, latent_dim)`` of the posterior of rows, whole or partial, ``(n, tags)``."""
-        mean, log_variance = self.encoder(rows).chunk(2, dim=-1)
+    def encode(self, rows: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance ``(n, latent_dim)`` of the posterior of rows ``(n, tags)``."""
+        mean, log_variance = self.encoder(rows, kept).chunk(2, dim=-1)
         return mean, log_variance
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Logits ``(n, tags)`` of latents ``(n, latent_dim)``."""
-        return self.decoder(latents)
+    def decode(self, latents: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Log-odds ``(n, tags)`` of latents ``(n, latent_dim)``, before any tag is drawn."""
+        return self.decoder(latents, kept)
+
+    def chain(self) -> ancestral.Chain:
+        """How tags follow from one another once the latents are given."""
+        return ancestral.chain(order=self.order, clashes=self.clashes, links=self.links)
+
+    @torch.no_grad()
+    def start(self, rows: Tensor) -> None:
+        """Begin from the frequencies of rows: the order of the tags, the most frequent first, and the output's bias."""
+        self.order = ancestral.by_frequency(rows)
+        self.decoder.last.bias.copy_(((rows.sum(0) + 0.5) / (len(rows) + 1)).logit())
 
     @torch.no_grad()
     def remember(self, rows: Tensor) -> None:
-        """Keep training rows and their posteriors, seen whole."""
+        """Keep training rows and their posteriors."""
         self.eval()
         self.rows = rows.to(torch.uint8)
         self.means, self.log_variances = self.encode(rows)
@@ -93,7 +129,7 @@ def loss(logits: Tensor, rows: Tensor, mean: Tensor, log_variance: Tensor, *, be
     Cross-entropy summed over tags plus ``beta`` times KL(q(z | x) || N(0, I)) summed over latents, in nats.
 
     Args:
-        logits: Decoded ``(n, tags)``.
+        logits: Log-odds ``(n, tags)`` of each tag given the latents and the tags before it.
         rows: Tags of 0 and 1 ``(n, tags)``.
         mean: Posterior means ``(n, latent_dim)``.
         log_variance: Posterior log-variances ``(n, latent_dim)``.
@@ -117,9 +153,23 @@ def loss(logits: Tensor, rows: Tensor, mean: Tensor, log_variance: Tensor, *, be
 # --- what it is worth -------------------------------------------------------------------------------------------------
 
 
+def standard_normal(latents: Tensor) -> Tensor:
+    """Log-density ``(n,)`` of latents ``(n, latent_dim)`` under a standard normal.
+
+    >>> standard_normal(torch.zeros(1, 2)).round(decimals=4).tolist()  # -log 2 pi
+    [-1.8379]
+    """
+    return -0.5 * (latents.square() + _LOG_2_PI).sum(-1)
+
+
 @torch.no_grad()
 def bounds(
-    model: BetaVAE, rows: Rows, *, seed: int, samples: int = IMPORTANCE_SAMPLES
+    model: BetaVAE,
+    rows: Rows,
+    *,
+    seed: int,
+    samples: int = IMPORTANCE_SAMPLES,
+    log_prior: Callable[[Tensor], Tensor] = standard_normal,
 ) -> dict[str, NDArray[np.float64]]:
     """Lower bounds on log p(row) in nats, free of beta: higher is better, at most 0.
 
@@ -131,6 +181,7 @@ def bounds(
         rows: ``(n, tags)``.
         seed: Seed of the noise.
         samples: Draws for each row.
+        log_prior: Log-density ``(n,)`` of latents ``(n, latent_dim)``.
 
     Returns:
         ``elbo`` and ``iwae``, each ``(n,)``.
@@ -143,13 +194,15 @@ def bounds(
     mean, log_variance = model.encode(x)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(x), samples, mean.shape[1], generator=generator)
+    before = model.chain().logits(torch.zeros(()), x)
     found = []
-    blocks = (whole.split(_BLOCK) for whole in (x, mean, log_variance, noise))
-    for tags, centre, spread, epsilon in zip(*blocks, strict=True):
+    blocks = (whole.split(_BLOCK) for whole in (x, before, mean, log_variance, noise))
+    for tags, added, centre, spread, epsilon in zip(*blocks, strict=True):
         z = centre[:, None] + (0.5 * spread[:, None]).exp() * epsilon
-        logits = model.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        logits = model.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2]) + added[:, None]
         likelihood = torch.einsum("nkt,nt->nk", logits, tags) - nn.functional.softplus(logits).sum(-1)
-        found.append(likelihood + 0.5 * (epsilon.square() + spread[:, None] - z.square()).sum(-1))
+        posterior = -0.5 * (epsilon.square() + spread[:, None] + _LOG_2_PI).sum(-1)
+        found.append(likelihood + log_prior(z.flatten(0, 1)).unflatten(0, z.shape[:2]) - posterior)
     log_w = torch.cat(found).double()
     return {"elbo": log_w.mean(1).numpy(), "iwae": (log_w.logsumexp(1) - np.log(samples)).numpy()}
 
@@ -165,7 +218,8 @@ def assess(model: BetaVAE, rows: Rows, *, prefix: str, seed: int) -> dict[str, f
     """
     found = {name: float(values.mean()) for name, values in bounds(model, rows, seed=seed).items()}
     mean, _ = model.encode(torch.from_numpy(rows.astype(np.float32)))
-    back = (model.decode(mean) > 0).numpy()
+    likelier = torch.zeros(rows.shape)
+    back = ancestral.draw(model.decode(mean), model.chain(), noise=likelier)[0].numpy()
     shared, either = (rows & back).sum(1), (rows | back).sum(1)
     found["reconstruction_jaccard"] = float(np.where(either == 0, 1.0, shared / np.maximum(either, 1)).mean())
     found["hamming"] = float((rows != back).mean())
@@ -199,7 +253,7 @@ def load(path: Path) -> BetaVAE:
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     model = BetaVAE(taxonomy=Taxonomy.load(path / "taxonomy.yaml"), **config)
     weights = load_file(path / "model.safetensors")
-    for name in ("rows", "means", "log_variances"):
+    for name in ("rows", "means", "log_variances"):  # as many as were remembered
         setattr(model, name, weights[name])
     model.load_state_dict(weights)
     return model.eval()

@@ -9,18 +9,16 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from conceptcaps import hashing
 from conceptcaps.tags.taxonomy import Taxonomy
-from conceptcaps.tags.vae import BetaVAE, Rows, bounds
-from conceptcaps.tags.vae_epoch import AdamW, train_epoch
+from conceptcaps.tags.vae import BetaVAE, Rows, bounds, loss
 from conceptcaps.threads import one_thread
 
 OnEpoch = Callable[[int, dict[str, float]], bool | None]
 _CHECKPOINT = "checkpoint.safetensors"
-_MOMENTS = ("mean", "square", "steps")
 
 
 def fit(
@@ -37,6 +35,8 @@ def fit(
     epochs: int,
     patience: int,
     seed: int,
+    head: bool,
+    penalty: float,
     batch_norm: bool = False,
     warmup: int = 0,
     folder: Path | None = None,
@@ -44,9 +44,8 @@ def fit(
 ) -> BetaVAE:
     """Train until the importance-weighted bound of the validation rows stops rising; keep the best epoch's weights.
 
-    The encoder sees half of the rows with a random part of their tags left out, while the decoder must give them
-    whole: the posterior of a partial set is one of sets that contain it. The draws of an epoch depend on ``seed`` and
-    its number alone, so that a resumed training ends where an uninterrupted one does.
+    The draws of an epoch depend on ``seed`` and its number alone, so that a resumed training ends where one that was
+    never interrupted does.
 
     Args:
         train: Rows to learn from ``(n, tags)``.
@@ -61,6 +60,8 @@ def fit(
         epochs: Most epochs.
         patience: Epochs without a better bound after which training stops.
         seed: Of the weights and all draws.
+        head: Link the tags of the decoder to those drawn before them.
+        penalty: Weight of the sum of the squares of these links.
         batch_norm: Normalise hidden layers over the batch.
         warmup: Epochs over which beta rises from near 0 to its value.
         folder: Checkpoints ``best/`` and ``last/``, written after every epoch and resumed from; None keeps none.
@@ -79,38 +80,46 @@ def fit(
             f"expected rows (n, {len(taxonomy.tags)}) to learn from and to validate on, "
             f"got {train.shape} and {validation.shape}"
         )
-    if beta < 0 or learning_rate <= 0 or min(batch_size, epochs, patience) < 1:
+    if min(beta, penalty) < 0 or learning_rate <= 0 or min(batch_size, epochs, patience) < 1:
         raise ValueError(
-            "expected beta of at least 0, learning_rate above 0, batch_size, epochs and patience of at least 1, "
-            f"got {beta}, {learning_rate}, {batch_size}, {epochs} and {patience}"
+            "expected beta and penalty of at least 0, learning_rate above 0, batch_size, epochs and patience of at "
+            f"least 1, got {beta}, {penalty}, {learning_rate}, {batch_size}, {epochs} and {patience}"
         )
+    clashing = sum(bool(taxonomy.contradictions(tags)) for tags in taxonomy.decode(np.concatenate([train, validation])))
+    if clashing:
+        raise ValueError(f"expected rows without contradictions, which have probability 0, got {clashing} with some")
     rows = torch.from_numpy(train.astype(np.float32))
     with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
         model = BetaVAE(
-            taxonomy=taxonomy, latent_dim=latent_dim, hidden_dim=hidden_dim, dropout=dropout, batch_norm=batch_norm
+            taxonomy=taxonomy,
+            latent_dim=latent_dim,
+            hidden_dim=hidden_dim,
+            dropout=dropout,
+            batch_norm=batch_norm,
+            head=head,
         )
-        frequency = (rows.sum(0) + 0.5) / (len(rows) + 1)
-        output = model.decoder[-1]
-        assert isinstance(output, nn.Linear)
-        output.bias.data.copy_(frequency.logit())
-        optimiser = AdamW.of(model)
+        model.start(rows)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, fused=True)
         settings = {**model.config, "beta": beta, "learning_rate": learning_rate, "batch_size": batch_size}
-        settings |= {"seed": seed, "warmup": warmup, "rows": hashing.digest(np.packbits(train).tolist())}
+        settings |= {
+            "seed": seed,
+            "warmup": warmup,
+            "penalty": penalty,
+            "rows": hashing.digest(np.packbits(train).tolist()),
+        }
         start, best, best_bound, waited = _resume(folder, model, optimiser, settings=hashing.digest(settings))
         for epoch in tqdm(range(start, epochs), desc="train vae", unit="epoch", initial=start, total=epochs):
             if waited >= patience:
                 break
-            weight = beta * min(1.0, (epoch + 1) / (warmup + 1))
-            generator = np.random.default_rng(hashing.row_seed(f"epoch {epoch}", seed))
             metrics = train_epoch(
                 model,
                 optimiser,
                 rows,
-                beta=weight,
-                learning_rate=learning_rate,
+                beta=beta * min(1.0, (epoch + 1) / (warmup + 1)),
+                penalty=penalty,
                 batch_size=batch_size,
-                generator=generator,
+                generator=np.random.default_rng(hashing.row_seed(f"epoch {epoch}", seed)),
             )
             found = bounds(model, validation, seed=seed)
             metrics |= {f"val/{name}": float(values.mean()) for name, values in found.items()}
@@ -129,11 +138,56 @@ def fit(
     return model
 
 
-def _checkpoint(folder: Path | None, model: BetaVAE, optimiser: AdamW, *, state: Mapping[str, object]) -> None:
+def train_epoch(
+    model: BetaVAE,
+    optimiser: torch.optim.Optimizer,
+    rows: Tensor,
+    *,
+    beta: float,
+    penalty: float,
+    batch_size: int,
+    generator: np.random.Generator,
+) -> dict[str, float]:
+    """One pass over the rows in random order; the last, smaller batch is shared out among the others.
+
+    Args:
+        model: Its parameters are those of ``optimiser``.
+        optimiser: Takes a step a batch.
+        rows: Tags of 0 and 1 ``(n, tags)``.
+        beta: Weight of the KL term.
+        penalty: Weight of the sum of the squares of the head's links.
+        batch_size: Rows in a step.
+        generator: Gives order, latents and dropout, drawn for the whole epoch at once.
+
+    Returns:
+        ``train/loss`` and ``train/kl`` (nats, means over rows).
+    """
+    model.train()
+    count, parts = len(rows), max(1, len(rows) // batch_size)
+    order = torch.from_numpy(generator.permutation(count))
+    noise = torch.from_numpy(generator.standard_normal((count, model.config["latent_dim"]), dtype=np.float32))
+    dropout, shape = model.config["dropout"], (2, count, model.config["hidden_dim"])
+    kept = torch.from_numpy(generator.random(shape, dtype=np.float32) >= dropout) / (1 - dropout)
+    total = torch.zeros(2)
+    for x, epsilon, *masks in zip(*(whole.tensor_split(parts) for whole in (rows[order], noise, *kept)), strict=True):
+        mean, log_variance = model.encode(x, masks[0])
+        base = model.decode(mean + (log_variance / 2).exp() * epsilon, masks[1])
+        value, kl = loss(model.chain().logits(base, x), x, mean, log_variance, beta=beta)
+        total += len(x) * torch.stack([value, kl]).detach()
+        optimiser.zero_grad()
+        (value if model.links is None else value + penalty * model.links.square().sum()).backward()
+        optimiser.step()
+    return dict(zip(("train/loss", "train/kl"), (total / count).tolist(), strict=True))
+
+
+def _checkpoint(
+    folder: Path | None, model: BetaVAE, optimiser: torch.optim.Optimizer, *, state: Mapping[str, object]
+) -> None:
     if folder is None:
         return
     tensors = {f"model.{name}": value.clone() for name, value in model.state_dict().items()}
-    tensors |= {f"optimiser.{name}": getattr(optimiser, name) for name in _MOMENTS}
+    for place, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{place}.{name}": value for name, value in moments.items()}
     for name in ("best", "last") if state["waited"] == 0 else ("last",):  # best first: last says what is done
         path = folder / name / _CHECKPOINT
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +196,7 @@ def _checkpoint(folder: Path | None, model: BetaVAE, optimiser: AdamW, *, state:
 
 
 def _resume(
-    folder: Path | None, model: BetaVAE, optimiser: AdamW, *, settings: str
+    folder: Path | None, model: BetaVAE, optimiser: torch.optim.Optimizer, *, settings: str
 ) -> tuple[int, dict[str, Tensor], float, int]:
     """First epoch to train, the best weights, their bound, and the epochs waited since."""
     if folder is None or not (folder / "last" / _CHECKPOINT).exists():
@@ -154,8 +208,11 @@ def _resume(
         raise ValueError(f"expected checkpoints of the same rows and parameters in {folder}, got others: remove them")
     tensors = load_file(path)
     model.load_state_dict(_part(tensors, "model."))
+    moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _part(tensors, "optimiser.").items():
-        getattr(optimiser, name).copy_(value)
+        place, moment = name.split(".")
+        moments.setdefault(int(place), {})[moment] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     best = folder / "best" / _CHECKPOINT
     weights = _part(load_file(best), "model.") if best.exists() else {}
     return state["epoch"] + 1, weights, state["best_bound"], state["waited"]

@@ -14,7 +14,8 @@ from conceptcaps import project, shards, tracking
 from conceptcaps.captions import captioner
 from conceptcaps.publishing import dataset
 from conceptcaps.tags import corpus
-from conceptcaps.tags.sampling import PRIORS
+from conceptcaps.tags.priors import PRIORS
+from conceptcaps.tags.rivals import RIVALS
 from conceptcaps.tags.taxonomy import Taxonomy
 from tests import stages, tiny_model
 from tests.tracking.test_server import serving
@@ -112,9 +113,23 @@ def test_sweeps_nest_their_trials_and_keep_the_best(pipeline):
 def test_priors_stand_side_by_side(pipeline):
     table = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['compare_priors']}/priors.parquet")).set_index("prior")
     children = tracking.children(pipeline["compare_priors"])
-    assert sorted(table.index) == sorted(name for name, _, _ in children) == sorted(PRIORS)
+    assert sorted(table.index) == sorted(name for name, _, _ in children) == sorted([*PRIORS, *RIVALS])
     assert table.loc["independent", "cooccurrence"] > table.loc["random", "cooccurrence"]
-    assert (table["contradictions"] == 0).all()
+    assert (table.loc[list(PRIORS), "contradictions"] == 0).all()
+    assert table["log_likelihood"].notna().sum() == 7, "all but the random sets and the bootstrap"
+
+
+def test_samples_carry_their_split_and_what_they_imply(pipeline):
+    folder = tracking.fetch(f"runs:/{pipeline['sample_tags']}/samples")
+    samples = pd.read_parquet(folder / "samples.parquet")
+    assert set(samples["split"]) == {"train", "validation", "test"}
+    certificate = json.loads((folder / "split_certificate.json").read_text())
+    assert all(number == 0 for counts in certificate["overlaps"].values() for number in counts.values())
+    taxonomy = Taxonomy.load()
+    for tags, implied in zip(samples["tags"], samples["implied"], strict=True):
+        assert taxonomy.closure(tags) == {*tags, *implied} and not {*tags} & {*implied}
+    table = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['sample_tags']}/tags.parquet"))
+    assert tracking.metrics(pipeline["sample_tags"])["samples/worst_tag_loss"] <= 1 and len(table) == 200
 
 
 def test_a_taxonomy_s_coverage_is_tabled(pipeline):

@@ -18,14 +18,54 @@ def blocks(count: int, seed: int) -> np.ndarray:
     return rows
 
 
-def test_cosine_of_a_set_with_itself_is_one_and_marginals_alone_are_less():
-    real, held_out = blocks(2000, 0), blocks(400, 1)
-    same = fidelity.cooccurrence(held_out, held_out, real, seed=0)
-    assert same.cosine == pytest.approx(1)
-    like = fidelity.cooccurrence(blocks(2000, 2), held_out, real, seed=0)
-    assert like.low <= like.ratio <= like.high and like.ratio == pytest.approx(1, abs=0.02)
-    shuffled = np.stack([np.random.default_rng(tag).permutation(real[:, tag]) for tag in range(200)], axis=1)
-    assert fidelity.cooccurrence(shuffled, held_out, real, seed=0).ratio < 0.8
+def shuffled(rows: np.ndarray) -> np.ndarray:
+    """The same tags as often, each independent of the others."""
+    return np.stack([np.random.default_rng(tag).permutation(rows[:, tag]) for tag in range(rows.shape[1])], axis=1)
+
+
+def ratio(moments, samples, held_out, real) -> fidelity.Agreement:
+    return fidelity.agreement(moments, samples, held_out=held_out, real=real, seed=0)
+
+
+def test_a_set_agrees_with_itself_and_independent_tags_have_no_covariance():
+    real, held_out = blocks(2000, 0)[:, :60], blocks(400, 1)[:, :60]
+    for moments in (fidelity.pair_frequencies, fidelity.covariances):
+        assert ratio(moments, held_out, held_out, real).cosine == pytest.approx(1)
+        assert ratio(moments, blocks(2000, 2)[:, :60], held_out, real).ratio == pytest.approx(1, abs=0.02)
+    independent = shuffled(real)
+    assert abs(ratio(fidelity.covariances, independent, held_out, real).ratio) < 0.1
+    assert abs(ratio(fidelity.third_moments, independent[:, :20], held_out[:, :20], real[:, :20]).ratio) < 0.1
+    assert ratio(fidelity.pair_frequencies, independent, held_out, real).ratio > 0.3, "it hardly separates anything"
+
+
+def test_third_moments_see_what_covariances_do_not():
+    """Three tags of which each pair is independent, and the third is there when just one of the others is."""
+    one, two = np.random.default_rng(0).random((2, 4000)) < 0.5
+    rows = np.stack([one, two, one ^ two], axis=1)
+    assert np.abs(fidelity.covariances(rows)).max() < 0.02
+    assert fidelity.third_moments(rows)[0] == pytest.approx(-0.125, abs=0.01)
+
+
+def test_weights_count_rows_as_often():
+    rows = blocks(40, 0)[:, :12]
+    again, weights = np.repeat(rows, np.repeat([1, 2], 20), axis=0), np.repeat([1.0, 2.0], 20)
+    for moments in (fidelity.covariances, fidelity.third_moments):
+        np.testing.assert_allclose(moments(rows, 40 * weights / 60), moments(again), atol=1e-12)
+
+
+def test_the_interval_holds_the_ratio_that_new_held_out_rows_give_and_narrows_with_their_number():
+    real, samples = blocks(2000, 0), shuffled(blocks(2000, 2))
+    mixed = np.where(np.random.default_rng(0).random((2000, 1)) < 0.7, blocks(2000, 3), samples)[:, :40]
+    real = real[:, :40]
+    truth = ratio(fidelity.pair_frequencies, mixed, blocks(4000, 99)[:, :40], real).ratio
+    widths = []
+    for count in (100, 1600):
+        held_out = [blocks(count, 10 + seed)[:, :40] for seed in range(8)]
+        found = [ratio(fidelity.pair_frequencies, mixed, rows, real) for rows in held_out]
+        assert sum(one.low <= truth <= one.high for one in found) >= 6
+        assert all(one.low < one.ratio < one.high for one in found)
+        widths.append(np.mean([one.high - one.low for one in found]))
+    assert widths[1] < 0.5 * widths[0]
 
 
 def test_pairs_are_counted_off_the_diagonal():
@@ -33,9 +73,53 @@ def test_pairs_are_counted_off_the_diagonal():
     assert fidelity.pair_frequencies(rows).tolist() == [0.5, 0.0, 0.0]
 
 
-def test_a_classifier_tells_unlike_sets_and_not_like_ones():
-    assert fidelity.two_sample_auc(blocks(200, 1), blocks(200, 2), seed=0) < 0.62
-    assert fidelity.two_sample_auc(~blocks(200, 1), blocks(200, 2), seed=0) > 0.99
+def test_pairs_that_are_off_are_counted():
+    real, samples = blocks(2000, 0), blocks(2000, 1)
+    assert fidelity.pairs_off(samples, real) == 0
+    samples[:100] = np.isin(np.arange(200), [100, 150])
+    assert fidelity.pairs_off(samples, real) == 1
+
+
+def test_copies_are_counted():
+    real, held_out = blocks(300, 0), blocks(100, 1)
+    new = blocks(100, 3)
+    new = new[[not (row == real).all(1).any() for row in new]][:30]
+    new[:, 199] = True
+    samples = np.concatenate([real[:10], new])
+    found = fidelity.evaluate(samples, held_out=held_out, real=real, taxonomy=TAXONOMY, seed=0)
+    assert found["copies"] == 10 / len(samples) and len(new) > 5
+    assert found["copies_held_out"] == np.mean([(row == real).all(1).any() for row in held_out])
+    assert found["nearest"] == pytest.approx((10 + fidelity.nearest_jaccard(new, real).sum()) / len(samples))
+
+
+def test_a_tag_s_loss_is_the_part_of_its_draws_that_was_not_kept():
+    samples = TAXONOMY.encode([["jazz"], ["jazz", "piano"]])
+    drawn = np.zeros(200)
+    drawn[[TAXONOMY.tags.index(tag) for tag in ("jazz", "piano", "rock")]] = 1.0, 0.8, 0.1
+    table = fidelity.by_tag(samples, drawn=drawn, real=samples[:1], taxonomy=TAXONOMY).set_index("tag")
+    assert table.loc["piano", "loss"] == pytest.approx(0.375) and table.loc["rock", "loss"] == 1
+    assert table.loc["jazz", "loss"] == 0 == table.loc["folk", "loss"] and table.loc["jazz", "real_rows"] == 1
+
+
+def test_a_condition_is_held_against_real_rows_with_it():
+    real, like, noise = blocks(700, 0), blocks(900, 1), np.random.default_rng(0).random((150, 200)) < 0.025
+    real, like, noise[:, 0] = real[real[:, 0]], like[like[:, 0]], True
+    found, unlike = (fidelity.evaluate_condition(rows, real=real, seed=0) for rows in (like, noise))
+    assert found["real_rows"] == len(real)
+    assert found["two_sample_auc"] < found["two_sample_auc_real"] + 0.15 < unlike["two_sample_auc"]
+    assert found["size_distance"] < 0.5 < unlike["size_distance"]
+    few = fidelity.evaluate_condition(real[:60], real=real[:49], seed=0)
+    assert few == {"real_rows": 49, "tags_per_row": real[:60].sum(1).mean()}
+
+
+def test_novelty_is_a_target_that_noise_misses():
+    real, held_out = blocks(500, 0), blocks(100, 1)
+    noise = np.random.default_rng(0).random((300, 200)) < 0.025
+    figures = {name: fidelity.glance(rows, train=real, validation=held_out, prefix="val")
+               for name, rows in {"noise": noise, "like": blocks(300, 2), "copies": real[:300]}.items()}  # fmt: skip
+    assert figures["noise"]["val/novelty"] > figures["like"]["val/novelty"] > figures["copies"]["val/novelty"] == 0
+    errors = {name: found["val/novelty_error"] for name, found in figures.items()}
+    assert errors["like"] < 0.05 and errors["like"] < errors["copies"] and errors["noise"] > 0.5
 
 
 def test_nearest_is_one_for_a_copy():
@@ -51,7 +135,10 @@ def test_contradictions_are_a_share_of_rows():
 
 def test_all_figures_together_have_their_counterparts_of_real_rows():
     found = fidelity.evaluate(blocks(300, 3), held_out=blocks(150, 1), real=blocks(600, 0), taxonomy=TAXONOMY, seed=0)
-    assert found["copies"] >= 0 and found["size_distance"] < 0.5 and found["frequency_error"] < 0.02
+    assert found["size_distance"] < 0.5 and found["frequency_error"] < 0.02
+    for name in ("covariance", "third_moments", "cooccurrence"):
+        assert found[f"{name}_of_ceiling"] == pytest.approx(found[name] / found[f"{name}_ceiling"])
+    assert found["two_sample_auc"] - found["two_sample_auc_real"] < 0.15
     assert found["nearest"] == pytest.approx(found["nearest_held_out"], abs=0.1)
     with pytest.raises(ValueError, match="expected sets of two rows or more"):
-        fidelity.cooccurrence(blocks(1, 0), blocks(5, 0), blocks(5, 0), seed=0)
+        ratio(fidelity.covariances, blocks(1, 0), blocks(5, 0), blocks(5, 0))

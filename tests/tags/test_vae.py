@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from conceptcaps.tags import vae, vae_epoch, vae_training
+from conceptcaps.tags import ancestral, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.load()
-DIALS = {"latent_dim": 8, "hidden_dim": 64, "dropout": 0.0, "beta": 0.25, "learning_rate": 3e-3, "batch_size": 16}
+DIALS = {"latent_dim": 8, "hidden_dim": 64, "dropout": 0.0, "beta": 0.25, "learning_rate": 3e-3}
+DIALS |= {"batch_size": 16, "head": True, "penalty": 0.001}
 
 
 def rows(count: int = 64, seed: int = 0) -> np.ndarray:
@@ -38,45 +39,91 @@ def test_divergence_is_torch_s_own():
     assert found == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_written_gradients_are_autograd_s(batch_norm):
+def epoch(rows: torch.Tensor, model: vae.BetaVAE, *, learning_rate: float = 0.1, batch_size: int = 8, **changes):
+    optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate)
+    dials = {"beta": 0.7, "penalty": 0.0, "batch_size": batch_size, "generator": np.random.default_rng(0), **changes}
+    return vae_training.train_epoch(model, optimiser, rows, **dials)
+
+
+def network(**changes) -> vae.BetaVAE:
     torch.manual_seed(0)
-    model = vae.BetaVAE(taxonomy=TAXONOMY, latent_dim=8, hidden_dim=16, dropout=0.5, batch_norm=batch_norm)
-    batch = torch.from_numpy(rows(24).astype(np.float32))
-    noise, kept = torch.randn(24, 8), [2 * (torch.rand(24, 16) < 0.5).float() for _ in range(2)]
+    sizes = {"latent_dim": 8, "hidden_dim": 16, "dropout": 0.5, "batch_norm": False, "head": True}
+    return vae.BetaVAE(taxonomy=TAXONOMY, **{**sizes, **changes})
 
-    def half(layers, inputs, mask):
-        return layers[-1](torch.nn.functional.relu(layers[:-3](inputs)) * mask)
 
-    mean, log_variance = half(model.encoder, batch, kept[0]).chunk(2, 1)
-    logits = half(model.decoder, mean + (log_variance / 2).exp() * noise, kept[1])
-    value, _ = vae.loss(logits, batch, mean, log_variance, beta=0.7)
+def test_an_epoch_of_one_batch_follows_the_gradient_of_the_loss():
+    """Without dropout, against the loss written out with torch's own distributions."""
+    values, model = torch.from_numpy(rows(24).astype(np.float32)), network(dropout=0.0)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    metrics = epoch(values, model, batch_size=24)
+    other = network(dropout=0.0)
+    generator = np.random.default_rng(0)
+    shuffled = values[torch.from_numpy(generator.permutation(24))]
+    noise = torch.from_numpy(generator.standard_normal((24, 8), dtype=np.float32))
+    mean, log_variance = other.encode(shuffled)
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    logits = other.chain().logits(other.decode(mean + posterior.scale * noise), shuffled)
+    kl = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
+    value = -torch.distributions.Bernoulli(logits=logits).log_prob(shuffled).sum(1).mean() + 0.7 * kl
     value.backward()
-    expected = [parameter.grad.clone() for parameter in model.parameters()]
-    optimiser = vae_epoch.AdamW.of(model)
-    with torch.inference_mode():
-        halves = [vae_epoch.Half.of(layers) for layers in (model.encoder, model.decoder)]
-        found, code = vae_epoch.gradients(*halves, batch, batch, noise, *kept, beta=0.7)
-    torch.testing.assert_close(found, logits)
-    torch.testing.assert_close(code, torch.cat([mean, log_variance], 1))
-    for parameter, gradient in zip(model.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient)
-    assert optimiser.gradient.any() and optimiser.gradient.numel() == sum(map(torch.numel, model.parameters()))
+    assert metrics == pytest.approx({"train/loss": value.item(), "train/kl": kl.item()}, rel=1e-4)
+    for name, parameter in other.named_parameters():
+        step = (before[name] - dict(model.named_parameters())[name]) / 0.1
+        torch.testing.assert_close(step, parameter.grad, rtol=1e-3, atol=1e-5)
 
 
-def test_the_optimiser_is_torch_s_own():
-    torch.manual_seed(0)
-    one, other = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
-    other.load_state_dict(one.state_dict())
-    ours, theirs = vae_epoch.AdamW.of(one), torch.optim.AdamW(other.parameters(), lr=0.1, weight_decay=0.01)
-    for _ in range(4):
-        for mine, own in zip(one.parameters(), other.parameters(), strict=True):
-            own.grad = torch.randn(own.shape)
-            mine.grad.copy_(own.grad)
-        ours.step(learning_rate=0.1)
-        theirs.step()
-    for mine, own in zip(one.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(mine, own)
+def test_dropout_is_scaled_and_drawn_anew_for_each_row():
+    model, values = network(dropout=0.5), torch.from_numpy(rows(2000).astype(np.float32))
+    seen: list[torch.Tensor] = []
+    forward = model.encoder.forward
+    model.encoder.forward = lambda inputs, kept: seen.append(kept) or forward(inputs, kept)
+    epoch(values, model, batch_size=500)
+    kept = torch.cat(seen)
+    assert set(kept.unique().tolist()) == {0.0, 2.0} and kept.mean() == pytest.approx(1, abs=0.02)
+    assert kept.mean(1).std() > 0.1 and len(seen) == 4
+
+
+def test_the_penalty_shrinks_the_links_alone():
+    values = torch.from_numpy(rows(24).astype(np.float32))
+    links = []
+    for penalty in (0.0, 1.0):
+        model = network(dropout=0.0)
+        torch.nn.init.constant_(model.links, 0.5)
+        epoch(values, model, penalty=penalty, batch_size=24)
+        links.append(model.links.detach())
+    torch.testing.assert_close(links[0] - links[1], torch.full((200, 200), 0.1 * 2 * 0.5))
+
+
+def test_the_bound_comes_near_the_likelihood_of_a_chain_without_latents():
+    """A decoder that ignores its latents: the bound is the likelihood, which the chain gives exactly."""
+    model = network(dropout=0.0)
+    with torch.no_grad():
+        model.decoder.last.weight.zero_()
+        model.decoder.last.bias.uniform_(-4, -2)
+        model.links.normal_()
+        for parameter in model.encoder.last.parameters():
+            parameter.zero_()
+        exact = ancestral.log_likelihood(model.decoder.last.bias, model.chain(), rows(16))
+    np.testing.assert_allclose(vae.bounds(model, rows(16), seed=0, samples=4)["iwae"], exact, rtol=1e-5)
+
+
+def test_a_head_learns_what_latents_are_not_given():
+    """One latent for four families and a companion that is there every second time: the head links the pairs."""
+    bounds = [vae.bounds(fit(epochs=60, latent_dim=1, hidden_dim=4, head=head), rows(16, 1), seed=0) for head in (0, 1)]
+    assert bounds[1]["iwae"].mean() > bounds[0]["iwae"].mean() + 0.5
+
+
+def test_rows_that_contradict_themselves_are_refused():
+    with pytest.raises(ValueError, match="expected rows without contradictions, .* got 1 with some"):
+        vae_training.fit(
+            train=np.concatenate([rows(), TAXONOMY.encode([["slow tempo", "fast tempo"]])]),
+            validation=rows(16, 1),
+            taxonomy=TAXONOMY,
+            **DIALS,
+            epochs=1,
+            patience=1,
+            seed=0,
+        )
 
 
 def test_learns_which_tags_go_together():
@@ -90,12 +137,15 @@ def test_learns_which_tags_go_together():
 def test_the_bound_of_a_decoder_that_ignores_its_latents_is_its_likelihood():
     model = fit(epochs=1)
     with torch.no_grad():
-        for parameter in [*model.encoder[-1].parameters(), model.decoder[-1].weight, model.decoder[-1].bias]:
+        for parameter in [*model.encoder.last.parameters(), *model.decoder.last.parameters(), model.links]:
             parameter.zero_()
+    place = {TAXONOMY.tags[column]: rank for rank, column in enumerate(model.order.tolist())}
     for samples in (1, 8):
-        values = vae.bounds(model, rows(4), seed=0, samples=samples)
-        for bound in values.values():
-            np.testing.assert_allclose(bound, -200 * np.log(2), rtol=1e-5)
+        for bound in vae.bounds(model, rows(4), seed=0, samples=samples).values():
+            for tags, value in zip(TAXONOMY.decode(rows(4)), bound, strict=True):
+                before = {tag: [other for other in tags if place[other] < place[tag]] for tag in TAXONOMY.tags}
+                free = [tag for tag in place if not TAXONOMY.contradictions([tag, *before[tag]])]
+                assert value == pytest.approx(-len(free) * np.log(2), rel=1e-5), "a coin for each tag still possible"
 
 
 def test_the_best_epoch_is_kept_not_the_last():
@@ -139,7 +189,7 @@ def test_saved_models_are_the_same(tmp_path):
     [
         ({"latent_dim": 0}, "expected latent_dim and hidden_dim of at least 1"),
         ({"dropout": 1.0}, r"dropout in \[0, 1\)"),
-        ({"beta": -1}, "expected beta of at least 0"),
+        ({"beta": -1}, "expected beta and penalty of at least 0"),
         ({"epochs": 0}, "batch_size, epochs and patience of at least 1"),
     ],
 )
