@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from conceptcaps import figures, tracking
+from conceptcaps.audio import makeable
 from conceptcaps.tags import fidelity, priors, sampling, splits
 
 
@@ -17,15 +18,14 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--vae", default="models:/conceptcaps-vae@champion", help="models:/conceptcaps-vae@<alias>, or a folder"
     )
-    parser.add_argument(
-        "--tag_sets", required=True, help="folder or runs:/<id>/tag_sets; what samples are held against"
-    )
+    parser.add_argument("--tag_sets", required=True, help="runs:/<id>/tag_sets; what samples are held against")
     parser.add_argument("--count", type=int, default=1000, help="distinct tag sets to draw")
     parser.add_argument("--prior", choices=priors.PRIORS, default="aggregate", help="where latents come from")
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the decoder's logits")
     parser.add_argument(
         "--condition", default="none", help="tags that each set holds, or does not with a minus: jazz,-piano; or none"
     )
+    parser.add_argument("--realisable_by", default="any", help="soundfont: only tags that it can make true; or any")
     parser.add_argument("--min_categories", type=int, default=3, help="categories that a set touches")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
@@ -45,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         dials = {name: getattr(args, name) for name in ("count", "prior", "temperature", "min_categories", "seed")}
         condition = sampling.split_tags(args.condition)
-        found = sampling.sample(model, condition=condition, **dials)
+        never = makeable.unmakeable(taxonomy) if args.realisable_by == "soundfont" else []
+        real[:, barred := np.isin(taxonomy.tags, never)] = False
+        held_out[:, barred] = False
+        found = sampling.sample(model, condition=[*condition, *(f"-{tag}" for tag in never)], **dials)
         facts = {name: value for name, value in vars(args).items() if name not in ("vae", "tag_sets")}
         samples = splits.write_samples(Path(scratch), found.rows, taxonomy=taxonomy, seed=args.seed, facts=facts)
         tracking.log_folder(Path(scratch), "samples")

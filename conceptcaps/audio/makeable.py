@@ -27,6 +27,12 @@ def makeable(taxonomy: Taxonomy) -> list[str]:
     return names
 
 
+def unmakeable(taxonomy: Taxonomy) -> list[str]:
+    """The other tags, of which the soundfont backend makes no true clip, in the taxonomy's order."""
+    possible = set(makeable(taxonomy))
+    return [tag for tag in taxonomy.tags if tag not in possible]
+
+
 def _holds(tag: str, taxonomy: Taxonomy) -> bool:
     hits = 0
     for seed in _SEEDS:
