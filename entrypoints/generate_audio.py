@@ -1,4 +1,4 @@
-"""Make a clip for every caption, in shards, resumable after a kill; with the soundfont, say what sounds in it."""
+"""Make a clip for every caption and tell what sounds."""
 
 import argparse
 import tempfile

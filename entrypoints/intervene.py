@@ -1,4 +1,4 @@
-"""Measure how a network's logits change when one tag is added to a piece: pairs of clips with it and without it."""
+"""Measure how logits change when one tag is added to a piece."""
 
 import argparse
 from collections.abc import Sequence
