@@ -5,8 +5,7 @@ from captum.attr import LayerGradientXActivation
 from captum.concept import TCAV, Classifier
 from captum.concept import Concept as CaptumConcept
 from safetensors.numpy import save_file
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
 from conceptcaps.probing import activations, cav, tcav
 from tests.probing.nets import Deep, encoded, windows
@@ -74,18 +73,21 @@ def test_score_along_a_normal_is_captums(tmp_path):
         assert tcav.tcav_score(along)[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_closed_form_accuracy_is_scikit_learns_discriminant():
-    """The same folds, one at a time: with many clips the covariance of all clips is as good as the training fold's."""
+@pytest.mark.parametrize("width", [12, 300])  # fewer dimensions than clips, and more
+def test_closed_form_accuracy_is_scikit_learns_ridge_classifier_fitted_fold_by_fold(width):
     generator = np.random.default_rng(0)
-    points = generator.normal(size=(600, 12)) @ generator.normal(size=(12, 12))
-    points[:300] += 0.8 * generator.normal(size=12)
-    draws = [(np.arange(300), np.arange(300, 600))]
-    fold = cav._folds(300, seed=0)
-    labels, correct = np.repeat([1, 0], 300), np.empty(600)
-    for number in range(3):
-        fit, held = fold != number, fold == number
-        correct[held] = LinearDiscriminantAnalysis().fit(points[fit], labels[fit]).predict(points[held]) == labels[held]
-    assert cav.accuracies(points, draws, seed=0)[0] == pytest.approx(correct.mean(), abs=0.01)
+    points = generator.normal(size=(160, width)) * np.geomspace(3, 0.1, width)
+    points[:80] += 0.2 * generator.normal(size=width)
+    draws = [(generator.choice(80, 60, replace=False), 80 + generator.choice(80, 60, replace=False)) for _ in range(5)]
+    fold, labels, found = cav._folds(60, seed=0), np.repeat([1, 0], 60), cav.accuracies(points, draws, seed=0)
+    for draw, accuracy in zip(draws, found, strict=True):
+        values, correct = scaled(*(points[side] for side in draw)), np.empty(120)
+        for number in range(3):
+            fit, held = fold != number, fold == number
+            reference = RidgeClassifier(alpha=0.1).fit(values[fit], labels[fit])
+            correct[held] = reference.predict(values[held]) == labels[held]
+        assert accuracy == pytest.approx(correct.mean(), abs=1e-9)
+    assert 0.6 < found.mean() < 1
 
 
 @pytest.mark.parametrize("width", [20, 300])  # fewer dimensions than clips, and more
