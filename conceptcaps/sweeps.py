@@ -25,6 +25,7 @@ _LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")
 _SURPLUS = "surplus"  # mark of a trial that was asked for while another process took the last place
 
 Evaluate = Callable[[optuna.Trial], Mapping[str, float]]
+Trial = optuna.Trial
 Pruned = optuna.TrialPruned
 
 

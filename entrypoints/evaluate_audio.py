@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         items = pd.DataFrame({"id": [*clips.ids, *bad], "error": [""] * len(clips) + list(bad.values())})
         scores = pd.DataFrame({"loudness": embeddings.loudness(clips, cache=kept)})
         metrics: dict[str, float] = {"audio/clips": len(clips), "audio/failed": len(bad)}
-        lines = {}
+        lines: dict[str, distances.Extrapolation] = {}
         for name in args.embedding.split(","):
             parts = [clips] if reference is None else [clips, reference]
             sets = [embeddings.musicnn_means(part, model=name, cache=kept)["penultimate"] for part in parts]

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         evaluation.require_few_failures(found.items)
 
 
-def model_of(name):
+def model_of(name: str) -> Any:
     return None if name == "none" else language_model.load(name)
 
 

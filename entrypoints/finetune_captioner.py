@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -61,13 +62,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.register("conceptcaps-captioner", weights, **served, metrics=found)
 
 
-def read(args):
+def read(args: argparse.Namespace) -> Any:
     given = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
     return finetuning.read_examples(tracking.fetch(args.tag_sets), **given)
 
 
-def train(args, dials, rows, taxonomy, model, tokenizer):
-    def show(step, tuned):
+def train(args: Any, dials: Any, rows: Any, taxonomy: Any, model: Any, tokenizer: Any) -> Any:
+    def show(step: int, tuned: Any) -> None:
         writer = captioner.Captioner(tuned, tokenizer, taxonomy, planner=planning.of(rows["train"], taxonomy=taxonomy))
         tracking.attempt(tracking.log_json, table.show(rows["validation"], writer), f"captions/step_{step:06d}.json")
 

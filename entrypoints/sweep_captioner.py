@@ -43,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective)
         kept = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
 
-        def evaluate(trial):
+        def evaluate(trial: sweeps.Trial) -> dict[str, float]:
             dials = search_spaces.captioner(trial)
 
-            def report(step, metrics):
+            def report(step: int, metrics: dict[str, float]) -> None:
                 tracking.log_metrics(metrics, step)
                 sweeps.report(trial, metrics, step)
 

@@ -44,10 +44,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         budget = {"epochs": args.epochs, "patience": args.patience, "seed": args.seed}
 
-        def evaluate(trial):
+        def evaluate(trial: sweeps.Trial) -> dict[str, float]:
             dials = search_spaces.vae(trial)
 
-            def on_epoch(epoch, metrics):
+            def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
                 tracking.log_metrics(metrics, epoch)
                 sweeps.report(trial, metrics, epoch)
 

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             **{name: value for name, value in vars(args).items() if name != "tag_sets"},
         )
         tracking.log_folder(checkpoints, "checkpoints")
-        found = {}
+        found: dict[str, float] = {}
         for name, prefix in {"validation": "val", "test": "test"}.items():
             found |= vae.assess(model, rows[name], prefix=prefix, seed=args.seed)
         tracking.log_metrics(found)

@@ -7,6 +7,7 @@ References:
 """
 
 import io
+import itertools
 import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -191,7 +192,7 @@ def _zones(
     amounts = np.frombuffer(chunks[generators], dtype=_GENERATOR)
     curves = np.frombuffer(chunks[modulators], dtype=_MODULATOR)
     found = []
-    for first, last in zip(starts[:-1], starts[1:], strict=True):
+    for first, last in itertools.pairwise(starts):
         zones: list[_Part] = []
         for bag in range(first, last):
             own = amounts[limits["generator"][bag] : limits["generator"][bag + 1]]

@@ -151,13 +151,13 @@ def fast_attention(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _grouped(
-    module: torch.nn.Module,
+    _module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor,
     scaling: float | None = None,
-    **kwargs: object,
+    **_: object,
 ) -> tuple[Tensor, None]:
     """Attention of heads that share their keys, as one product for each key head; keys are not repeated.
 

@@ -112,7 +112,7 @@ def supposed(token: Token) -> bool:
             return True
         if any(child.dep_ == "mark" and child.lower_ in ("if", "whether") for child in above.children):
             return True
-        if above != token and (above.lemma_ in _SUITED and above.pos_ == "ADJ" or above.lemma_ in _WISHING):
+        if above != token and ((above.lemma_ in _SUITED and above.pos_ == "ADJ") or above.lemma_ in _WISHING):
             return True
     before = [word.lower_ for word in token.doc[token.sent.start : token.i]]
     text = " ".join(before)

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -104,7 +104,7 @@ class _ByLength(Sampler[int]):
 class Reporter(TrainerCallback):
     """Hands the trainer's numbers on under our names, shows the model after every epoch, saves between epochs."""
 
-    _NAMES = {
+    _NAMES: ClassVar = {
         "loss": "train/loss",
         "eval_loss": "val/loss",
         "learning_rate": "train/learning_rate",

@@ -129,7 +129,7 @@ class _Reader:
             module.register_forward_hook(self._hook(name))
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], Any]:
-        def keep(module: nn.Module, inputs: Any, output: Any) -> Any:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> Any:
             tensor = output[0] if isinstance(output, tuple) else output
             if name in self._seen:
                 raise ValueError(f"expected layer {name!r} to be used once in a pass, got a second time")

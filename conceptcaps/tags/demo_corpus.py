@@ -187,7 +187,7 @@ def _agree(verb: str, subjects: Sequence[str]) -> str:
 
 
 def _article(piece: str) -> str:
-    vowel = piece[0] in "aeiou" and not piece.startswith(("one", "uni")) or piece.startswith(("r&b", "8"))
+    vowel = (piece[0] in "aeiou" and not piece.startswith(("one", "uni"))) or piece.startswith(("r&b", "8"))
     return f"{'an' if vowel else 'a'} {piece}"
 
 

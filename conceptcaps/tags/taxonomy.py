@@ -1,6 +1,7 @@
 """Canonical tags: their categories, aliases and exclusions; matching of free text; encoding as binary rows."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -188,7 +189,7 @@ class Taxonomy:
         rows, columns = np.nonzero(array[:, alphabetical])
         names = np.asarray(self.tags, dtype=object)[alphabetical][columns]
         starts = np.searchsorted(rows, np.arange(len(array) + 1))
-        return [names[start:end].tolist() for start, end in zip(starts[:-1], starts[1:], strict=True)]
+        return [names[start:end].tolist() for start, end in itertools.pairwise(starts)]
 
     def contradictions(self, tags: Iterable[str]) -> list[tuple[str, ...]]:
         """Exclusion groups of which more than one tag is in the set, each cut to those tags."""

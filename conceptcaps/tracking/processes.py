@@ -74,5 +74,5 @@ def _watch(parent: int, done: threading.Event) -> None:
             return
 
 
-def _interrupt(signum: int, frame: object) -> None:
+def _interrupt(_signum: int, _frame: object) -> None:
     raise KeyboardInterrupt

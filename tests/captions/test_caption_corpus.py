@@ -73,7 +73,7 @@ def test_no_two_captions_are_alike_and_all_are_faithful(builtin):
 
 def test_english_of_a_sentence(builtin):
     for caption in builtin.rows["caption"]:
-        assert caption[0].isupper() or caption[0].isdigit() and caption.endswith(".")
+        assert caption[0].isupper() or (caption[0].isdigit() and caption.endswith("."))
         assert indefinite(caption) == caption and "  " not in caption and " ," not in caption and "{" not in caption
 
 

@@ -186,7 +186,7 @@ def test_a_few_shots_are_answered_before_the_request(trained):
 def test_captions_do_not_depend_on_the_batch(trained, temperature, precision):
     _, _, folder, _ = trained
     writer = captioner.load(folder, variant="base", precision=precision)
-    rows = pd.DataFrame({"id": list("abcdefgh"), "tags": TAGS + [TAGS[0] + TAGS[1], TAGS[2] + TAGS[3], *TAGS[:2]]})
+    rows = pd.DataFrame({"id": list("abcdefgh"), "tags": [*TAGS, TAGS[0] + TAGS[1], TAGS[2] + TAGS[3], *TAGS[:2]]})
     dials = {"sampling": Sampling(temperature=temperature), "candidates": 3, "attempts": 2, "seed": 0}
 
     whole = table.write_rows(rows, writer, batch_size=24, **dials)

@@ -84,7 +84,7 @@ def test_what_the_second_reader_says(scorer):
 def test_grammar_repetition_and_words():
     texts = ["A harp plays the melody.", "A harp melody the of plays harp a. A harp plays."]
     parses = fluency.whole_parses([*texts, ""])
-    assert np.isnan(parses).all() or (parses[0], parses[1]) == (1, 0.5) and np.isnan(parses[2])
+    assert np.isnan(parses).all() or ((parses[0], parses[1]) == (1, 0.5) and np.isnan(parses[2]))
     assert fluency.repetition(["a b a b a"], n=2)[0] == pytest.approx(0.5)
     assert fluency.strangeness(texts[:1], vocabulary=fluency.vocabulary(texts))[0] == 0
 

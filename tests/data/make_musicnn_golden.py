@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 sys.path.insert(0, str(Path(__file__).parent))
-from musicnn_inputs import log_mel, waveform  # noqa: E402
+from musicnn_inputs import log_mel, waveform
 
 OUTPUTS = {
     "front": "model/concat",  # (n, 187, 561)

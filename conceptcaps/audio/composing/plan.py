@@ -223,7 +223,7 @@ def _chords(plan: Plan) -> list[Sonority]:
         steps = [int(step) - 1 for step in line.split()]
         inside = number - round(section * plan.form.phrase * plan.meter / slot)
         step = steps[inside % len(steps)]
-        leading = bool(plan.style.get("functional")) or plan.genre == "none" or plan.mode == "minor" and told
+        leading = bool(plan.style.get("functional")) or plan.genre == "none" or (plan.mode == "minor" and told)
         kind = kinds
         if kind in ("diminished", "augmented") and number % 2 == 0 and plan.mode in harmony.DARK:
             kind = "triad"
