@@ -58,13 +58,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_folder(checkpoints, "checkpoints")
         curves = {name: tracking.history(run_id, name) for name in ("train/loss", "val/loss")}
         tracking.log_figure(figures.curves(curves, title="captioner", xlabel="step", ylabel="loss (nats)"), "loss")
-        served = {"module": writing.__name__, "example": writing.EXAMPLE}
-        tracking.register("conceptcaps-captioner", weights, **served, metrics=found)
+        tracking.register("conceptcaps-captioner", weights, metrics=found, **writing.SERVED)
 
 
 def read(args: argparse.Namespace) -> Any:
-    given = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
-    return finetuning.read_examples(tracking.fetch(args.tag_sets), **given)
+    dials = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
+    return finetuning.read_examples(tracking.fetch(args.tag_sets), **dials)
 
 
 def train(args: Any, dials: Any, rows: Any, taxonomy: Any, model: Any, tokenizer: Any) -> Any:
@@ -73,8 +72,8 @@ def train(args: Any, dials: Any, rows: Any, taxonomy: Any, model: Any, tokenizer
         tracking.attempt(tracking.log_json, table.show(rows["validation"], writer), f"captions/step_{step:06d}.json")
 
     hooks = {"report": lambda step, metrics: tracking.attempt(tracking.log_metrics, metrics, step), "on_epoch": show}
-    folder = Path(project.default_folder("finetune_captioner", vars(args)))
-    return finetuning.fit(model, tokenizer, **rows, **dials, **hooks, folder=folder), folder
+    hooks["folder"] = folder = Path(project.default_folder("finetune_captioner", vars(args)))
+    return finetuning.fit(model, tokenizer, **rows, **dials, **hooks), folder
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_sweep(sweeps.table(study), best=best.params, values=found, figures=drawn)
         out = kept / str(best.number)
         tracking.log_file(out / "per_item.parquet")
-        tracking.register("conceptcaps-captioner", out / "model", module=writing.__name__, example=writing.EXAMPLE)
+        tracking.register("conceptcaps-captioner", out / "model", **writing.SERVED)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from conceptcaps.captions.vllm_engine import Engine
 
 __all__ = ["Written", "load", "predict", "write"]  # ``load`` and ``predict`` serve a registered captioner
 
-EXAMPLE = pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})
+SERVED = {"module": __name__, "example": pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})}  # how it is registered
 """A request to a served captioner."""
 _SPARE = 28  # tokens that a sentence may have beside two and a half for each of its tags'
 

@@ -51,7 +51,7 @@ def separation(one: Rows, other: Rows, *, seed: int, repeats: int = _REPEATS, re
         scores = cross_val_predict(forest, features, labels, cv=folds, method="predict_proba")[:, 1]
         aucs.append(roc_auc_score(labels, scores))
         for _ in range(resamples):
-            again = [*generator.integers(size, size=(2, size)), [0], [size]]
+            again = generator.integers(size, size=(2, size)) + [[0], [size]]
             drawn.append(roc_auc_score(labels, scores[again.ravel()]))
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Separation(float(np.mean(aucs)), float(low), float(high))
