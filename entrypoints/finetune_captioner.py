@@ -71,9 +71,9 @@ def train(args: Any, dials: Any, rows: Any, taxonomy: Any, model: Any, tokenizer
         writer = captioner.Captioner(tuned, tokenizer, taxonomy, planner=planning.of(rows["train"], taxonomy=taxonomy))
         tracking.attempt(tracking.log_json, table.show(rows["validation"], writer), f"captions/step_{step:06d}.json")
 
-    hooks = {"report": lambda step, metrics: tracking.attempt(tracking.log_metrics, metrics, step), "on_epoch": show}
-    hooks["folder"] = folder = Path(project.default_folder("finetune_captioner", vars(args)))
-    return finetuning.fit(model, tokenizer, **rows, **dials, **hooks), folder
+    hooks: Any = {"report": lambda step, found: tracking.attempt(tracking.log_metrics, found, step), "on_epoch": show}
+    folder = Path(project.default_folder("finetune_captioner", vars(args)))
+    return finetuning.fit(model, tokenizer, **rows, **dials, **hooks, folder=folder), folder
 
 
 if __name__ == "__main__":

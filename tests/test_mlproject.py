@@ -33,11 +33,12 @@ def test_environment_is_the_lock_file():
     assert environment["dependencies"] == ["-r requirements.txt"]
 
 
-def test_every_requirement_is_pinned_and_names_no_index():
+def test_every_requirement_is_pinned_with_its_hashes_and_names_no_index():
     for file in ["requirements.txt", "requirements-dev.txt", "requirements-vllm.txt"]:
-        lines = (ROOT / file).read_text().splitlines()
-        pins = [line for line in lines if line and not line.lstrip().startswith("#")]
-        assert pins and all(re.fullmatch(r"[A-Za-z0-9._\[\]-]+==[^ ;]+( ;.*)?", pin) for pin in pins)
+        text = re.sub(r" \\\n\s+", " ", (ROOT / file).read_text())
+        pins = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+        shape = r"[A-Za-z0-9._\[\]-]+==[^ ;]+( ; [^-]+)?( --hash=sha256:[0-9a-f]{64})+"
+        assert pins and not [pin for pin in pins if not re.fullmatch(shape, pin)]
 
 
 def test_every_direct_requirement_is_imported():
