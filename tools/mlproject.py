@@ -30,7 +30,7 @@ def parameters(stage: str) -> list[argparse.Action]:
 def entry_point(stage: str) -> str:
     """The stage's block of ``MLproject``."""
     actions = parameters(stage)
-    lines = [f"  {stage}:", "    parameters:"]
+    lines = [f"  {stage}:", "    parameters:" if actions else "    parameters: {}"]
     for action in actions:
         kind = "float" if action.type in {int, float} else "string"
         default = "" if action.required else f", default: {_scalar(action.default)}"

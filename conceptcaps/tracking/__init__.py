@@ -40,6 +40,7 @@ from conceptcaps.tracking.store import (
     params,
     provenance,
     run_of,
+    state,
     tags,
     ui_command,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "run",
     "run_of",
     "set_tags",
+    "state",
     "submit",
     "tags",
     "turn",
