@@ -11,7 +11,7 @@ from conceptcaps.audio import clips, musicgen, soundfont, table
 from conceptcaps.tags import carried
 
 MAKERS = {"soundfont": table.play_rows, "musicgen": musicgen.generate_rows}
-NO_SETTINGS = {"captions", "out", "executor", "batch_size", "workers", "shard_range"}  # what clips do not depend on
+NO_SETTINGS = {"captions", "out", "executor", "workers", "shard_range"}  # what clips do not depend on
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -43,14 +43,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_dataset(rows, name="captions", source=args.captions, context="generation")
         taxonomy = carried.taxonomy_of(folder)
         if args.backend == "soundfont":
-            read = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
-            dials = {"fonts": read, "sample_rate": args.sample_rate, "channels": args.channels, "taxonomy": taxonomy}
+            fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
+            read = [hashing.content(path) for path in fonts]
+            dials = {"fonts": fonts, "sample_rate": args.sample_rate, "channels": args.channels, "taxonomy": taxonomy}
         else:
-            read = [Path(args.model)] if Path(args.model).exists() else []
             guidance = musicgen.Guidance(args.guidance, args.temperature, args.top_k)
             dials = {"model": musicgen.load(args.model), "guidance": guidance, "batch_size": args.batch_size}
-        settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
-        settings["read"] = [hashing.content(path) for path in read]
+            read = musicgen.traits(dials["model"])
+        settings = {name: value for name, value in (vars(args) | {"read": read}).items() if name not in NO_SETTINGS}
         auto = project.default_folder("generate_audio", {**settings, "rows": shards.content(rows)})
         out = auto if args.out == "auto" else args.out
         if not shards.map_shards(

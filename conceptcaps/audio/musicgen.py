@@ -1,10 +1,15 @@
 """Captions to audio with MusicGen, every clip drawn from a seed of its own.
 
+Codes are drawn in batches, and every clip's codes become sound by themselves. In single precision the codes do not
+depend on the batch, but for a draw within a rounding error of a code's limit; with weights in half precision they may,
+so that the batch size is part of what shards are made with.
+
 References:
     Copet et al., Simple and controllable music generation (2023), arXiv 2306.05284.
     Ho and Salimans, Classifier-free diffusion guidance (2022), arXiv 2207.12598.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +18,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from transformers import (
-    AutoTokenizer,
-    LogitsProcessor,
-    LogitsProcessorList,
-    MusicgenForConditionalGeneration,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoTokenizer, MusicgenForConditionalGeneration, PreTrainedTokenizerBase
 
 from conceptcaps.audio import loudness, table
 from conceptcaps.audio.waveform import Waveform
-from conceptcaps.hashing import row_seed
+from conceptcaps.hashing import content, row_seed
+from conceptcaps.processor import multiplies_bfloat16
 
-_ONE_HOT = 1e4  # finite, since guidance would turn a difference of infinities into NaN
+LONGEST = 30.0  # seconds that the published models were trained on
+_LOG = logging.getLogger(__name__)
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,32 @@ class Guidance:
 
 @dataclass
 class MusicGen:
-    """A model and its tokenizer."""
+    """A model and its tokenizer; ``place`` is the folder or Hub id that they come from."""
 
     model: MusicgenForConditionalGeneration
     tokenizer: PreTrainedTokenizerBase
+    place: str
 
 
-def load(name: str, *, device: str | None = None) -> MusicGen:
-    """Open MusicGen from a folder, a Hub id, or a Hub id with ``@revision``; half precision on a GPU."""
+def load(name: str, *, device: str | None = None, dtype: torch.dtype | None = None) -> MusicGen:
+    """Open MusicGen from a folder, a Hub id, or a Hub id with ``@revision``.
+
+    The decoder, which takes nearly all of the time, is held in ``dtype``: if None in float16 on a GPU, in bfloat16 on a
+    processor that multiplies it, and in float32 elsewhere. Text encoder and codec stay in float32.
+    """
     place, _, revision = (name, "", "") if Path(name).is_dir() else name.partition("@")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.float32 if device == "cpu" else torch.float16
-    model = MusicgenForConditionalGeneration.from_pretrained(place, revision=revision or None, dtype=dtype)
-    return MusicGen(model.to(device).eval(), AutoTokenizer.from_pretrained(place, revision=revision or None))
+    fastest = torch.float16 if device != "cpu" else torch.bfloat16 if multiplies_bfloat16() else torch.float32
+    model = MusicgenForConditionalGeneration.from_pretrained(place, revision=revision or None, dtype=torch.float32)
+    model.decoder.to(dtype or fastest)
+    tokenizer = AutoTokenizer.from_pretrained(place, revision=revision or None)
+    return MusicGen(model.to(device).eval(), tokenizer, name)
+
+
+def traits(musicgen: MusicGen) -> list[str]:
+    """What clips depend on besides the dials: the content of the model's folder, and what its decoder is held in."""
+    place = Path(musicgen.place)
+    return [content(place) if place.is_dir() else musicgen.place, str(musicgen.model.decoder.dtype)]
 
 
 def generate(
@@ -68,41 +83,56 @@ def generate(
     duration: float,
     guidance: Guidance,
     batch_size: int,
-) -> list[Waveform]:
+) -> list[Waveform | ValueError]:
     """Generate one clip for each caption.
 
     Args:
         musicgen: Open model.
         captions: n texts.
         seeds: n seeds; a clip's draws follow its own alone, whatever shares its batch.
-        duration: Length of a clip (s); published models were trained on up to 30 s.
+        duration: Length of a clip (s), 0.5 to 30.
         guidance: Sampling dials.
-        batch_size: Clips at once; halved where a GPU's memory does not suffice.
+        batch_size: Clips at once, those whose captions are about as long; halved where memory does not suffice.
 
     Returns:
-        n waveforms ``(channels, samples)`` at ``sample_rate``, at the loudness of ``loudness.normalise``.
+        For each caption a waveform ``(channels, samples)`` at ``sample_rate``, at the loudness of
+        ``loudness.normalise``, or the error that says why there is none: the model gave no numbers, or silence.
 
     Raises:
         ValueError: If lengths differ or a dial is out of its range.
     """
     if len(captions) != len(seeds) or not captions:
         raise ValueError(f"expected a seed for each caption, got {len(captions)} captions and {len(seeds)} seeds")
-    if duration < 0.5 or batch_size < 1 or guidance.scale <= 1 or guidance.temperature <= 0 or guidance.top_k < 1:
+    if not 0.5 <= duration <= LONGEST:
+        raise ValueError(f"expected a duration of 0.5 to {LONGEST:g} s, on which MusicGen was trained, got {duration}")
+    if batch_size < 1 or guidance.scale <= 1 or guidance.temperature <= 0 or guidance.top_k < 1:
         raise ValueError(
-            "expected duration >= 0.5 s, batch_size >= 1, scale > 1, temperature > 0, top_k >= 1, "
-            f"got {duration}, {batch_size}, {guidance}"
+            f"expected batch_size >= 1, scale > 1, temperature > 0, top_k >= 1, got {batch_size}, {guidance}"
         )
-    clips: list[Waveform] = []
-    while len(clips) < len(captions):
-        part = slice(len(clips), len(clips) + batch_size)
+    lengths = [len(musicgen.tokenizer(caption).input_ids) for caption in captions]
+    order = sorted(range(len(captions)), key=lambda number: (lengths[number], number))
+    frames = int(np.ceil(duration * musicgen.model.config.audio_encoder.frame_rate))
+    made: dict[int, Waveform | ValueError] = {}
+    while len(made) < len(captions):
+        part = order[len(made) : len(made) + batch_size]
         try:
-            clips += _batch(musicgen, captions[part], seeds=seeds[part], duration=duration, guidance=guidance)
-        except torch.cuda.OutOfMemoryError:
-            if batch_size == 1:
+            codes = draw_codes(
+                musicgen,
+                [captions[number] for number in part],
+                seeds=[seeds[number] for number in part],
+                frames=frames,
+                guidance=guidance,
+            )
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if batch_size == 1 or not any(text in str(error).lower() for text in _NO_MEMORY):
                 raise
-            torch.cuda.empty_cache()
             batch_size //= 2
-    return clips
+            _LOG.warning("out of memory with %d clips at once; going on with %d", len(part), batch_size)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            continue
+        made |= {number: _sound(musicgen, own, duration=duration) for number, own in zip(part, codes, strict=True)}
+    return [made[number] for number in range(len(captions))]
 
 
 def generate_rows(
@@ -118,8 +148,10 @@ def generate_rows(
     )
     rate = sample_rate(model)
     made = [
-        table.encoded(clip, name=row_id, seed=own, sample_rate=rate)
-        for clip, row_id, own in zip(clips, rows["id"], seeds, strict=True)
+        table.failed(tags, seed=own, reason=str(clip))
+        if isinstance(clip, ValueError)
+        else table.encoded(clip, name=row_id, seed=own, sample_rate=rate)
+        for clip, row_id, tags, own in zip(clips, rows["id"], rows["tags"], seeds, strict=True)
     ]
     return table.beside(rows, made)
 
@@ -129,53 +161,83 @@ def sample_rate(musicgen: MusicGen) -> int:
     return int(musicgen.model.config.audio_encoder.sampling_rate)
 
 
-class GuidedDraw(LogitsProcessor):
-    """Draws one code for each clip and codebook, by inverse transform, from guided logits.
+def draw_codes(
+    musicgen: MusicGen, captions: Sequence[str], *, seeds: Sequence[int], frames: int, guidance: Guidance
+) -> list[Tensor | None]:
+    """Codes ``(codebooks, frames)`` of one clip for each caption; None where the model gave no numbers.
 
-    ``generate`` applies guidance after the processors that it is given, so that this one applies it itself and leaves
-    both halves of the batch with the same certain code, which guidance then does not change.
+    The codebooks of one frame are drawn one step after the other (delay pattern), both channels of one in one step.
     """
-
-    def __init__(self, seeds: Sequence[int], *, codebooks: int, steps: int, guidance: Guidance) -> None:
-        """Draw the uniform numbers of every clip beforehand, ``(clips * codebooks, steps)``."""
-        draws = [np.random.default_rng(seed).random((codebooks, steps)) for seed in seeds]
-        self._uniform = torch.as_tensor(np.concatenate(draws))
-        self._guidance = guidance
-        self._step = 0
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores ``(2 * clips * codebooks, codes)``: with the caption, then without."""
-        with_caption, without = scores.float().chunk(2)
-        logits = without + (with_caption - without) * self._guidance.scale
-        top, codes = logits.topk(min(self._guidance.top_k, logits.shape[1]), dim=1)
-        reached = torch.softmax(top.double() / self._guidance.temperature, dim=1).cumsum(1)
-        uniform = self._uniform[:, self._step, None].to(scores.device) * reached[:, -1:]
-        place = (reached <= uniform).sum(1, keepdim=True).clamp(max=top.shape[1] - 1)
-        self._step += 1
-        certain = torch.full_like(with_caption, -_ONE_HOT).scatter_(1, codes.gather(1, place), _ONE_HOT)
-        return torch.cat([certain, certain]).to(scores.dtype)
-
-
-def _batch(
-    musicgen: MusicGen, captions: Sequence[str], *, seeds: Sequence[int], duration: float, guidance: Guidance
-) -> list[Waveform]:
-    model = musicgen.model
-    codebooks = int(model.decoder.num_codebooks)
-    frames = int(np.ceil(duration * model.config.audio_encoder.frame_rate))
-    steps = frames + codebooks  # a codebook starts one step after the one before it
-    text = musicgen.tokenizer(list(captions), padding=True, return_tensors="pt").to(model.device)
-    draw = GuidedDraw(seeds, codebooks=codebooks, steps=steps, guidance=guidance)
+    model, decoder = musicgen.model, musicgen.model.decoder
+    clips, codebooks, channels = len(captions), int(decoder.num_codebooks), int(decoder.config.audio_channels)
+    delays = [codebook // channels for codebook in range(codebooks)]
+    start = int(model.generation_config.decoder_start_token_id)
+    uniform = np.stack([np.random.default_rng(seed).random((frames, codebooks)).T for seed in seeds])
+    draws = torch.as_tensor(uniform, device=model.device)
+    codes = torch.full((clips, codebooks, frames), start, device=model.device)
+    sound = torch.ones(clips, dtype=torch.bool, device=model.device)
+    cache = None
     with torch.inference_mode():
-        sound = model.generate(
-            **text,
-            do_sample=False,
-            guidance_scale=guidance.scale,
-            max_new_tokens=steps,
-            logits_processor=LogitsProcessorList([draw]),
-        )
-    rate = sample_rate(musicgen)
+        states, mask = _encode(musicgen, captions)
+        column = torch.full((clips, codebooks), start, device=model.device)
+        for step in range(frames + max(delays)):
+            out = decoder(
+                input_ids=column.repeat(2, 1).reshape(-1, 1),
+                encoder_hidden_states=states,
+                encoder_attention_mask=mask,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            cache = out.past_key_values
+            logits = out.logits[:, -1].float().reshape(2, clips, codebooks, -1)
+            guided = logits[1] + (logits[0] - logits[1]) * guidance.scale
+            sound &= torch.isfinite(guided).all(dim=(1, 2))
+            guided = guided.nan_to_num(0.0, 0.0, 0.0)
+            column = torch.full_like(column, start)
+            for codebook, delay in enumerate(delays):
+                frame = step - delay
+                if 0 <= frame < frames:
+                    column[:, codebook] = draw(guided[:, codebook], draws[:, codebook, frame], guidance)
+                    codes[:, codebook, frame] = column[:, codebook]
+    return [own if whole else None for own, whole in zip(codes, sound.tolist(), strict=True)]
+
+
+def draw(logits: Tensor, uniform: Tensor, guidance: Guidance) -> Tensor:
+    """One code for each row of ``logits`` ``(rows, codes)``, by inverse transform of ``uniform`` ``(rows)``."""
+    top, codes = logits.topk(min(guidance.top_k, logits.shape[1]), dim=1)
+    reached = torch.softmax(top.double() / guidance.temperature, dim=1).cumsum(1)
+    place = (reached <= uniform[:, None] * reached[:, -1:]).sum(1, keepdim=True).clamp(max=top.shape[1] - 1)
+    return codes.gather(1, place)[:, 0]
+
+
+def _encode(musicgen: MusicGen, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Hidden states and masks of the captions, and after them of as many empty ones."""
+    model = musicgen.model
+    text = musicgen.tokenizer(list(captions), padding=True, return_tensors="pt").to(model.device)
+    states = model.text_encoder(input_ids=text.input_ids, attention_mask=text.attention_mask).last_hidden_state
+    if states.shape[-1] != model.decoder.config.hidden_size:
+        states = model.enc_to_dec_proj(states)
+    states = (states * text.attention_mask[..., None]).to(model.decoder.dtype)
+    mask = torch.cat([text.attention_mask, torch.zeros_like(text.attention_mask)])
+    return torch.cat([states, torch.zeros_like(states)]), mask
+
+
+def _sound(musicgen: MusicGen, codes: Tensor | None, *, duration: float) -> Waveform | ValueError:
+    """Codes as sound, one clip at a time, so that its bytes do not depend on others."""
+    if codes is None:
+        return ValueError("expected finite logits of the model, got NaN or infinity")
+    model, rate = musicgen.model, sample_rate(musicgen)
+    channels = int(model.decoder.config.audio_channels)
     length = round(duration * rate)
-    clips = sound.float().cpu().numpy()
-    if clips.shape[2] < length:
-        raise ValueError(f"expected clips of {length} samples, got {clips.shape[2]}")
-    return [loudness.normalise(np.ascontiguousarray(clip[:, :length]), rate) for clip in clips]
+    with torch.inference_mode():
+        sides = [
+            model.audio_encoder.decode(codes[None, None, side::channels], audio_scales=[None]).audio_values[0]
+            for side in range(channels)
+        ]
+    sound = torch.cat(sides).float().cpu().numpy()
+    if sound.shape[1] < length:
+        raise ValueError(f"expected clips of {length} samples, got {sound.shape[1]}")
+    try:
+        return loudness.normalise(np.ascontiguousarray(sound[:, :length]), rate)
+    except ValueError as error:
+        return error

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig
 
-from conceptcaps.captions import caption_corpus, chat, language_model, planning
+from conceptcaps.captions import caption_corpus, chat, planning
 from conceptcaps.captions.captioner import PROMPT, messages
 from conceptcaps.captions.sft_trainer import (
     EVALUATIONS,
@@ -26,6 +26,7 @@ from conceptcaps.captions.sft_trainer import (
     Trainer,
     last_checkpoint,
 )
+from conceptcaps.processor import multiplies_bfloat16
 from conceptcaps.tags.taxonomy import Taxonomy
 
 ADAPTERS = ("lora", "rslora", "dora")
@@ -198,7 +199,7 @@ def fit(
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
         activation_checkpointing=on_gpu,
-        bf16=on_gpu or language_model.multiplies_bfloat16(),
+        bf16=on_gpu or multiplies_bfloat16(),
         use_cpu=not on_gpu,
         seed=seed,
         data_seed=seed,

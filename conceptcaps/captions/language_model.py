@@ -23,6 +23,7 @@ from transformers.utils import is_bitsandbytes_available
 
 from conceptcaps import assets
 from conceptcaps.cache import root as cache_root
+from conceptcaps.processor import multiplies_bfloat16
 
 QUANTIZATIONS = ("none", "nf4")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -68,11 +69,6 @@ def load(
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return AutoModelForCausalLM.from_pretrained(place, **options).eval(), tokenizer
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether this processor multiplies matrices of bfloat16 by itself, faster than those of float32."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def decoding_dtype(precision: str, *, device: str) -> torch.dtype:

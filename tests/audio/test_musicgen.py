@@ -1,6 +1,7 @@
 """MusicGen's code path with a random model of a few thousand weights, built from its own config classes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import (
@@ -12,7 +13,7 @@ from transformers import (
 )
 
 from conceptcaps.audio import musicgen
-from conceptcaps.audio.musicgen import Guidance, GuidedDraw
+from conceptcaps.audio.musicgen import Guidance
 from tests import tiny_model
 
 CAPTIONS = ["A calm tune for harp.", "A loud and very fast rock song with drums and bass.", "Jazz."]
@@ -46,8 +47,13 @@ def save(folder) -> str:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return musicgen.load(save(tmp_path_factory.mktemp("musicgen")), device="cpu")
+def folder(tmp_path_factory) -> str:
+    return save(tmp_path_factory.mktemp("musicgen"))
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return musicgen.load(folder, device="cpu", dtype=torch.float32)
 
 
 def generate(model, captions=CAPTIONS, seeds=SEEDS, batch_size=3, **dials):
@@ -63,11 +69,43 @@ def test_clips_have_the_length_asked_for_and_differ(model):
     assert not np.allclose(clips[0], clips[1])
 
 
-def test_a_clip_does_not_depend_on_its_batch(model):
-    together = generate(model)
-    alone = [generate(model, [text], [seed], 1)[0] for text, seed in zip(CAPTIONS, SEEDS, strict=True)]
-    for one, other in zip(together, alone, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
+def test_the_likeliest_codes_are_those_of_transformers_own_loop(model):
+    """With one code kept nothing is left to chance: the same tokens as ``generate`` decodes."""
+    text = model.tokenizer(CAPTIONS, padding=True, return_tensors="pt")
+    seen = []
+    hook = model.model.audio_encoder.decode
+
+    def decode(codes, **more):
+        seen.append(codes)
+        return hook(codes, **more)
+
+    model.model.audio_encoder.decode = decode
+    try:
+        model.model.generate(**text, do_sample=False, guidance_scale=3.0, max_new_tokens=24)
+    finally:
+        model.model.audio_encoder.decode = hook
+    frames = seen[0].shape[-1]
+    ours = musicgen.draw_codes(model, CAPTIONS, seeds=SEEDS, frames=frames, guidance=Guidance(top_k=1))
+    assert torch.equal(torch.stack(ours), seen[0][0])
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 8])
+def test_sixteen_clips_have_the_same_bytes_in_any_batch(model, batch_size):
+    captions = [" ".join(["tune", "for", "harp", "loud"][: 1 + n % 4] * (1 + n % 3)) for n in range(16)]
+    one, other = (generate(model, captions, seeds=list(range(16)), batch_size=size) for size in (16, batch_size))
+    assert [clip.tobytes() for clip in one] == [clip.tobytes() for clip in other]
+
+
+def test_captions_as_long_as_each_other_share_a_batch(model, monkeypatch):
+    batches, inner = [], musicgen.draw_codes
+
+    def seen(model, captions, **dials):
+        batches.append(list(captions))
+        return inner(model, captions, **dials)
+
+    monkeypatch.setattr(musicgen, "draw_codes", seen)
+    generate(model, ["a b c d e f", "a", "a b c d e", "b"], [1, 2, 3, 4], 2)
+    assert batches == [["a", "b"], ["a b c d e", "a b c d e f"]]
 
 
 def test_the_seed_decides_and_nothing_else(model):
@@ -78,32 +116,68 @@ def test_the_seed_decides_and_nothing_else(model):
     assert not np.allclose(first[0], generate(model, CAPTIONS[:1], [99], 1)[0])
 
 
-def test_batches_are_halved_where_memory_does_not_suffice(model, monkeypatch):
-    whole, sizes, inner = generate(model), [], musicgen._batch
+def test_half_precision_holds_the_decoder_alone_and_makes_clips(folder):
+    model = musicgen.load(folder, device="cpu", dtype=torch.bfloat16)
+    assert model.model.decoder.dtype == torch.bfloat16
+    assert {each.dtype for each in model.model.audio_encoder.parameters()} == {torch.float32}
+    assert all(np.isfinite(clip).all() for clip in generate(model))
+    traits = musicgen.traits(model)
+    assert traits[1] == "torch.bfloat16" and traits[0] == musicgen.traits(musicgen.load(folder, device="cpu"))[0]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
+def test_batches_are_halved_where_memory_does_not_suffice(model, monkeypatch, caplog, error):
+    whole, sizes, inner = generate(model), [], musicgen.draw_codes
 
     def small(model, captions, **dials):
         sizes.append(len(captions))
         if len(captions) > 1:
-            raise torch.cuda.OutOfMemoryError("out of memory")
+            raise error
         return inner(model, captions, **dials)
 
-    monkeypatch.setattr(musicgen, "_batch", small)
+    monkeypatch.setattr(musicgen, "draw_codes", small)
     clips = generate(model)
-    assert sizes == [3, 1, 1, 1]
-    for one, other in zip(whole, clips, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
+    assert sizes == [3, 1, 1, 1] and "going on with 1" in caplog.text
+    assert [clip.tobytes() for clip in clips] == [clip.tobytes() for clip in whole]
+
+
+def test_an_error_that_is_not_of_memory_is_raised(model, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("shapes")
+
+    monkeypatch.setattr(musicgen, "draw_codes", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        generate(model)
+
+
+def test_a_clip_without_numbers_is_a_row_with_a_reason_and_harms_no_other(model, monkeypatch):
+    """The text encoder gives NaN for one caption: today's codes would be arbitrary."""
+    whole, inner = generate(model), musicgen._encode
+
+    def poisoned(model, captions):
+        states, mask = inner(model, captions)
+        states[[number for number, caption in enumerate(captions) if caption == "Jazz."]] = float("nan")
+        return states, mask
+
+    monkeypatch.setattr(musicgen, "_encode", poisoned)
+    clips = generate(model)
+    assert isinstance(clips[2], ValueError)
+    assert all(np.array_equal(one, other) for one, other in zip(clips[:2], whole[:2], strict=True))
+    rows = pd.DataFrame(
+        {"id": ["a", "b", "c"], "tags": [["harp"], ["rock"], ["jazz"]], "caption": CAPTIONS, "split": ["train"] * 3}
+    )
+    made = musicgen.generate_rows(rows, model=model, guidance=Guidance(top_k=32), duration=0.6, batch_size=2, seed=0)
+    assert made["error"].tolist() == [None, None, "expected finite logits of the model, got NaN or infinity"]
+    assert made["audio"].isna().tolist() == [False, False, True]
 
 
 def test_draws_follow_the_guided_probabilities():
-    """With u = 0 and guidance 2, logits are twice the caption's: shares go with the square of its probabilities."""
-    share = torch.tensor([0.6, 0.3, 0.1])
-    clips = 4000
-    scores = torch.cat([share.log().repeat(clips, 1), torch.zeros(clips, 3)])
-    draw = GuidedDraw(range(clips), codebooks=1, steps=1, guidance=Guidance(scale=2, top_k=3))
-    certain = draw(torch.zeros(clips, 1), scores)
-    assert torch.equal(certain[:clips], certain[clips:]), "guidance afterwards changes nothing"
-    found = torch.bincount(certain[:clips].argmax(1), minlength=3) / clips
+    share, rows = torch.tensor([0.6, 0.3, 0.1]), 4000
+    uniform = torch.as_tensor(np.random.default_rng(0).random(rows))
+    codes = musicgen.draw(share.log().repeat(rows, 1), uniform, Guidance(temperature=0.5, top_k=3))
+    found = torch.bincount(codes, minlength=3) / rows
     np.testing.assert_allclose(found, share**2 / (share**2).sum(), atol=0.03)
+    assert set(musicgen.draw(share.log().repeat(rows, 1), uniform, Guidance(top_k=1)).tolist()) == {0}
 
 
 def test_refuses_wrong_dials(model):
@@ -111,3 +185,5 @@ def test_refuses_wrong_dials(model):
         generate(model, seeds=[1])
     with pytest.raises(ValueError, match="scale > 1"):
         generate(model, scale=1.0)
+    with pytest.raises(ValueError, match="expected a duration of 0.5 to 30 s, on which MusicGen was trained, got 31"):
+        musicgen.generate(model, CAPTIONS, seeds=SEEDS, duration=31, guidance=Guidance(), batch_size=1)
