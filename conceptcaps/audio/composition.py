@@ -13,16 +13,18 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 _LEVELS = {  # decibels beside a leading part
     "lead": 0.0,
-    "harmony": -4.0,
+    "harmony": -3.0,
     "extra": -6.0,
     "pad": -6.0,
     "bass": -5.0,
     "drone": -8.0,
     "effect": -5.0,
-    "kit": -3.0,
+    "kit": 0.0,
 }
-_PIECE = -5.0  # a single piece of the kit
+_PIECE = -4.0  # a single piece of the kit
 _TUNE = 3.0  # more, for a chord instrument that carries the tune
+_BITING = frozenset({29, 30, 62, 81, 84, 87})  # overdriven guitars, synthesized brass, saw waves
+_SOFT = 0.35  # accent of a piece that is played softly
 _UNASKED = -2.0  # more, for a part that nobody asked for
 _WRITERS: Mapping[str, Callable[[Plan, Seat, str], list[Note]]] = {
     "harmony": comping.write,
@@ -76,7 +78,7 @@ def _parts(plan: Plan, seat: Seat, *, taken: frozenset[str]) -> list[Part]:
     level = _level(seat)
     if seat.role == "effect":
         return [replace(part, level=level) for part in effects.write(plan, seat, seat.tag)]
-    program = int(plan.streams.pick(seat.row["programs"], seat.tag, "program"))
+    program = _program(plan, seat.row, seat.tag)
     if seat.role == "kit":
         return [Part(seat.tag, program, True, percussion.write(plan, seat, seat.tag, taken=taken), level)]
     notes = _WRITERS[seat.role](plan, _playing(seat, program), seat.tag)
@@ -90,10 +92,17 @@ def _parts(plan: Plan, seat: Seat, *, taken: frozenset[str]) -> list[Part]:
             continue
         other = Seat(seat.tag, row["role"], row, seat.asked)
         name = f"{seat.tag}/{place}"
-        own = int(plan.streams.pick(row["programs"], name, "program"))
+        own = _program(plan, row, name)
         notes = _WRITERS[row["role"]](plan, _playing(other, own), name)
         parts.append(Part(seat.tag, own, False, notes, level + row.get("level", 0.0)))
     return parts
+
+
+def _program(plan: Plan, row: Mapping[str, Any], name: str) -> int:
+    """The sound of an instrument: one of its programs, for soft music none that bites if there is another."""
+    programs: list[int] = row["programs"]
+    soft = [program for program in programs if program not in _BITING or plan.character.accent >= _SOFT]
+    return int(plan.streams.pick(soft or programs, name, "program"))
 
 
 def _playing(seat: Seat, program: int) -> Seat:

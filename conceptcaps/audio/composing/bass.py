@@ -48,6 +48,8 @@ def _lines(plan: Plan, seat: Seat) -> list[str]:
             families = ["funk", "soul"]
         elif "ostinato" in cue.gestures:
             families = ["ostinato"]
+        elif cue.density < 0.38 and cue.moods and {"reggae", "tumbao", "walking"} & set(families):
+            pass  # without its bass line the genre is not itself, whatever the mood
         elif cue.density < 0.22:
             families = ["long"]
         elif cue.density < 0.38 and cue.moods:
@@ -64,15 +66,16 @@ def _pitch(plan: Plan, seat: Seat, beat: float, length: float, mark: str) -> int
     chord = plan.chord(beat)
     low, high = int(seat.row["low"]), int(seat.row["high"])
     centre = seat.row["pitch"] + max(min(plan.character.register / 3, 2), -3)
-    held = "pedal" in plan.character.gestures
-    root = harmony.near(plan.key if held else chord.root, centre)
+    if "pedal" in plan.character.gestures:
+        return harmony.inside(harmony.near(plan.key, centre) + (OCTAVE if mark == "8" else 0), low, high)
+    root = harmony.near(chord.root, centre)
     if mark in "bu":
-        after = plan.key if held else plan.chord(beat + length + 0.01).root
+        after = plan.chord(beat + length + 0.01).root
         return harmony.inside(harmony.near(after, root) + (1 if mark == "u" else -1), low, high)
-    return harmony.inside(root + _above(chord, plan.key if held else chord.root, mark), low, high)
+    return harmony.inside(root + _above(chord, mark), low, high)
 
 
-def _above(chord: Sonority, root: int, mark: str) -> int:
+def _above(chord: Sonority, mark: str) -> int:
     """Semitones above the root of a step of the scale over the chord; 3 and 5 are the chord's own."""
     if mark == "1":
         return 0
@@ -83,6 +86,6 @@ def _above(chord: Sonority, root: int, mark: str) -> int:
         return next((tone for tone in (4, 3, 5, 2) if tone in tones), 7)
     if mark == "5":
         return next((tone for tone in (7, 6, 8) if tone in tones), 7)
-    steps = sorted((place - root) % OCTAVE for place in chord.scale)
+    steps = sorted((place - chord.root) % OCTAVE for place in chord.scale)
     wanted = {"2": 2, "4": 5, "6": 9, "7": 10}[mark]
     return min(steps, key=lambda step: (abs(step - wanted), step))

@@ -110,7 +110,7 @@ class _Company:
         if asked & {"groovy", "danceable"} and not self._filled("bass", core=()):
             self._join(self.plan.style["band"].get("bass", ["bass guitar"]), "bass")
         supported = any(seat.role in ("harmony", "bass", "kit", "pad") for seat in self.seats)
-        if (asked & _RHYTHMS and not supported) or ("arpeggio" in asked and not self._melodic()):
+        if ((asked & _RHYTHMS or self.plan.paced) and not supported) or ("arpeggio" in asked and not self._melodic()):
             self._join(self.plan.style["band"].get("harmony", ["piano", "acoustic guitar"]), "harmony")
 
     def _melodic(self) -> bool:

@@ -11,6 +11,12 @@ from conceptcaps.audio.composing.tables import Row
 _NUMBERS = ("register", "density", "length", "leap", "contour", "accent", "dissonance")
 _NEUTRAL = {"register": 0.0, "leap": 0.35, "contour": 0.0, "dissonance": 0.0}
 _MOOD = 0.8  # share of a cue that moods decide, the genre the rest
+_PACE = {  # what a tempo tag does to notes in a beat and to their length: slow music is not fast music in half time
+    "slow tempo": (0.65, 1.25),
+    "moderately slow tempo": (0.85, 1.1),
+    "fast tempo": (1.1, 0.9),
+}
+_LEAST = 0.45  # density of fast music: with fewer notes nobody hears that it is fast
 _STRETCH = 0.12  # how far a mood may lead the tempo out of its genre's range
 
 
@@ -38,14 +44,17 @@ def strongest(moods: Sequence[str]) -> list[str]:
     return sorted(moods, key=lambda mood: (-rows[mood]["weight"], mood))
 
 
-def character(moods: Sequence[str], style: Row) -> Character:
-    """Cues of a piece in a genre's ``style`` with some moods, or with none."""
+def character(moods: Sequence[str], style: Row, *, tempo: str | None) -> Character:
+    """Cues of a piece in a genre's ``style`` with some moods, or with none, at a tempo that a tag names or None."""
     rows, feel = tables.moods(), {**_NEUTRAL, **style["feel"]}
     ranked = strongest(moods)
     numbers = dict(feel)
     for cue in _NUMBERS if moods else ():
         asked = sum(rows[mood][cue] for mood in moods) / len(moods)
         numbers[cue] = asked if cue in _NEUTRAL else _MOOD * asked + (1 - _MOOD) * feel[cue]
+    fewer, longer = _PACE.get(tempo or "", (1.0, 1.0))
+    numbers["density"] = max(numbers["density"] * fewer, _LEAST if tempo == "fast tempo" else 0.0)
+    numbers["length"] = min(numbers["length"] * longer, 1.1)
     first = rows[ranked[0]] if ranked else {}
     harmony = style.get("harmony", "triad")
     if first and (harmony in ("triad", "open", "add9") or first["harmony"] not in ("triad", "add9", "sixth")):

@@ -11,7 +11,10 @@ from conceptcaps.audio.score import Note
 
 _TRIPLE = dict.fromkeys(("oompah", "strum", "beats", "stride", "skank", "stabs", "charleston"), "waltz3")
 _TRIPLE |= dict.fromkeys(("held", "drift", "rolled", "halves"), "held3")
-_RIGID = frozenset({"power", "roll", "rolled", "island", "oompah", "alberti"})  # an instrument's own way, in any genre
+_RIGID = frozenset(
+    {"power", "punches", "roll", "rolled", "island", "oompah", "alberti"}
+)  # an instrument's own way, in any genre
+_DEFINING = frozenset({"skank", "montuno", "funk", "gallop"})  # without which a genre is not itself, whatever the mood
 _ROLL = 0.06  # beats between the tones of a rolled chord
 _STRUM = 0.02
 
@@ -124,13 +127,13 @@ def _family(plan: Plan, seat: Seat) -> str:
         return plan.streams.pick(["charleston", "boogie"], seat.tag, "family")
     if seat.role == "extra":
         return str(plan.style.get("extra", genre[0]))
-    if _RIGID & set(own) and "oompah" not in own:
-        return str(plan.streams.pick(own, seat.tag, "family"))
-    if cue.moods and cue.density < 0.3:
-        return "drift" if cue.density < 0.15 else plan.streams.pick(["held", "rolled", "picking"], seat.tag, "family")
-    if cue.moods and cue.density > 0.85 and not {"skank", "montuno", "funk", "gallop"} & set(genre):
-        return plan.streams.pick(["eighths", "gate"], seat.tag, "family")
     shared = [name for name in genre if name in own]
+    if _RIGID & set(own) and "oompah" not in own:
+        return str(plan.streams.pick(shared or own, seat.tag, "family"))
+    if cue.moods and cue.density < 0.3 and not _DEFINING & set(genre):
+        return "drift" if cue.density < 0.15 else plan.streams.pick(["held", "rolled", "picking"], seat.tag, "family")
+    if cue.moods and cue.density > 0.85 and not _DEFINING & set(genre):
+        return plan.streams.pick(["eighths", "gate"], seat.tag, "family")
     return str(plan.streams.pick(shared or (own if plan.genre == "none" and own else genre), seat.tag, "family"))
 
 

@@ -10,6 +10,7 @@ from conceptcaps.audio.score import Note
 _KIT = ("kick", "snare", "rim", "clap", "hat", "pedal", "ride", "crash", "toms", "cowbell")
 _SKINS = ("conga", "bongo", "mute", "taiko")
 _HAND = (*_SKINS, "shaker", "guiro", "clave", "block", "timbale", "agogo", "triangle", "sleigh", "castanet", "surdo")
+_PULSE = frozenset({"hat", "ride", "shaker"})  # tell the beat where a tempo is asked for
 _FREE = frozenset({"hat", "conga", "bongo", "ride", "toms", "block", "shaker"})  # change from bar to bar
 _FAMILIES = {"kit": _KIT, "hand": _HAND, "skins": _SKINS}
 _WANTED = {"kit": ("kick", "snare", "hat"), "hand": ("conga", "shaker"), "skins": ("conga", "bongo")}
@@ -62,6 +63,8 @@ def _lines(plan: Plan, seat: Seat, taken: frozenset[str]) -> dict[str, str]:
         options = options or spare[piece]
         if plan.asked & BEATS and piece in wanted:
             options = [line for line in options if set(line) - {"."}] or spare[piece]
+        if plan.paced and piece in _PULSE:
+            options = [line for line in options if "." not in line[::4]] or options
         lines[piece] = rhythm.fit(plan.streams.pick(options, "beat", piece), steps)
     if whole:
         lines = {piece: _dense(plan, piece, line) for piece, line in lines.items()}
@@ -78,7 +81,7 @@ def _lines(plan: Plan, seat: Seat, taken: frozenset[str]) -> dict[str, str]:
 
 def _dense(plan: Plan, piece: str, line: str) -> str:
     """A line as full or as sparse as the mood wants it; the genre's own lines stay where no mood is asked for."""
-    if not plan.character.moods:
+    if not plan.character.moods and "slow tempo" not in plan.asked:
         return line
     density = plan.character.density
     if piece in ("snare", "clap", "rim", "clave") or (piece == "kick" and line.startswith(_FLOOR)):

@@ -18,7 +18,7 @@ TEMPI: dict[str, tuple[float, float]] = {  # beats per minute, inside the ranges
     "moderately slow tempo": (78, 92),
     "medium tempo": (98, 112),
     "moderately fast tempo": (118, 132),
-    "fast tempo": (138, 172),
+    "fast tempo": (138, 162),
 }
 _LONG_BAR = 2.7  # seconds; longer bars have two chords
 _PHRASE = 5.0  # seconds that a phrase lasts at most
@@ -64,6 +64,11 @@ class Plan:
     def bpm(self) -> float:
         """Beats per minute at the start."""
         return self.tempi[0][1]
+
+    @property
+    def paced(self) -> bool:
+        """Whether a tempo tag asks for a pulse that can be followed."""
+        return bool(self.asked & set(TEMPI))
 
     @property
     def loops(self) -> bool:
@@ -113,7 +118,7 @@ def draw_plan(asked: Sequence[str], *, duration: float, streams: Streams, taxono
     others = [tag for tag in named[1:] if tag not in implied]
     style = styles[genre]
     moods = [tag for tag in asked if tag in tables.moods()]
-    cues = moods_of.character(moods, style)
+    cues = moods_of.character(moods, style, tempo=next((tag for tag in asked if tag in TEMPI), None))
     mode = moods_of.mode(moods, style, streams)
     meter = _meter(asked, style, streams)
     ranges = [styles[tag]["bpm"] for tag in others]
