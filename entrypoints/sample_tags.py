@@ -10,7 +10,7 @@ import pandas as pd
 
 from conceptcaps import figures, tracking
 from conceptcaps.audio import makeable
-from conceptcaps.tags import fidelity, priors, sampling, splits
+from conceptcaps.tags import carried, fidelity, priors, sampling, splits
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = sampling.sample(model, condition=[*condition, *(f"-{tag}" for tag in never)], **dials)
         facts = {name: value for name, value in vars(args).items() if name not in ("vae", "tag_sets")}
         samples = splits.write_samples(Path(scratch), found.rows, taxonomy=taxonomy, seed=args.seed, facts=facts)
+        taxonomy.save(Path(scratch, carried.FILE))
         tracking.log_folder(Path(scratch), "samples")
         if found.reason:
             print(f"{len(samples)} of {args.count} sets: {found.reason}")

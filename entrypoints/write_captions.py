@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow as pa
 from conceptcaps import figures, project, shards, tracking
 from conceptcaps.captions import captioner, language_model, table
 from conceptcaps.captions.sampling import Sampling
+from conceptcaps.tags import carried
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -47,13 +49,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings = {**vars(args), "captioner": version, "precision": writer.precision}
         out = project.default_folder("write_captions", settings) if args.out == "auto" else args.out
         shards.map_shards(
-            lambda part: table.write_rows(part, writer, sampling=sampling, **dials),
+            partial(table.write_rows, captioner=writer, sampling=sampling, **dials),
             rows,
             out=out,
             schema=pa.schema(table.FIELDS),
             shard_size=args.shard_size,
             settings={name: settings[name] for name in settings if name not in {"out", "executor", "batch_size"}},
             description="write_captions",
+            files=carried.files(writer.taxonomy),
         )
         tracking.log_folder(tracking.fetch(out), "captions")
         written = shards.read(out)

@@ -22,6 +22,7 @@ FIELDS = [
     ("id", pa.string()),
     ("sample_id", pa.string()),
     ("tags", _STRINGS),
+    ("split", pa.string()),
     ("seed", pa.int64()),
     ("caption", pa.string()),
     ("tag_recall", pa.float64()),
@@ -45,7 +46,8 @@ def write_rows(
     """Captions for tag sets.
 
     Args:
-        rows: Columns ``id`` and ``tags``; with a column ``present``, of what sounds, no other tag is asked for.
+        rows: Columns ``id``, ``tags`` and ``split``; with a column ``present``, of what sounds, no other tag is asked
+            for.
         captioner: Model, prompt and plans to follow.
         sampling: Decoding dials.
         batch_size: Texts decoded at once, each candidate one.
@@ -80,6 +82,7 @@ def write_rows(
                 for tags, own, row in zip(tag_sets, seeds, written, strict=True)
             ],
             "sample_id": rows["id"].to_numpy(),
+            "split": rows["split"].to_numpy(),
             "tags": tag_sets,
             "seed": seeds,
             "caption": [row.caption for row in written],

@@ -58,13 +58,23 @@ def pipeline(tmp_path_factory, empty_store):
         runs["generate_audio"] = stages.run("generate_audio", captions=captions, duration=4, shard_size=25)
         audio = f"runs:/{runs['generate_audio']}/audio"
         runs["evaluate_audio"] = stages.run("evaluate_audio", audio=audio, embedding="musicnn_mtt")
+        design = {"tags": "piano,drums,slow tempo", "contexts": samples, "duration": 4}
+        runs["design_concepts"] = stages.run("design_concepts", count=14, balance=2.0, **design)
+        concepts = f"runs:/{runs['design_concepts']}/concepts"
+        runs["make_pairs"] = stages.run("make_pairs", count=4, **design)
+        pairs = f"runs:/{runs['make_pairs']}/pairs"
+        runs["train_verifier"] = stages.run("train_verifier", concepts=concepts)
+        stages.run("promote", model="models:/conceptcaps-verifier@candidate", metric="val/nll")
         runs["verify_concepts"] = stages.run("verify_concepts", audio=audio)
         runs["train_classifier"] = stages.run("train_classifier", audio=audio, epochs=2, min_clips=2)
         stages.run("promote", model="models:/conceptcaps-classifier@candidate", metric="val/nll")
-        runs["run_tcav"] = stages.run("run_tcav", audio=audio, random_sets=4)
+        runs["intervene"] = stages.run("intervene", classifier="musicnn_mtt", pairs=pairs)
+        changes = f"runs:/{runs['intervene']}/interventions.parquet"
+        asked = {"classifier": "musicnn_mtt", "audio": concepts, "target_audio": audio, "interventions": changes}
+        runs["run_tcav"] = stages.run("run_tcav", random_sets=20, **asked)
         verification = f"runs:/{runs['verify_concepts']}/verification"
         made = {"tag_sets": tag_sets, "captions": captions, "audio": audio, "verification": verification}
-        runs["build_dataset"] = stages.run("build_dataset", **made)
+        runs["build_dataset"] = stages.run("build_dataset", **made, pairs=pairs, concepts=concepts)
         runs["report"] = stages.run("report", runs=json.dumps(runs))
         yield runs
 
@@ -87,7 +97,7 @@ def test_splits_are_certified(pipeline):
 
 
 def test_models_are_registered_with_signature_example_and_aliases(pipeline):
-    for name in ("conceptcaps-vae", "conceptcaps-captioner", "conceptcaps-classifier"):
+    for name in ("conceptcaps-vae", "conceptcaps-captioner", "conceptcaps-verifier", "conceptcaps-classifier"):
         assert tracking.alias_version(name, "champion") and tracking.alias_version(name, "candidate")
         info = mlflow.models.get_model_info(f"models:/{name}@champion")
         assert info.signature is not None and info.saved_input_example_info is not None
@@ -159,8 +169,11 @@ def test_the_dataset_opens_and_its_checksums_hold(pipeline):
     sound = datasets.load_dataset(str(folder), "audio")
     assert sum(len(part) for part in text.values()) == sum(len(part) for part in sound.values()) == COUNT
     row = sound["train"][0]
-    assert row["audio"]["bytes"][:4] == b"fLaC" and row["duration"] == 4
-    assert set(row["tags"]) >= set(row["verified_present"])
+    assert row["audio"]["bytes"][:4] == b"fLaC" and row["duration"] == 4 and row["midi"][:4] == b"MThd"
+    assert not set(row["present"]) & set(row["absent"]) and set(row["unrealised"]) == set(row["aspect_list"]) - set(
+        row["present"]
+    )
+    assert {"pairs", "concepts"} <= set(datasets.get_dataset_config_names(str(folder)))
     card = (folder / "README.md").read_text()
     assert pipeline["write_captions"] in card and "cc-by-4.0" in card
     (folder / "README.md").write_text("changed")
@@ -184,8 +197,25 @@ def test_verdicts_cover_every_asked_tag(pipeline):
     folder = tracking.fetch(f"runs:/{pipeline['verify_concepts']}/verification")
     verdicts = pd.read_parquet(folder / "verification.parquet")
     audio = shards.read(str(tracking.fetch(f"runs:/{pipeline['generate_audio']}/audio")), columns=["id", "tags"])
-    assert len(verdicts) == audio["tags"].map(len).sum()
-    assert set(verdicts["verdict"]) <= {"present", "absent", "uncertain"}
+    asked = {(row, tag) for row, tags in zip(audio["id"], audio["tags"], strict=True) for tag in tags}
+    assert asked <= set(zip(verdicts["id"], verdicts["tag"], strict=True))
+    assert set(verdicts["verdict"]) <= {"present", "absent", "uncertain", "none"}
+    assert set(verdicts["truth"]) <= {"present", "absent", "unknown"}
+
+
+def test_one_split_is_carried_from_tag_set_to_classifier_and_dataset(pipeline):
+    """What trained the classifier is in no other part of the samples, the captions, the clips or the dataset."""
+    samples = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['sample_tags']}/samples/samples.parquet"))
+    captions = shards.read(str(tracking.fetch(f"runs:/{pipeline['write_captions']}/captions")))
+    audio = shards.read(str(tracking.fetch(f"runs:/{pipeline['generate_audio']}/audio")), columns=["id", "split"])
+    home = captions.set_index("id")["split"]
+    assert captions["split"].tolist() == samples.set_index("id").loc[captions["sample_id"], "split"].tolist()
+    assert audio["split"].tolist() == home.loc[audio["id"]].tolist()
+    learnt = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['train_classifier']}/clips.parquet"))
+    assert learnt["split"].tolist() == home.loc[learnt["id"]].tolist()
+    folder = tracking.fetch(f"runs:/{pipeline['build_dataset']}/dataset")
+    for split, rows in datasets.load_dataset(str(folder)).items():
+        assert set(home.loc[rows["id"]]) == {split}
 
 
 def test_checkpoints_and_curves_are_logged(pipeline):
