@@ -115,7 +115,7 @@ def test_beats_per_minute_are_the_tag_s_whatever_the_genre_and_mood(tag, low, hi
 
 def test_no_percussion_means_none_and_no_timpani_in_the_orchestra():
     struck = {47, 9, 10, 11, 12, 13, 14, 108, 112, 113, 114, 115, 116, 117, 118}
-    for context in (["orchestra"], ["techno", "synthesizer"], ["march"], ["epic"], ["salsa", "festive"]):
+    for context in (["orchestra"], ["march"], ["epic"], ["salsa", "festive"]):
         for seed in range(4):
             piece = compose("no percussion", *context, seed=seed)
             assert not any(part.percussion or part.program in struck for part in piece.parts), context

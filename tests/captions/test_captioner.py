@@ -122,7 +122,7 @@ def vllm(monkeypatch):
 
 @pytest.mark.parametrize("variant", captioner.VARIANTS)
 def test_vllm_gives_the_same_captions_in_the_same_form(trained, variant, vllm):
-    rows = pd.DataFrame({"id": list("abcd"), "tags": [["jazz", "piano", "folk", "banjo"], *TAGS[1:]]})
+    rows = pd.DataFrame({"id": list("abcd"), "tags": [["jazz", "piano", "folk", "banjo"], *TAGS[1:]], "split": "train"})
     dials = {"sampling": Sampling(temperature=0, max_new_tokens=30), "batch_size": 4, "seed": 0}
     tables = [
         table.write_rows(
@@ -186,7 +186,9 @@ def test_a_few_shots_are_answered_before_the_request(trained):
 def test_captions_do_not_depend_on_the_batch(trained, temperature, precision):
     _, _, folder, _ = trained
     writer = captioner.load(folder, variant="base", precision=precision)
-    rows = pd.DataFrame({"id": list("abcdefgh"), "tags": [*TAGS, TAGS[0] + TAGS[1], TAGS[2] + TAGS[3], *TAGS[:2]]})
+    rows = pd.DataFrame(
+        {"id": list("abcdefgh"), "tags": [*TAGS, TAGS[0] + TAGS[1], TAGS[2] + TAGS[3], *TAGS[:2]], "split": "train"}
+    )
     dials = {"sampling": Sampling(temperature=temperature), "candidates": 3, "attempts": 2, "seed": 0}
 
     whole = table.write_rows(rows, writer, batch_size=24, **dials)
@@ -212,7 +214,9 @@ def test_more_candidates_and_attempts_leave_fewer_faults(trained):
 
 def test_only_what_sounds_is_asked_for(trained):
     writer = captioner.load(trained[2])
-    rows = pd.DataFrame({"id": ["a", "b"], "tags": [["jazz", "piano"], ["rock"]], "present": [["piano"], ["drums"]]})
+    rows = pd.DataFrame(
+        {"id": ["a", "b"], "tags": [["jazz", "piano"], ["rock"]], "present": [["piano"], ["drums"]], "split": "train"}
+    )
     written = table.write_rows(rows, writer, sampling=GREEDY, batch_size=4, seed=0, **ONCE)
     assert written["plan"].tolist() == ["piano", "drums"] and written["tags"].tolist() == [["jazz", "piano"], ["rock"]]
 
