@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     kept = cache.embeddings()
 
     def listen(uri: str, name: str) -> tuple[Clips, dict[str, str]]:
-        clips = Clips.open(tracking.fetch(uri))
+        clips = Clips.open(tracking.fetch(uri, foreign=name == "reference"))
         tracking.log_dataset(pd.DataFrame({"id": clips.ids}), name=name, source=uri, context="evaluation")
         return clips.readable()
 

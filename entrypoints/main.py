@@ -25,6 +25,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--duration", type=float, default=7.0, help="length of a clip (s)")
     parser.add_argument("--concepts", default=CONCEPTS, help="tags that get designed sets and pairs, by commas, or all")
     parser.add_argument("--concept_count", type=int, default=16, help="positives of a concept; half as many pairs")
+    parser.add_argument("--balance", type=float, default=2.0, help="largest imbalance of concept sets; .05 to publish")
     parser.add_argument("--classifier_count", type=int, default=400, help="clips that the genre classifier is made of")
     parser.add_argument("--pull", choices=["trained", "champion"], default="trained", help="models for later stages")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         audio = step("generate_audio", "audio", captions=captions, **sound, **seed)
         optional("evaluate_audio", audio=audio, **seed)
         design = {"tags": args.concepts, "contexts": samples, "duration": args.duration, **seed}
-        concepts = step("design_concepts", "concepts", count=args.concept_count, **design)
+        concepts = step("design_concepts", "concepts", count=args.concept_count, balance=args.balance, **design)
         pairs = step("make_pairs", "pairs", count=max(args.concept_count // 2, 1), **design)
         step("train_verifier", concepts=concepts, **seed)
         verifier = promoted("conceptcaps-verifier", trained_by="train_verifier", metric="val/nll")
@@ -65,10 +66,9 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         optional("train_classifier", audio=clips, **seed)
         ours = promoted("conceptcaps-classifier", trained_by="train_classifier", metric="val/nll")
         asked = {"audio": concepts, "target_audio": clips, **seed}
-        for of, network in {"": ours, " musicnn": "musicnn_mtt"}.items():
-            probed = {"classifier": network, "pairs": pairs}
-            changes = optional("intervene", "interventions.parquet", label=f"intervene{of}", **probed)
-            optional("run_tcav", label=f"run_tcav{of}", classifier=network, interventions=changes, **asked)
+        for of, net in {"": ours, " musicnn": "musicnn_mtt"}.items():
+            moved = optional("intervene", "interventions.parquet", label=f"intervene{of}", classifier=net, pairs=pairs)
+            optional("run_tcav", label=f"run_tcav{of}", classifier=net, interventions=moved, **asked)
         made = {"tag_sets": tag_sets, "captions": captions, "audio": audio, "verification": heard}
         dataset = step("build_dataset", "dataset", **made, pairs=pairs, concepts=concepts, **seed)
         page = step("report", "report.html", runs=json.dumps(pipeline.runs))

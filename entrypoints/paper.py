@@ -21,6 +21,8 @@ def command_line() -> argparse.ArgumentParser:
         audio_backend="musicgen",
         audio_model="facebook/musicgen-large",
         duration=30.0,
+        concept_count=100,
+        balance=0.05,
     )
     return parser
 

@@ -191,6 +191,8 @@ def write_table(
     files, sizes = ParquetFiles(folder / "data"), Counter[str]()
     for batch in batches:
         for made in batch.to_dict("records"):
+            if pd.notna(made.get("error")):  # could not be made: no clip to publish
+                continue
             files.add(f"{name}/{made[split]}", made, schema=schema)
             sizes[made[split]] += 1
     files.close()
