@@ -98,7 +98,7 @@ def write_rows(
 def show(rows: pd.DataFrame, captioner: Captioner, *, most: int = 3) -> list[dict[str, Any]]:
     """Plan, caption and tag recall of the first ``most`` rows, each sentence drawn once: a look at a training."""
     dials = {"batch_size": most, "candidates": 1, "attempts": 1}
-    written = write_rows(rows.head(most), captioner, sampling=Sampling(), seed=0, **dials)
+    written = write_rows(rows.head(most).assign(split="validation"), captioner, sampling=Sampling(), seed=0, **dials)
     return json.loads(written[["plan", "caption", "tag_recall"]].to_json(orient="records"))
 
 
@@ -114,7 +114,9 @@ def validate(rows: pd.DataFrame, captioner: Captioner, *, seed: int) -> dict[str
         ``val/tag_recall`` (0 to 1, best 1) and ``val/bertscore_f1`` with the rows' own captions (MiniLM, at most 1).
     """
     dials = {"batch_size": 64, "candidates": 1, "attempts": 1}
-    written = write_rows(rows, captioner, sampling=Sampling(temperature=0.0), seed=seed, **dials)
+    written = write_rows(
+        rows.assign(split="validation"), captioner, sampling=Sampling(temperature=0.0), seed=seed, **dials
+    )
     scorer = metrics.bert_scorer(str(assets.fetch("minilm")), layer=5)
     f1 = metrics.bert_score(written["caption"].tolist(), rows["caption"].tolist(), scorer=scorer)
     return {"val/tag_recall": float(written["tag_recall"].mean()), "val/bertscore_f1": float(f1.mean())}
