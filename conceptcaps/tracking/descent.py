@@ -17,6 +17,7 @@ from conceptcaps.tracking.store import client, tags
 
 _CERTIFICATE = "split_certificate.json"
 _TAXONOMY = "taxonomy.yaml"
+_SAMPLES = "samples.parquet"  # has a certificate of its own, and the lineage of its run
 _FACTS = ("corpus", "taxonomy", "min_categories", "split", "seed")
 TAGS = ("lineage", "lineage.of", "lineage.from")
 
@@ -35,7 +36,7 @@ class Lineage(NamedTuple):
 
 def of_folder(folder: Path, *, source: str) -> Lineage | None:
     """Lineage of tag sets; None for any other folder."""
-    if not all((folder / name).is_file() for name in (_CERTIFICATE, _TAXONOMY)):
+    if (folder / _SAMPLES).exists() or not all((folder / name).is_file() for name in (_CERTIFICATE, _TAXONOMY)):
         return None
     facts = json.loads((folder / _CERTIFICATE).read_text(encoding="utf-8"))
     key = digest([file_sha256(folder / _TAXONOMY), facts["sha256"]])[:12]
