@@ -143,7 +143,8 @@ def parse_range(text: str) -> tuple[int, int] | None:
 
 def content(rows: pd.DataFrame) -> str:
     """Sha256 (hex) of everything in a table: names, values and order."""
-    return hashing.digest([rows.columns.tolist(), pa.Table.from_pandas(rows, preserve_index=False).to_pylist()])
+    values = pa.Table.from_pandas(rows, preserve_index=False).to_pylist()
+    return hashlib.sha256(json.dumps([rows.columns.tolist(), values], default=bytes.hex).encode()).hexdigest()
 
 
 def _make(

@@ -87,6 +87,7 @@ def test_a_sweep_weighs_recall_against_closeness(small):
 def test_writing_goes_on_after_a_kill_with_the_same_bytes(store, small):
     stages.run("finetune_captioner", **small)
     rows = pd.read_parquet(tracking.fetch(small["tag_sets"]) / "test.parquet")[["id", "tags"]].head(24)
+    rows["split"] = "test"
     (store / "samples").mkdir()
     rows.to_parquet(store / "samples" / "samples.parquet")
     writing = {

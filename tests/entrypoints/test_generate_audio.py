@@ -244,7 +244,8 @@ def test_a_full_disk_fails_the_run_in_one_line_and_it_goes_on_to_the_same_bytes(
         patch.setattr(disk, "_open", open_full)
         with pytest.raises(SystemExit):
             tracking.execute(lambda: generate_audio.main(flags(captions, store / "audio")))
-    assert capsys.readouterr().err.splitlines()[-1] == "error: [Errno 28] No space left on device"
+    error, where = capsys.readouterr().err.splitlines()[-2:]
+    assert error == "error: [Errno 28] No space left on device" and "traceback.txt" in where
     assert {run.info.status for run in mlflow.search_runs(output_format="list")} == {"FAILED"}
     assert set(hashes(store / "audio")) == {"plan.json", "part-00000.parquet"}
 

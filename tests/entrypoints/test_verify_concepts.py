@@ -1,61 +1,56 @@
-"""The stage on toy clips: the verification that the dataset builder reads, and what the detectors are worth."""
+"""Verification as a stage: every clip keeps its rows, what nobody can hear has a reason, recordings take labels."""
 
-from pathlib import Path
-
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
 from conceptcaps import tracking
-from conceptcaps.cache import root
-from conceptcaps.listening import embeddings
-from entrypoints import verify_concepts
-from tests import toy_clips
+from conceptcaps.listening import hearing, verifier
+from tests import stages, toy_clips
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "packages").symlink_to(root() / "packages")
-    monkeypatch.setenv("CONCEPTCAPS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def detectors(tmp_path, monkeypatch):
+    """A verifier of two tags; the probability of the first is the logistic of the first feature."""
+    ones, zeros = np.ones(2), np.zeros(2)
+    worth = {"piano": 0.9, "drums": 0.9}
+    shape = {"mean": zeros, "components": np.eye(2), "weights": np.eye(2), "bias": zeros, "slope": ones}
+    limits = {"intercept": zeros, "present": 0.8 * ones, "absent": 0.2 * ones, "auc": worth, "auc_low": worth}
+    verifier.save(verifier.Verifier(tags=("piano", "drums"), **shape, **limits), tmp_path / "verifier")
+    heard = lambda clips, cache: np.array([[len(clip) % 7 - 3, 5] for clip in clips], dtype=np.float32)  # noqa: E731
+    monkeypatch.setattr(hearing, "features", heard)
+    return tmp_path / "verifier"
 
 
-def test_verifies_every_asked_tag_of_every_clip(store, cache, monkeypatch):
-    frame = toy_clips.rows(24)
-    verify_concepts.main(["--audio", str(toy_clips.folder(Path("audio"), frame))])
-    run = tracking.latest("verify_concepts")
-    folder = Path(mlflow.artifacts.download_artifacts(run_id=run, artifact_path="verification"))
-    found = pd.read_parquet(folder / "verification.parquet")
-    assert list(found.columns) == ["id", "tag", "score", "verdict", "detector"]
-    asked = [(row.id, tag) for row in frame.itertuples() for tag in row.tags]
-    assert list(zip(found["id"], found["tag"], strict=True)) == asked
-    assert set(found["verdict"]) <= {"present", "absent", "uncertain"}
-    unheard = found["detector"] == "none"
-    assert found["score"][unheard].isna().all() and (found["verdict"][unheard] == "uncertain").all()
-    assert found["score"][~unheard].between(0, 1).all()
-    assert set(found["tag"][unheard]) == {"bass", "dark", "epic", "dreamy", "playful"}
+def verification(run: str) -> pd.DataFrame:
+    return pd.read_parquet(tracking.fetch(f"runs:/{run}/verification") / "verification.parquet")
 
+
+def test_recordings_keep_their_rows_with_labels_and_reasons(store, detectors):
+    folder = store / "recordings"
+    folder.mkdir()
+    sound = np.sin(np.arange(2 * toy_clips.RATE) / 9).astype(np.float32) / 2
+    for number in range(11):
+        (folder / f"{number:02d}.flac").write_bytes(toy_clips.flac(sound[: len(sound) - 97 * number]))
+    (folder / "11.flac").write_bytes(b"no audio")
+    labels = pd.DataFrame({"id": ["00.flac", "01.flac"], "tag": ["Piano", "drums"], "truth": [1, 0]})
+    labels.to_csv(store / "labels.csv", index=False)
+    run = stages.run("verify_concepts", audio=folder, verifier=detectors, labels=store / "labels.csv")
+    frame = verification(run)
+    assert len(frame) == 24 and list(frame["id"].unique()) == [f"{number:02d}.flac" for number in range(12)]
+    broken = frame[frame["id"] == "11.flac"]
+    assert set(broken["verdict"]) == {"none"} and broken["probability"].isna().all()
+    assert broken["error"].str.startswith("unreadable").all()
+    by_row = frame.set_index(["id", "tag"])
+    assert by_row.loc[("00.flac", "piano"), "truth"] == "present"
+    assert by_row.loc[("01.flac", "drums"), ["truth", "verdict"]].tolist() == ["absent", "present"]
     metrics = tracking.metrics(run)
-    rates = [metrics[f"verify/{name}_rate"] for name in ("present", "absent", "uncertain")]
-    assert sum(rates) == pytest.approx(1) and rates[0] == pytest.approx((found["verdict"] == "present").mean())
-    detectors = pd.read_parquet(folder / "detectors.parquet")
-    assert metrics["verify/auc_mean"] == pytest.approx(np.nanmean(detectors["auc"]))
-    assert metrics["verify/auc_mean_low"] <= metrics["verify/auc_mean"] <= metrics["verify/auc_mean_high"]
-    assert detectors.set_index("tag")["auc"]["techno"] > 0.8  # thumps of a low tone
-    figures = mlflow.artifacts.download_artifacts(run_id=run, artifact_path="figures")
-    assert [path.name for path in Path(figures).iterdir()] == ["detectors.png"]
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr(embeddings.torch, "inference_mode", refuse)  # the second time everything is in the cache
-    verify_concepts.main(["--audio", "audio"])
-    assert tracking.metrics(tracking.latest("verify_concepts")) == metrics
+    assert metrics["verify/failed"] == 1 and metrics["verify/false_present_rate"] == 1
 
 
-def test_refuses_an_unfinished_folder(store, cache):
-    Path("unfinished").mkdir()
-    with pytest.raises(ValueError, match="finished folder of shards"):
-        verify_concepts.main(["--audio", "unfinished"])
+def test_refuses_too_many_broken_clips(store, detectors):
+    (store / "recordings").mkdir()
+    for number in range(3):
+        (store / "recordings" / f"{number}.ogg").write_bytes(b"no audio")
+    with pytest.raises(ValueError, match="at most 10% of 3 rows to fail, got 3"):
+        stages.run("verify_concepts", audio=store / "recordings", verifier=detectors)
