@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from conceptcaps.listening import verification, verifier
 
-COUNT, SIZE = 600, 40
+COUNT, SIZE = 1200, 40
 
 
 @pytest.fixture(scope="module")
