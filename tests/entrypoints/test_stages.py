@@ -61,7 +61,7 @@ def pipeline(tmp_path_factory, empty_store):
         design = {"tags": "piano,drums,slow tempo", "contexts": samples, "duration": 4}
         runs["design_concepts"] = stages.run("design_concepts", count=14, balance=2.0, **design)
         concepts = f"runs:/{runs['design_concepts']}/concepts"
-        runs["make_pairs"] = stages.run("make_pairs", count=4, **design)
+        runs["make_pairs"] = stages.run("make_pairs", count=6, **design)
         pairs = f"runs:/{runs['make_pairs']}/pairs"
         runs["train_verifier"] = stages.run("train_verifier", concepts=concepts)
         stages.run("promote", model="models:/conceptcaps-verifier@candidate", metric="val/nll")
