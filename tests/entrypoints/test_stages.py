@@ -74,7 +74,7 @@ def pipeline(tmp_path_factory, empty_store):
         runs["run_tcav"] = stages.run("run_tcav", random_sets=20, **asked)
         verification = f"runs:/{runs['verify_concepts']}/verification"
         made = {"tag_sets": tag_sets, "captions": captions, "audio": audio, "verification": verification}
-        runs["build_dataset"] = stages.run("build_dataset", **made, pairs=pairs, concepts=concepts)
+        runs["build_dataset"] = stages.run("build_dataset", **made, pairs=pairs, concepts=concepts, license="cc-by-4.0")
         runs["report"] = stages.run("report", runs=json.dumps(runs))
         yield runs
 
