@@ -54,6 +54,7 @@ class ParquetFiles:
         writer, path = self._open[name]
         writer.write_table(pa.Table.from_pylist(rows, schema=schema))
         rows.clear()
+        pa.default_memory_pool().release_unused()
         if path.with_suffix(".tmp").stat().st_size >= self._most:
             self._end(name)
 

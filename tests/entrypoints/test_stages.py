@@ -85,7 +85,7 @@ pytestmark = pytest.mark.slow
 def test_every_run_is_finished_and_says_which_data_it_used(pipeline):
     for stage, run in pipeline.items():
         assert tracking.info(run)["status"] == "FINISHED"
-        if stage not in {"promote", "report", "run_tcav"}:
+        if stage not in {"promote", "report", "run_tcav", "design_concepts", "make_pairs"}:
             assert mlflow.get_run(run).inputs.dataset_inputs, stage
 
 
@@ -179,6 +179,7 @@ def test_the_dataset_opens_and_its_checksums_hold(pipeline):
     (folder / "README.md").write_text("changed")
     with pytest.raises(ValueError, match="expected .*README.md with sha256"):
         dataset.verify(folder)
+    (folder / "README.md").write_text(card)
 
 
 def test_the_report_shows_figures_stages_and_clips(pipeline):
@@ -190,7 +191,8 @@ def test_the_report_shows_figures_stages_and_clips(pipeline):
 def test_tcav_reports_every_test(pipeline):
     scores = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['run_tcav']}/tcav/scores.parquet"))
     assert {"concept", "target", "layer", "score", "p_value", "q_value", "significant"} <= set(scores.columns)
-    assert scores["score"].between(0, 1).all() and scores["p_value"].between(0, 1).all()
+    told = scores.dropna(subset=["score", "p_value"])  # NaN where a concept is not identifiable
+    assert told["score"].between(0, 1).all() and told["p_value"].between(0, 1).all()
 
 
 def test_verdicts_cover_every_asked_tag(pipeline):
