@@ -19,7 +19,7 @@ _MODULE = re.compile(r"conceptcaps(\.\w+)+")
 def closure(file: Path, *, project: Path = PROJECT) -> tuple[Path, ...]:
     """Files of the project that a Python file reaches: itself, what it imports, and so on, with their data files.
 
-    A module that is named by a string counts as imported; a data file is one that lies beside a module which names it.
+    A module that is named by a string counts as imported; a data file is one that lies beside a module which names it or bears its name.
     Code that was typed in has no file and reaches nothing.
     """
     found: set[Path] = set()
@@ -34,7 +34,8 @@ def closure(file: Path, *, project: Path = PROJECT) -> tuple[Path, ...]:
 
 
 def _mentions(path: Path, project: Path) -> Iterator[Path]:
-    """Modules of the project and data files that one file names."""
+    """Modules of the project and data files that one file names, and the table of its own name beside it."""
+    yield from (table for table in [path.with_suffix(".yaml")] if table.is_file())
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for name in node.names:
