@@ -19,7 +19,8 @@ _MODULE = re.compile(r"conceptcaps(\.\w+)+")
 def closure(file: Path, *, project: Path = PROJECT) -> tuple[Path, ...]:
     """Files of the project that a Python file reaches: itself, what it imports, and so on, with their data files.
 
-    A module that is named by a string counts as imported; a data file is one that lies beside a module which names it or bears its name.
+    A module that is named by a string counts as imported; a data file is one that lies beside a module which names it
+    or bears its name.
     Code that was typed in has no file and reaches nothing.
     """
     found: set[Path] = set()
