@@ -44,8 +44,8 @@ def outline(caption: str, *, taxonomy: Taxonomy) -> tuple[str, Plan]:
 
     A tag is planned where it is said first. Tags that another one implies are left to it.
 
-    >>> outline("It is a slow waltz. Enjoy! A sad violin sings.", taxonomy=Taxonomy.load())
-    ('It is a slow waltz. A sad violin sings.', [['slow tempo', 'waltz time'], ['sad', 'violin']])
+    >>> outline("It is a waltz at a slow tempo. Enjoy! A sad violin plays.", taxonomy=Taxonomy.load())
+    ('It is a waltz at a slow tempo. A sad violin plays.', [['waltz time', 'slow tempo'], ['sad', 'violin']])
     """
     kept: list[str] = []
     plan: Plan = []

@@ -93,7 +93,7 @@ def contrast(
 
         >>> made = contrast(np.r_[np.ones(6), np.zeros(6)], np.empty((12, 0)), np.arange(12), sets=2, resamples=2,
         ...                 seed=[0])
-        >>> float(made.own @ np.r_[np.full(6, 5.0), np.full(6, 3.0)]), made.information
+        >>> round(float(made.own @ np.r_[np.full(6, 5.0), np.full(6, 3.0)]), 9), made.information
         (2.0, 12.0)
     """
     units = _units(label, covariates, groups)
