@@ -23,6 +23,9 @@ def command_line() -> argparse.ArgumentParser:
     )
     parser.add_argument("--soundfont", default="embedded", help="embedded, or files, a,b,c; the last is for testing")
     parser.add_argument("--balance", type=float, default=balance.MOST, help="largest standardised difference allowed")
+    parser.add_argument(
+        "--unbalanced", choices=["fail", "leave_out"], default="fail", help="what to do with concepts beyond that"
+    )
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
     parser.add_argument("--sample_rate", type=int, default=32_000, help="samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="1 for mono, 2 for stereo")
@@ -44,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows, table = paired.design(source, tags, count=args.count)
         tracking.log_frame(table, "balance.parquet")
         print(balance.report(table))
-        balance.require(table, most=args.balance)
+        kept = balance.balanced(table, most=args.balance, leave_out=args.unbalanced == "leave_out")
+        rows = rows[rows["concept"].isin(kept)]
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
         form = {"sample_rate": args.sample_rate, "channels": args.channels}
         out = project.default_folder("design_concepts", vars(args)) if args.out == "auto" else args.out
@@ -62,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         made = shards.read(out, columns=["id", "error"])
         bad = made[made["error"].notna()]
         clips.require_few(dict(zip(bad["id"], bad["error"], strict=True)), total=len(made))
-        tracking.log_metrics({"concepts/clips": len(made), "concepts/largest_difference": table["difference"].max()})
+        largest = table.loc[table["concept"].isin(kept), "difference"].max()
+        counts = {"concepts/count": len(kept), "concepts/left_out": len(tags) - len(kept), "concepts/clips": len(made)}
+        tracking.log_metrics(counts | {"concepts/largest_difference": largest})
         tracking.log_folder(tracking.fetch(out), "concepts")
 
 

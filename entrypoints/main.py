@@ -34,12 +34,11 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse.ArgumentParser | None = None) -> None:
     args = (parser or command_line()).parse_args(argv)
-    seed = {"seed": args.seed}
+    seed, base = {"seed": args.seed}, {"base_model": args.base_model, "quantization": args.quantization}
     with tracking.run(name, vars(args)):
         pipeline = tracking.Pipeline(pull=args.pull)
         step, optional, promoted = pipeline.step, pipeline.optional, pipeline.promoted
         tag_sets = step("distill_tags", "tag_sets", corpus=args.corpus, taxonomy=args.taxonomy, **seed)
-        base = {"base_model": args.base_model, "quantization": args.quantization}
         if args.trials:
             step("sweep_vae", tag_sets=tag_sets, trials=args.trials, **seed)
             step("sweep_captioner", tag_sets=tag_sets, trials=args.trials, **base, **seed)
@@ -56,7 +55,8 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         audio = step("generate_audio", "audio", captions=captions, **sound, **seed)
         optional("evaluate_audio", audio=audio, **seed)
         design = {"tags": args.concepts, "contexts": samples, "duration": args.duration, **seed}
-        concepts = step("design_concepts", "concepts", count=args.concept_count, balance=args.balance, **design)
+        even = {"count": args.concept_count, "balance": args.balance, "unbalanced": "leave_out"}
+        concepts = step("design_concepts", "concepts", **even, **design)
         pairs = step("make_pairs", "pairs", count=max(args.concept_count // 2, 1), **design)
         step("train_verifier", concepts=concepts, **seed)
         verifier = promoted("conceptcaps-verifier", trained_by="train_verifier", metric="val/nll")
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         for of, net in {"": ours, " musicnn": "musicnn_mtt"}.items():
             moved = optional("intervene", "interventions.parquet", label=f"intervene{of}", classifier=net, pairs=pairs)
             optional("run_tcav", label=f"run_tcav{of}", classifier=net, interventions=moved, **asked)
-        made = {"tag_sets": tag_sets, "captions": captions, "audio": audio, "verification": heard}
-        dataset = step("build_dataset", "dataset", **made, pairs=pairs, concepts=concepts, **seed)
+        made = {"captions": captions, "audio": audio, "verification": heard, "pairs": pairs, "concepts": concepts}
+        dataset = step("build_dataset", "dataset", tag_sets=tag_sets, **made, **seed)
         page = step("report", "report.html", runs=json.dumps(pipeline.runs))
         metrics = pipeline.summarise(report.KEYS_BY_STEP, dataset=dataset, report=page)
         print(report.text_table(report.key_figures(metrics, runs=pipeline.runs)))

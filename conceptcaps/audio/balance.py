@@ -109,17 +109,24 @@ def report(table: pd.DataFrame, *, most: int = 3) -> str:
     return str(worst.sort_values(["concept", "difference"], ascending=[True, False]).round(3).to_string(index=False))
 
 
-def require(table: pd.DataFrame, *, most: float) -> None:
-    """Refuse concepts of which another tag's share differs by ``most`` or more.
+def balanced(table: pd.DataFrame, *, most: float, leave_out: bool = False) -> list[str]:
+    """Concepts of which every other tag's share differs by less than ``most``.
+
+    Args:
+        table: Of ``table``, for one or more concepts.
+        most: Standardised difference that is too large.
+        leave_out: Whether concepts beyond it are left out, where one is within.
 
     Raises:
-        ValueError: Names the concepts, each with the tag that differs most.
+        ValueError: If a concept is beyond it, or with ``leave_out`` if all are; names them, each with the tag that
+            differs most.
     """
     worst = table.sort_values("difference", ascending=False).drop_duplicates("concept")
     off = worst[worst["difference"] >= most]
-    if len(off):
+    if len(off) and (len(off) == len(worst) or not leave_out):
         named = ", ".join(f"{row.concept} ({row.tag} {row.difference:.2f})" for row in off.itertuples())
         raise ValueError(
-            f"expected every other tag's standardised difference under {most}, got more for {named}; "
-            "leave these out, ask for a larger --balance, or give other --contexts"
+            f"expected every other tag's standardised difference under {most}, got more for {named}; leave these out "
+            "(--unbalanced leave_out), ask for a larger --balance, or give other --contexts"
         )
+    return [name for name in table["concept"].unique().tolist() if name not in set(off["concept"])]

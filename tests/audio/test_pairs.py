@@ -1,6 +1,7 @@
 """Pairs and balance: what is untouched is equal note for note, and chosen sets agree in all other tags."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conceptcaps.audio import balance, contexts, pairs
@@ -85,5 +86,9 @@ def test_sets_are_chosen_that_agree_where_the_first_ones_do_not():
 def test_what_cannot_be_balanced_is_refused_by_name():
     always = balance.table(np.ones((9, 1), bool), np.zeros((9, 1), bool), concept="jazz", tags=["swing rhythm"])
     with pytest.raises(ValueError, match=r"got more for jazz \(swing rhythm inf\)"):
-        balance.require(always, most=0.05)
+        balance.balanced(always, most=0.05)
+    with pytest.raises(ValueError, match="jazz .swing rhythm inf."):
+        balance.balanced(always, most=0.05, leave_out=True)
+    even = balance.table(np.eye(2, dtype=bool), np.eye(2, dtype=bool), concept="piano", tags=["fun", "sad"])
+    assert balance.balanced(pd.concat([always, even]), most=0.05, leave_out=True) == ["piano"]
     assert "swing rhythm" in balance.report(always)
