@@ -6,7 +6,7 @@ imitate is left out and counted.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from conceptcaps.tags.corpus import clean_caption
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
 BUILTIN_COUNT = 2000
-_LEAST_TAGS, _MOST_WORDS = 3, 80
+_LEAST_TAGS, _MOST_WORDS = 3, 90
 _HUB = re.compile(r"(?P<id>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?")
 _QUALITY = re.compile(
     r"\b(?:quality|fidelity|recorded|amateur|noisy|hiss\w*|in mono|stereo|background noise|static|low[- ]?fi|lo-?fi)\b",
@@ -53,7 +53,7 @@ class Corpus(NamedTuple):
     left_out: dict[str, int]
 
 
-def load(source: str, *, taxonomy: Taxonomy, seed: int = 0) -> Corpus:
+def load(source: str, *, taxonomy: Taxonomy, seed: int = 0, tag_sets: Sequence[Collection[str]] = ()) -> Corpus:
     """Read captions to learn from.
 
     Args:
@@ -62,13 +62,16 @@ def load(source: str, *, taxonomy: Taxonomy, seed: int = 0) -> Corpus:
             with a column ``caption`` or ``prediction``. Where it has tags too, those of the text are read all the same.
         taxonomy: Reads the tags.
         seed: Of the grammar's draws. Of other sources nothing is drawn.
+        tag_sets: Every other caption of the grammar is written for one of these, so that what is learnt has the shapes
+            of what will be asked; the others are for sets that it draws itself, rare tags among them.
 
     Raises:
         ValueError: If the source is none of these or nothing in it can be learnt.
     """
     if source == "builtin":
         grammar = Grammar(np.random.default_rng(seed))
-        return select((grammar.caption() for _ in range(4 * BUILTIN_COUNT)), taxonomy=taxonomy, most=BUILTIN_COUNT)
+        texts = _by_grammar(grammar, tag_sets, taxonomy=taxonomy, seed=seed)
+        return select(texts, taxonomy=taxonomy, most=BUILTIN_COUNT)
     if Path(source).is_dir() and (Path(source) / "train.parquet").exists():
         return _of_tag_sets(Path(source))
     return select(_read(source), taxonomy=taxonomy)
@@ -160,6 +163,18 @@ def denied(caption: str, *, taxonomy: Taxonomy) -> list[str]:
             rightly = {tag for group in taxonomy.exclusions if absences & set(group) for tag in group}
             found |= set(taxonomy.find(_NEGATORS.sub(" ", sentence))) - taxonomy.closure(said) - rightly
     return sorted(found)
+
+
+def _by_grammar(
+    grammar: Grammar, tag_sets: Sequence[Collection[str]], *, taxonomy: Taxonomy, seed: int
+) -> Iterator[str]:
+    order = np.random.default_rng(seed).permutation(len(tag_sets))
+    for turn in range(4 * BUILTIN_COUNT):
+        if turn % 2 and len(tag_sets):
+            tags = set(tag_sets[order[turn // 2 % len(order)]])
+            yield grammar.caption(tags - {above for tag in tags for above in taxonomy.ancestors(tag)})
+        else:
+            yield grammar.caption()
 
 
 def _of_tag_sets(folder: Path) -> Corpus:

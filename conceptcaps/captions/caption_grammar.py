@@ -1,156 +1,95 @@
 """A grammar of captions: who leads, accompanies and keeps time in a piece, how it feels and moves, and sentences of it.
 
-Its words stand in ``caption_corpus.yaml``. A piece is drawn first, as tags with roles; then sentences are drawn whose
-slots the piece can fill, until it is told. Which tags a caption holds is read from its text afterwards.
+Its words stand in ``caption_corpus.yaml``. A tag set is given or drawn and cast as a piece, whose sounds have roles;
+then sentences are drawn whose slots the piece can fill, until it is told. Which tags a caption holds is read from its
+text afterwards.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 
 import numpy as np
-import yaml
+from numpy.typing import NDArray
 
+from conceptcaps.captions import readability
+from conceptcaps.captions.casting import ROLES, Casting, Piece, table
 from conceptcaps.captions.english import capital, indefinite, inflect, listed
-from conceptcaps.tags import demo_corpus
+from conceptcaps.captions.planning import MOST_TAGS
 
-TABLE = Path(__file__).with_name("caption_corpus.yaml")
-ROLES = ("voice", "lead", "back", "low", "beat", "extra")
-_FROM_DEMO = {"lead": "lead", "chords": "back", "low": "low", "beat": "beat", "voice": "voice"}
 _SLOT = re.compile(r"\{([a-z]+)(?:\.([a-z]+))?\}|<([a-z]+)(\^?)>")
-_MOODS = ("mood", "adj", "feel")
-_COMPANY = 0.85  # share of sounds and moods that are those usual in the genre; the others are any that fit the role
-
-
-@dataclass
-class Piece:
-    """What is to be told: the noun, and what has not been told yet."""
-
-    noun: str
-    sung: bool
-    parts: dict[str, list[str]] = field(default_factory=lambda: {role: [] for role in ROLES})
-    moods: list[str] = field(default_factory=list)
-    tempo: list[str] = field(default_factory=list)
-    rhythms: list[str] = field(default_factory=list)
-    says: list[str] = field(default_factory=list)
-    felt: str = ""
-    frames: set[str] = field(default_factory=set)
+_MANNER = re.compile(
+    r"\b(?:at|in|with|without|on|until|near|between|from|through|throughout|by|behind|beneath|below|above|over|to|into|off|after|before|"
+    r"now|never|all|alone|again|along|away|slowly)\b|\*"
+)
+_TWICE = re.compile(r"\b(over|with|and|while|beneath|in the)\b(?=[^,;:]*\b\1\b)")  # in one clause
+_TINGED = ("tinged", "flavoured", "influenced", "inspired")
+_MOOD_SLOTS = ("mood", "adj", "feel")
+_NEEDS = (*ROLES, "any", "style", "moods", "tempo", "rhythm", "feel")
+_TOLD = _NEEDS.index("feel")
+_TRIES = 4  # at a sentence without a doubled word
+_SENTENCES = 7
 
 
 class Grammar:
-    """Draws captions; tags that were drawn seldom are drawn sooner."""
+    """Draws captions; frames that were drawn seldom are drawn sooner."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         """Read the tables; ``generator`` makes every draw."""
-        self._table = _table()
-        self._demo = yaml.safe_load(demo_corpus.TABLE.read_text(encoding="utf-8"))["genres"]
+        self._table = table()
+        self._casting = Casting(generator)
         self._generator = generator
         self._drawn: Counter[str] = Counter()
-        self._sounds: dict[str, Any] = self._table["sounds"]
-        self._by_role = {role: [tag for tag, sound in self._sounds.items() if role in sound] for role in ROLES}
-        self._frames = {kind: [(text, _needs(text)) for text in texts] for kind, texts in self._table["frames"].items()}
+        self._frames = {kind: (texts, _matrix(texts)) for kind, texts in self._table["frames"].items()}
 
-    def caption(self) -> str:
-        """One caption of one to five sentences."""
-        piece = self._piece()
-        if self._generator.random() < 0.3:
-            sentences = [self._sentence("dense", piece) or self._sentence("opening", piece)]
-        else:
-            sentences = [self._sentence("opening", piece)]
-            order = ("parts", "parts", "parts", "feel", "feel")
-            feel_last = self._generator.random() < 0.7
-            turns = range(len(order)) if feel_last else self._generator.permutation(len(order))
-            sentences += [self._sentence(order[turn], piece) for turn in turns]
-        closing = [self._pick(self._table["says"][tag]) for tag in piece.says]
-        if self._generator.random() < 0.08:
-            closing.append(self._pick(self._table["says"]["nothing"]))
-        place = (
-            len(sentences) if self._generator.random() < 0.7 else int(self._generator.integers(1, len(sentences) + 1))
-        )
-        sentences[place:place] = closing
-        return " ".join(sentence for sentence in sentences if sentence)
-
-    # --- what is told ---
-
-    def _piece(self) -> Piece:
-        genre = self._seldom(list(self._table["genres"])) if self._generator.random() < 0.8 else None
-        pools: Mapping[str, Any] = self._demo.get(self._usual(genre), {})
-        bodiless = self._generator.random() < 0.01
-        sung = bodiless or bool(self._generator.random() < (1 - pools.get("instrumental", 0.4)))
-        struck = not bodiless and self._generator.random() >= pools.get("bare", 0.15)
-        sizes = {"lead": (1, 2), "back": (1, 2), "low": (0, 1), "beat": (1, 2) if struck else (0, 0), "extra": (0, 0)}
-        sizes |= {"voice": (1, 1)} if sung else {"voice": (0, 0)}
-        if bodiless:
-            sizes = dict.fromkeys(ROLES, (0, 0)) | {"voice": (1, 2)}
-        elif self._generator.random() < 0.12:
-            sizes["extra"] = (1, 1)
-        piece = Piece(self._noun(genre, sung=sung), sung)
-        for role in ROLES:
-            usual = [tag for key, value in _FROM_DEMO.items() if value == role for tag in pools.get(key, [])]
-            for _ in range(int(self._generator.integers(*sizes[role], endpoint=True))):
-                tag = self._one_of([tag for tag in usual if role in self._sounds.get(tag, {})], self._by_role[role])
-                if not any(tag in tags for tags in piece.parts.values()):
-                    piece.parts[role].append(tag)
-        for _ in range(int(self._generator.choice([0, 1, 2, 3], p=[0.1, 0.45, 0.35, 0.1]))):
-            mood = self._one_of(pools.get("mood", []), list(self._table["moods"]))
-            piece.moods += [mood] if mood not in piece.moods else []
-        if self._generator.random() < 0.8:
-            piece.tempo.append(self._one_of(pools.get("tempo", []), list(self._table["tempi"])))
-        if self._generator.random() < 0.5:
-            rhythm = self._one_of(pools.get("rhythm", []), list(self._table["rhythms"]))
-            piece.rhythms += [rhythm] if struck or rhythm in ("arpeggio", "waltz time", "repetitive pattern") else []
-        piece.says = self._absences(piece, bodiless=bodiless)
-        return piece
-
-    def _absences(self, piece: Piece, *, bodiless: bool) -> list[str]:
-        if bodiless:
-            return ["a cappella"]
-        silent = not piece.parts["voice"] and "vocal" not in " ".join(piece.parts["extra"] + piece.parts["back"])
-        found = ["instrumental"] if silent and self._generator.random() < 0.35 else []
-        sounding = {tag for tags in piece.parts.values() for tag in tags}
-        struck = {"xylophone", "vibraphone", "bells", "steel drums"} & sounding
-        if not piece.parts["beat"] and not struck and self._generator.random() < 0.4:
-            found.append("no percussion")
-        if len(sounding) <= 2 and self._generator.random() < 0.6:
-            found.append("sparse arrangement")
-        return found
-
-    def _usual(self, genre: str | None) -> str:
-        return "" if genre is None else self._table["genres"][genre].get("like", genre)
-
-    def _noun(self, genre: str | None, *, sung: bool) -> str:
-        nouns = self._table["plain"] if genre is None else self._table["genres"][genre]["nouns"]
-        fitting = [noun for noun in nouns if sung or not noun.endswith(("song", "ballad", "carol", "bhajan"))]
-        return self._pick(fitting or ["piece" if genre is None else nouns[0].replace("song", "tune")])
+    def caption(self, tags: Iterable[str] | None = None) -> str:
+        """One caption of one to seven sentences; of a tag set, as far as it knows the tags, or of one that it draws."""
+        piece = self._casting.piece(self._casting.draw() if tags is None else tags)
+        dense = self._generator.random() < 0.3
+        opening = (self._sentence("dense", piece) if dense else "") or self._sentence("opening", piece)
+        order = ["style"] * 2 + ["parts"] * 5 + ["feel"] * 4
+        if self._generator.random() < 0.4:
+            self._generator.shuffle(order)
+        sentences = [opening, *filter(None, (self._sentence(kind, piece) for kind in order))][:_SENTENCES]
+        for tag in piece.says:
+            last = self._generator.random() < 0.5
+            place = len(sentences) if last else int(self._generator.integers(1, len(sentences) + 1))
+            sentences.insert(place, self._pick(self._table["says"][tag]))
+        return " ".join(filter(None, sentences))
 
     # --- sentences ---
 
     def _sentence(self, kind: str, piece: Piece) -> str:
         """A sentence of a kind that the piece can fill; "" where it has nothing left for one."""
-        frames = [(text, needs) for text, needs in self._frames[kind] if self._fillable(needs, piece)]
-        frames = [(text, needs) for text, needs in frames if text not in piece.frames]
-        if not frames or (kind in ("parts", "feel") and self._generator.random() < 0.08):
+        texts, needs = self._frames[kind]
+        left = sum(map(len, piece.parts.values()))
+        told = np.array([text in piece.frames for text in texts])
+        open_ones = np.flatnonzero((needs <= self._has(piece, left)).all(1) & ~told)
+        if not len(open_ones):
             return ""
-        told = np.array([sum(needs.values()) + 2.0 * needs["voice"] + needs["lead"] for _, needs in frames])
-        weights = (1 + told) / np.array([(1 + self._drawn[text]) ** 1.5 for text, _ in frames])
-        text, needs = frames[int(self._generator.choice(len(frames), p=weights / weights.sum()))]
-        self._drawn[text] += 1
-        piece.frames.add(text)
-        return self._fill(text, needs, piece)
+        tells = needs[open_ones, :_TOLD].sum(1) + needs[open_ones, 0] * 2 + needs[open_ones, 1]
+        drawn = np.array([self._drawn[texts[place]] for place in open_ones])
+        weights = (1.0 + tells) ** (2 if left > 4 else 1) / (1.0 + drawn) ** 1.5
+        for _ in range(_TRIES):
+            text = texts[open_ones[int(self._generator.choice(len(open_ones), p=weights / weights.sum()))]]
+            then = deepcopy(piece)
+            said = self._fill(text, _needs(text), then)
+            if not (_TWICE.search(said) or readability.doubled_words(said) or readability.role_faults(said)):
+                self._drawn[text] += 1
+                vars(piece).update(vars(then), frames=piece.frames | {text})
+                return said
+        return ""
 
-    def _fillable(self, needs: Counter[str], piece: Piece) -> bool:
-        left = {role: len(tags) for role, tags in piece.parts.items()}
-        have = left | {"any": sum(left.values()) - sum(needs[role] for role in ROLES)}
-        have |= {"moods": len(piece.moods), "tempo": len(piece.tempo), "rhythm": len(piece.rhythms)}
-        if needs["feel"] and not any("noun" in self._table["moods"][mood] for mood in piece.moods):
-            return False
-        return all(have[need] >= count for need, count in needs.items() if need != "feel")
+    def _has(self, piece: Piece, left: int) -> NDArray[np.int64]:
+        """What a piece has of each of ``_NEEDS``."""
+        parts = [len(piece.parts[role]) for role in ROLES]
+        others = [len(piece.styles), len(piece.moods), len(piece.tempo), len(piece.rhythms)]
+        nouns = sum("noun" in self._table["moods"][mood] for mood in piece.moods)
+        return np.array([*parts, left, *others, nouns, MOST_TAGS - piece.genre, MOST_TAGS])
 
     def _fill(self, text: str, needs: Counter[str], piece: Piece) -> str:
+        piece.room = _room(text, needs, piece)
         if needs["feel"]:  # a mood with a noun, kept from slots before its own
             piece.felt = next(mood for mood in piece.moods if "noun" in self._table["moods"][mood])
             piece.moods.remove(piece.felt)
@@ -185,6 +124,8 @@ class Grammar:
         if name == "rhythm":
             said = self._pick(self._table["rhythms"][piece.rhythms.pop()][form])
             return said, _plural(said)
+        if name == "style":
+            return self._styles(piece)
         if name == "feel":
             return self._pick(self._table["moods"][piece.felt]["noun"]), False
         return self._mood(name, piece), False
@@ -192,7 +133,7 @@ class Grammar:
     def _part(self, name: str, form: str, piece: Piece) -> tuple[str, bool]:
         role = name if name != "any" else self._pick([role for role in ROLES if piece.parts[role]])
         tag = piece.parts[role].pop(0)
-        sound = self._sounds[tag]
+        sound = self._table["sounds"][tag]
         if form == "bare":
             return re.sub(r"^(an?|~)\s*", "", sound["as"][0]), False
         said = self._pick(sound["as"])
@@ -201,22 +142,43 @@ class Grammar:
             return said, plural
         shared = self._table["shared"]
         common = shared["lead in a song"] if role == "lead" and piece.sung else shared[role]
-        own = sound[role] if self._generator.random() < 0.75 or sound.get("own") else common
-        return f"{said} {inflect(self._pick(own), plural=plural, participle=form == 'ing')}", plural
+        does = self._pick(sound[role] if sound.get("own") or self._generator.random() < 0.6 else common)
+        if len(does.split()) < 5 and not _MANNER.search(does) and self._generator.random() < 0.35:
+            does = f"{does} {self._pick(self._table['how'][role])}"
+        return f"{said} {inflect(does, plural=plural, participle=form == 'ing')}", plural
+
+    def _styles(self, piece: Piece) -> tuple[str, bool]:
+        """Further genres, and whether it is more than one thing."""
+        taken = [piece.styles.pop(0)]
+        while piece.styles and piece.room > 0 and self._generator.random() < 0.6:
+            taken.append(piece.styles.pop(0))
+            piece.room -= 1
+        said = [self._pick(self._table["genres"][genre]["style"]) for genre in taken]
+        return listed(said), len(said) > 1 or (said[0].endswith("s") and not said[0].endswith("blues"))
 
     def _described(self, needs: Counter[str], piece: Piece) -> str:
-        """The noun with up to three adjectives of what the rest of the sentence will not say."""
-        said = []
-        if "tempo" not in needs and piece.tempo and self._generator.random() < 0.2:
+        """The noun with adjectives of what the rest of the sentence will not say, while there is room for them."""
+        said: list[str] = []
+
+        def take(share: float) -> bool:
+            wanted = piece.room > 0 and self._generator.random() < share
+            piece.room -= wanted
+            return wanted
+
+        tinges = [genre for genre in piece.styles[needs["style"] :] if _tinge(self._table["genres"][genre])]
+        if piece.genre and tinges and take(0.4):
+            piece.styles.remove(tinges[0])
+            said.append(f"{_tinge(self._table['genres'][tinges[0]])}-{self._pick(_TINGED)}")
+        if not needs["tempo"] and piece.tempo and take(0.25):
             said.append(self._pick(self._table["tempi"][piece.tempo.pop()]["adj"]))
-        adjectives = [name for name in piece.rhythms if "adj" in self._table["rhythms"][name]]
-        if "rhythm" not in needs and adjectives and self._generator.random() < 0.3:
+        adjectives = [name for name in piece.rhythms[needs["rhythm"] :] if "adj" in self._table["rhythms"][name]]
+        if adjectives and take(0.3):
             piece.rhythms.remove(adjectives[0])
             said.append(self._pick(self._table["rhythms"][adjectives[0]]["adj"]))
         spare = len(piece.moods) - needs["moods"] + needs["feel"]
-        if spare > 0 and self._generator.random() < 0.65:
-            pair = piece.moods[:2] if spare > 1 and self._generator.random() < 0.3 else piece.moods[:1]
-            for _ in pair if self._alike(pair) else pair[:1]:
+        if spare > 0 and take(0.65):
+            two = spare > 1 and self._alike(piece.moods[:2]) and take(0.35)
+            for _ in range(1 + two):
                 said.insert(0, self._attribute(piece))
         return f"{', '.join(said)} {piece.noun}".strip()
 
@@ -228,7 +190,10 @@ class Grammar:
         if name == "adj":
             return self._attribute(piece)
         taken = [piece.moods.pop(0)]
-        if piece.moods and self._generator.random() < 0.6:
+        while piece.moods and piece.room > 0 and len(taken) < 3 and self._generator.random() < 0.6:
+            piece.room -= 1
+            if len(taken) == 2 and not self._alike([*taken, piece.moods[0]]):
+                break
             taken.append(piece.moods.pop(0))
         said = [self._pick(self._table["moods"][mood]["adj"]) for mood in taken]
         return listed(said) if self._alike(taken) else f" {self._pick(['yet', 'but'])} ".join(said)
@@ -236,37 +201,48 @@ class Grammar:
     def _alike(self, moods: Sequence[str]) -> bool:
         return any(set(moods) <= set(group) for group in self._table["mood_groups"])
 
-    # --- draws ---
-
     def _pick(self, values: Sequence[str]) -> str:
         return values[int(self._generator.integers(len(values)))]
 
-    def _one_of(self, usual: Sequence[str], others: Sequence[str]) -> str:
-        return self._seldom(usual if len(usual) and self._generator.random() < _COMPANY else others)
-
-    def _seldom(self, tags: Sequence[str]) -> str:
-        weights = np.array([1.0 / (1 + self._drawn[tag]) for tag in tags])
-        tag = tags[int(self._generator.choice(len(tags), p=weights / weights.sum()))]
-        self._drawn[tag] += 1
-        return tag
-
-
-@lru_cache(maxsize=1)
-def _table() -> dict[str, Any]:
-    return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
-
 
 def _needs(frame: str) -> Counter[str]:
-    """What a frame takes from a piece: parts by role, moods, tempo, rhythm."""
+    """What a frame takes from a piece: parts by role, styles, moods, tempo, rhythm."""
     names = [match[1] for match in _SLOT.finditer(frame) if match[1]]
-    needs = Counter(name for name in names if name in (*ROLES, "any", "rhythm"))
+    needs = Counter(name for name in names if name in (*ROLES, "any", "rhythm", "style"))
     if tempi := sum(name in ("tempo", "pace") for name in names):
         needs["tempo"] = tempi
-    if moods := sum(name in _MOODS for name in names):
+    if moods := sum(name in _MOOD_SLOTS for name in names):
         needs["moods"] = moods
     if "feel" in names:  # one of the moods
         needs["feel"] = 1
     return needs
+
+
+def _matrix(frames: Sequence[str]) -> NDArray[np.int64]:
+    """What each frame needs of ``_NEEDS``, "any" counting all parts; then its tags if it names the piece; its tags."""
+    rows = []
+    for frame in frames:
+        needs = _needs(frame)
+        parts = sum(needs[role] for role in (*ROLES, "any")) if needs["any"] else 0
+        tags = sum(needs.values()) - needs["feel"]
+        row = [needs[name] for name in _NEEDS]
+        row[_NEEDS.index("any")] = parts
+        rows.append([*row, tags if _names(frame) else 0, tags])
+    return np.array(rows)
+
+
+def _names(frame: str) -> bool:
+    return "{piece}" in frame or "{this}" in frame
+
+
+def _room(frame: str, needs: Counter[str], piece: Piece) -> int:
+    """Tags that a sentence may have beside those of its slots and its noun."""
+    return MOST_TAGS - (piece.genre and _names(frame)) - sum(needs.values()) + needs["feel"]
+
+
+def _tinge(genre: dict[str, list[str]]) -> str:
+    """A genre's name as it stands before "-tinged"; "" where it has several words."""
+    return next((name for name in genre["style"] if " " not in name and "-" not in name), "")
 
 
 def _plural(phrase: str) -> bool:

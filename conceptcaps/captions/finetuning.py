@@ -95,7 +95,9 @@ def read_examples(folder: Path, *, source: str, most: int, seed: int) -> tuple[d
         seed: Of the draws.
     """
     taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-    rows = caption_corpus.load(str(folder) if source == "tag_sets" else source, taxonomy=taxonomy, seed=seed).rows
+    sets = pd.read_parquet(folder / "train.parquet", columns=["tags"])["tags"].tolist()
+    source = str(folder) if source == "tag_sets" else source
+    rows = caption_corpus.load(source, taxonomy=taxonomy, seed=seed, tag_sets=sets).rows
     sizes = {"train": most, "validation": min(-(-most // 4), VALIDATION_ROWS) or VALIDATION_ROWS}
     parts = {
         name: examples(rows[rows["split"] == name], taxonomy=taxonomy, most=size, seed=seed, min_tags=LEAST_TAGS)

@@ -9,6 +9,7 @@ References:
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ KINDS: dict[str, str] = {
     for tag in tags
 }
 MARK = " | "  # between the sentences of a plan
+MOST_TAGS = 5  # in a sentence: with more, a small model loses some of them
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _NEAREST = 12  # plans of which one is drawn
 
@@ -133,7 +135,7 @@ class Planner:
             seed: Of the draw.
 
         Returns:
-            Every tag once, no sentence empty.
+            Every tag once, no sentence empty, none of more than ``MOST_TAGS``.
         """
         asked = set(tags)
         asked -= {above for tag in asked for above in self._taxonomy.ancestors(tag)}
@@ -159,21 +161,36 @@ class Planner:
                     plan[-1].append(chosen)
                     left.discard(chosen)
                     free = [tag for tag in free if tag != chosen]
+        plan = [part for sentence in plan for part in _shares(sentence)]
         for tag in free:
             self._insert(plan, tag)
-        return [sentence for sentence in plan if sentence]
+        return plan
 
     def _insert(self, plan: Plan, tag: str) -> None:
-        """Put a tag behind the last one of its kind, else of its category, else into the shortest sentence."""
+        """Put a tag behind the last one of its kind, else of its category, else into the shortest sentence with room.
+
+        Where none has room, it begins a sentence, which others of its kind may join.
+        """
+        open_ones = [sentence for sentence in plan if len(sentence) < MOST_TAGS]
         for nature in (self._kind.__getitem__, self._taxonomy.category):
             like = [
-                (place, slot)
-                for place, sentence in enumerate(plan)
+                (len(sentence), -slot, place)
+                for place, sentence in enumerate(open_ones)
                 for slot, other in enumerate(sentence)
                 if nature(other) == nature(tag)
             ]
             if like:
-                place, slot = min(like, key=lambda spot: (len(plan[spot[0]]), -spot[1]))
-                plan[place].insert(slot + 1, tag)
+                _, slot, place = min(like)
+                open_ones[place].insert(1 - slot, tag)
                 return
-        min((sentence for sentence in plan if sentence), key=len, default=plan[0]).append(tag)
+        if open_ones:
+            min(open_ones, key=len).append(tag)
+        else:
+            plan.append([tag])
+
+
+def _shares(sentence: list[str]) -> Plan:
+    """A sentence's tags in as few runs of ``MOST_TAGS`` at most as hold them, of even size; none of an empty one."""
+    count = -(-len(sentence) // MOST_TAGS)
+    bounds = [len(sentence) * place // count for place in range(count + 1)] if count else []
+    return [sentence[begin:end] for begin, end in pairwise(bounds)]

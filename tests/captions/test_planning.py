@@ -40,7 +40,7 @@ def test_a_set_takes_the_plan_of_a_caption_with_the_same_kinds():
 def test_every_tag_is_planned_once_and_what_others_imply_not_at_all():
     generator = np.random.default_rng(0)
     plans = [
-        [generator.choice(TAXONOMY.tags, size, replace=False).tolist() for size in generator.integers(1, 5, 3)]
+        [generator.choice(TAXONOMY.tags, size, replace=False).tolist() for size in generator.integers(1, 9, 3)]
         for _ in range(40)
     ]
     planner = Planner(plans, taxonomy=TAXONOMY)
@@ -49,8 +49,15 @@ def test_every_tag_is_planned_once_and_what_others_imply_not_at_all():
         plan = planner.plan(tags, seed=[row])
         planned = [tag for sentence in plan for tag in sentence]
         assert len(planned) == len(set(planned)) and all(plan)
+        assert max(map(len, plan)) <= planning.MOST_TAGS
         assert set(planned) <= set(tags) <= TAXONOMY.closure(planned)
         assert plan == planner.plan(tags, seed=[row])
+
+
+def test_tags_without_room_begin_a_sentence_that_others_of_their_kind_join():
+    planner = Planner([[["jazz", "piano", "violin", "cello", "flute"]]], taxonomy=TAXONOMY)
+    plan = planner.plan(["jazz", "piano", "violin", "cello", "flute", "sad", "calm", "drums"], seed=[0])
+    assert plan[0] == ["jazz", "piano", "violin", "cello", "flute"] and len(plan) == 2
 
 
 def test_seeds_give_plans_of_their_own():
