@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             scorer=scorer,
             encoder=model,
             seed=args.seed,
-            learnt=None if learnt == "none" else caption_corpus.load(learnt, taxonomy=taxonomy).rows,
+            learnt=None if learnt == "none" else caption_corpus.load_for(folder, source=learnt, taxonomy=taxonomy),
             outside=model_of(args.perplexity_model),
             judge=model_of(args.judge_model),
         )

@@ -77,6 +77,19 @@ def load(source: str, *, taxonomy: Taxonomy, seed: int = 0, tag_sets: Sequence[C
     return select(_read(source), taxonomy=taxonomy)
 
 
+def load_for(folder: Path, *, source: str, taxonomy: Taxonomy, seed: int = 0) -> pd.DataFrame:
+    """Rows of ``load`` for a folder of tag sets: the built-in captions are written for its training sets.
+
+    Args:
+        folder: Written by ``distill_tags``.
+        source: As for ``load``, or ``tag_sets`` for the captions of this folder.
+        taxonomy: Reads the tags.
+        seed: Of the grammar's draws.
+    """
+    sets = pd.read_parquet(folder / "train.parquet", columns=["tags"])["tags"].tolist()
+    return load(str(folder) if source == "tag_sets" else source, taxonomy=taxonomy, seed=seed, tag_sets=sets).rows
+
+
 def select(captions: Iterable[str], *, taxonomy: Taxonomy, most: int | None = None) -> Corpus:
     """Keep the captions that are worth learning, with the tags that they assert.
 

@@ -44,7 +44,7 @@ DIALS = (
 )
 CORPUS_HELP = "builtin, tag_sets (their captions), a CSV or Parquet file, or a Hub id with @revision"
 LEAST_TAGS = 3
-VALIDATION_ROWS = 48
+VALIDATION_ROWS = (8, 48)
 
 
 def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, min_tags: int = 1) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, mi
 def read_examples(folder: Path, *, source: str, most: int, seed: int) -> tuple[dict[str, pd.DataFrame], Taxonomy]:
     """``train`` and ``validation`` examples of three tags or more, and the taxonomy by which they are read.
 
-    A quarter as many validate as teach, 48 at most: they are read often.
+    A sixteenth as many validate as teach, 8 to 48: they are read often.
 
     Args:
         folder: A tag_sets folder; has the taxonomy.
@@ -95,10 +95,9 @@ def read_examples(folder: Path, *, source: str, most: int, seed: int) -> tuple[d
         seed: Of the draws.
     """
     taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-    sets = pd.read_parquet(folder / "train.parquet", columns=["tags"])["tags"].tolist()
-    source = str(folder) if source == "tag_sets" else source
-    rows = caption_corpus.load(source, taxonomy=taxonomy, seed=seed, tag_sets=sets).rows
-    sizes = {"train": most, "validation": min(-(-most // 4), VALIDATION_ROWS) or VALIDATION_ROWS}
+    rows = caption_corpus.load_for(folder, source=source, taxonomy=taxonomy, seed=seed)
+    few, many = VALIDATION_ROWS
+    sizes = {"train": most, "validation": min(max(-(-most // 16), few), many) if most else many}
     parts = {
         name: examples(rows[rows["split"] == name], taxonomy=taxonomy, most=size, seed=seed, min_tags=LEAST_TAGS)
         for name, size in sizes.items()
@@ -131,7 +130,7 @@ def fit(
     target_modules: str = "all-linear",
     on_epoch: OnEpoch = lambda step, model: None,
 ) -> PeftModel:
-    """Train a LoRA adapter and keep it as it was when its validation loss, read four times an epoch, was lowest.
+    """Train a LoRA adapter and keep it as it was when its validation loss, read twice an epoch, was lowest.
 
     Under ``accelerate launch`` every process calls it and holds a share of each batch; the steps are those of one
     process.

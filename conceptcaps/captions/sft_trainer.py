@@ -16,7 +16,7 @@ from trl import SFTTrainer
 
 IGNORED = -100  # label of tokens that the loss leaves out
 CHECKPOINT_SECONDS = 120.0
-EVALUATIONS = 4  # times an epoch that validation loss is read
+EVALUATIONS = 2  # times an epoch that validation loss is read
 
 Report = Callable[[int, Mapping[str, float]], None]
 OnEpoch = Callable[[int, torch.nn.Module], None]

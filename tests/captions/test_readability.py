@@ -23,6 +23,11 @@ def test_words_doubled_inside_a_sentence(text, doubled):
     [
         ("A cymbal plays the chords.", True),
         ("Drums carry the main melody.", True),
+        ("A cheering crowd plays the main theme.", True),
+        ("Congas take the lead.", True),
+        ("Country music plays the hook.", True),
+        ("The crowd sings along as a flute carries the melody.", False),
+        ("The blues is never far away while a guitar plays the chords.", False),
         ("A ballad fills in the harmony.", True),
         ("A vocal harmony keeps time.", True),
         ("A male saxophone takes the lead.", True),
