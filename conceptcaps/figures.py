@@ -121,3 +121,24 @@ def priors(table: pd.DataFrame) -> Figure:
         axes.tick_params(labelleft=place == 0)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def writers(means: pd.DataFrame) -> Figure:
+    """Each writer's means with intervals, a panel for a score; columns as ``comparison.means`` gives them."""
+    scores = list(dict.fromkeys(means["score"]))
+    columns = min(4, len(scores))
+    rows = -(-len(scores) // columns)
+    figure = Figure(
+        figsize=(3.4 * columns, 0.6 + rows * (0.8 + 0.25 * means["writer"].nunique())), layout="constrained"
+    )
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, score in zip(panels, scores, strict=False):
+        part = means[means["score"] == score][::-1]
+        ends = [part["mean"] - part["low"], part["high"] - part["mean"]]
+        axes.errorbar(part["mean"], part["writer"], xerr=ends, fmt="o", color="#4477aa", capsize=2)
+        axes.set_title(score, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.margins(y=0.3)
+    for axes in panels[len(scores) :]:
+        axes.set_visible(False)
+    return figure

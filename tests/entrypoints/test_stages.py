@@ -55,6 +55,8 @@ def pipeline(tmp_path_factory, empty_store):
         runs["evaluate_captions"] = stages.run(
             "evaluate_captions", captions=captions, references=tag_sets, perplexity_model=base
         )
+        writers = f"ours={captions},again={captions}"
+        runs["compare_captions"] = stages.run("compare_captions", writers=writers, references=tag_sets)
         runs["generate_audio"] = stages.run("generate_audio", captions=captions, duration=4, shard_size=25)
         audio = f"runs:/{runs['generate_audio']}/audio"
         runs["evaluate_audio"] = stages.run("evaluate_audio", audio=audio, embedding="musicnn_mtt")
@@ -127,6 +129,12 @@ def test_priors_stand_side_by_side(pipeline):
     assert table.loc["independent", "cooccurrence"] > table.loc["random", "cooccurrence"]
     assert (table.loc[list(PRIORS), "contradictions"] == 0).all()
     assert table["log_likelihood"].notna().sum() == 7, "all but the random sets and the bootstrap"
+
+
+def test_writers_stand_side_by_side(pipeline):
+    table = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['compare_captions']}/differences.parquet"))
+    assert table["paired"].all() and (table["difference"] == 0).all() and (table["q_value"] == 1).all()
+    assert {"tag_recall", "second_recall", "bertscore_f1"} <= set(table["score"])
 
 
 def test_samples_carry_their_split_and_what_they_imply(pipeline):
