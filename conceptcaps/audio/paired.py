@@ -1,6 +1,6 @@
 """Tables of pairs and of designed concept sets: found by composing alone, then played and told anew as they sound."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,7 +83,8 @@ def play_pairs(
     """Clips of both sides of pairs: columns of ``PAIR_FIELDS``.
 
     A pair's rows stand next to each other. Both sides are played with one font; ``changed`` compares what sounds. A
-    pair that is not found, or whose tag is not present on one side and absent on the other, says why in ``error``.
+    pair that is not found or does not sound, or whose tag is not present on one side and absent on the other, says why
+    in ``error``.
     """
     made: list[dict[str, Any]] = []
     for _, both in rows.groupby("pair_id", sort=False):
@@ -108,21 +109,28 @@ def _play_pair(
     font = fonts[row_seed(f"{tag} {number} font", source.seed) % len(fonts)]
     sides = {"with": found.pair.holding, "without": found.pair.lacking}
     form = {"sample_rate": sample_rate, "channels": channels}
-    clips = {name: _perform(side, source, font, **form) for name, side in sides.items()}
+
+    def rows_that(sound: Callable[[dict[str, Any]], dict[str, Any]]) -> list[dict[str, Any]]:
+        return [row | shared | {"tags": sides[row["side"]].tags} | sound(row) for row in rows]
+
+    def failing(reason: str) -> list[dict[str, Any]]:
+        return rows_that(lambda row: table.failed(sides[row["side"]].tags, seed=found.seed, reason=reason))
+
+    try:
+        clips = {name: _perform(side, source, font, **form) for name, side in sides.items()}
+    except ValueError as error:
+        return failing(str(error))
     held, lacked = clips["with"].truth, clips["without"].truth
     shared["changed"] = pairs.changed(tag, held, lacked, source.taxonomy)
-    told = tag in held.present and tag in lacked.absent
-    done = []
-    for row in rows:
-        tags = sides[row["side"]].tags
-        sound = table.sound(
-            clips[row["side"]], tags, name=row["id"], seed=found.seed, font=font.name, sample_rate=sample_rate,
-            taxonomy=source.taxonomy,
-        )  # fmt: skip
-        if not told:
-            sound = table.failed(tags, seed=found.seed, reason=f"expected {tag} to tell the sides apart as mixed")
-        done.append(row | shared | {"tags": tags} | sound)
-    return done
+    if tag not in held.present or tag not in lacked.absent:
+        return failing(f"expected {tag} to tell the sides apart as mixed")
+    told: dict[str, Any] = {
+        "seed": found.seed,
+        "font": font.name,
+        "sample_rate": sample_rate,
+        "taxonomy": source.taxonomy,
+    }
+    return rows_that(lambda row: table.sound(clips[row["side"]], sides[row["side"]].tags, name=row["id"], **told))
 
 
 def _perform(side: pairs.Side, source: Source, font: Path, *, sample_rate: int, channels: int) -> soundfont.Clip:
@@ -189,8 +197,8 @@ def play_concepts(
 ) -> pd.DataFrame:
     """Clips of designed sets: columns of ``CONCEPT_FIELDS``.
 
-    Of several fonts the last is kept for the test part. A clip in which the concept does not stand as designed once it
-    is mixed has a reason in ``error``.
+    Of several fonts the last is kept for the test part. A clip that is silent, or in which the concept does not stand
+    as designed once it is mixed, has a reason in ``error``.
     """
     done = []
     for row in _records(rows):
@@ -201,13 +209,16 @@ def play_concepts(
         if found is None:
             raise AssertionError("a pair that was found once is found again")
         side = found.pair.holding if row["positive"] else found.pair.lacking
-        clip = _perform(side, source, font, sample_rate=sample_rate, channels=channels)
-        sound = table.sound(
-            clip, side.tags, name=row["id"], seed=found.seed, font=font.name, sample_rate=sample_rate,
-            taxonomy=source.taxonomy,
-        )  # fmt: skip
-        if tag not in (clip.truth.present if row["positive"] else clip.truth.absent):
-            sound = table.failed(side.tags, seed=found.seed, reason=f"expected {tag} as designed, not so once mixed")
+        try:
+            clip = _perform(side, source, font, sample_rate=sample_rate, channels=channels)
+            if tag not in (clip.truth.present if row["positive"] else clip.truth.absent):
+                raise ValueError(f"expected {tag} as designed, not so once mixed")
+            sound = table.sound(
+                clip, side.tags, name=row["id"], seed=found.seed, font=font.name, sample_rate=sample_rate,
+                taxonomy=source.taxonomy,
+            )  # fmt: skip
+        except ValueError as error:
+            sound = table.failed(side.tags, seed=found.seed, reason=str(error))
         done.append(row | {"tags": side.tags} | sound)
     return _frame(done)
 

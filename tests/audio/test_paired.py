@@ -1,0 +1,43 @@
+"""Tables of pairs and designed sets: a clip that cannot be played fails its rows, not the others."""
+
+from dataclasses import replace
+
+import pytest
+
+from conceptcaps import assets
+from conceptcaps.audio import paired
+from conceptcaps.tags.taxonomy import Taxonomy
+
+FORM = {"sample_rate": 8000, "channels": 1}
+SOURCE = paired.Source((("piano",),), ("piano", "violin"), 2.0, 5, Taxonomy.load())
+
+
+@pytest.fixture(autouse=True)
+def _first_pair_begins_after_its_clip(monkeypatch):
+    find = paired.find
+
+    def found(source, tag, number, part):
+        one = find(source, tag, number, part)
+        return one if number else one._replace(pair=one.pair._replace(lacking=late(one.pair.lacking)))
+
+    def late(side):
+        notes = [[note._replace(start=note.start + 99) for note in part.notes] for part in side.piece.parts]
+        parts = [replace(part, notes=moved) for part, moved in zip(side.piece.parts, notes, strict=True)]
+        return side._replace(piece=replace(side.piece, parts=parts))
+
+    monkeypatch.setattr(paired, "find", found)
+
+
+def test_silence_fails_the_pair_alone():
+    rows = paired.pair_rows_wanted(["violin"], count=2, seed=5)
+    made = paired.play_pairs(rows, source=SOURCE, fonts=[assets.fetch("soundfont")], **FORM)
+    assert made["id"].tolist() == rows["id"].tolist()
+    assert made["error"].isna().tolist() == made["audio"].notna().tolist() == [False, False, True, True]
+    assert made["error"][0] == "expected a piece that sounds within 2.0 s, got silence"
+
+
+def test_silence_fails_the_clip_of_a_concept_alone():
+    rows = paired.pair_rows_wanted(["violin"], count=2, seed=5).rename(columns={"tag": "concept"})
+    rows = rows.assign(positive=rows.pop("side") == "with", part=None, group=rows.pop("pair_id"))
+    made = paired.play_concepts(rows, source=SOURCE, fonts=[assets.fetch("soundfont")], **FORM)
+    assert made["error"].isna().tolist() == [True, False, True, True] and "got silence" in made["error"][1]
