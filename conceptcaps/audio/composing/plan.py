@@ -94,7 +94,7 @@ class Plan:
         whole, phrase = self.bars * self.meter, self.form.phrase * self.meter
         match self.character.shape:
             case "crescendo":
-                return 0.72 + 0.4 * beat / whole
+                return 0.84 + 0.3 * beat / whole
             case "swell":
                 return 0.82 + 0.26 * math.sin(math.pi * (beat % phrase) / phrase)
             case "terraces":
