@@ -15,7 +15,7 @@ from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
 SIDES = ("with", "without")
-_ATTEMPTS, _ENOUGH = 8, 3
+_ATTEMPTS = 24
 _POOL = 1.6  # candidates for each clip of a designed set
 _TEST = 0.25
 _STRINGS = pa.list_(pa.string())
@@ -49,18 +49,15 @@ class Found(NamedTuple):
 
 @lru_cache(maxsize=64)
 def find(source: Source, tag: str, number: int, part: str | None) -> Found | None:
-    """The ``number``-th pair of a tag: of a few contexts the one in which least else changes; None without any."""
+    """The ``number``-th pair of a tag: of some contexts the one in which least else changes; None without any."""
     best: Found | None = None
-    made = 0
     for attempt in range(_ATTEMPTS):
         own = row_seed(f"{tag} {number} {attempt}", source.seed)
         context = contexts.draw(source.known, source.possible, seed=own, wanted=part, taxonomy=source.taxonomy)
         pair = pairs.make(tag, context, duration=source.duration, seed=own, taxonomy=source.taxonomy)
-        if pair is not None:
-            made += 1
-            if best is None or len(pair.changed) < len(best.pair.changed):
-                best = Found(pair, own, contexts.part(context))
-        if made >= _ENOUGH or (best and not best.pair.changed):
+        if pair is not None and (best is None or len(pair.changed) < len(best.pair.changed)):
+            best = Found(pair, own, contexts.part(context))
+        if best and not best.pair.changed:
             break
     return best
 
@@ -235,16 +232,19 @@ def summary(rows: pd.DataFrame, *, taxonomy: Taxonomy) -> dict[str, float]:
     """How little else changes.
 
     Args:
-        rows: Columns ``changed`` and ``error`` of pairs, two rows a pair.
+        rows: Columns ``tag``, ``changed`` and ``error`` of pairs, two rows a pair.
         taxonomy: Gives categories.
 
     Returns:
-        ``pairs/count``, ``pairs/failed``, ``pairs/clean`` (share in which nothing else changes), and by category
+        ``pairs/count``, ``pairs/failed``, ``pairs/clean`` (share in which nothing else changes), ``pairs/untied`` (in
+        which nothing changes but what is tied to the tag by the rules of truth), and by category
         ``pairs/same_<category>`` (share in which no other tag of it does).
     """
     good = rows[rows["error"].isna()]
     found = {"pairs/count": len(good) / 2, "pairs/failed": (len(rows) - len(good)) / 2}
     found["pairs/clean"] = float((good["changed"].map(len) == 0).mean())
+    free = [pairs.untied(tags, tag) for tags, tag in zip(good["changed"], good["tag"], strict=True)]
+    found["pairs/untied"] = float(np.mean([not tags for tags in free])) if free else float("nan")
     for name in taxonomy.categories:
         same = [all(taxonomy.category(tag) != name for tag in tags) for tags in good["changed"]]
         found[f"pairs/same_{name}"] = float(np.mean(same)) if same else float("nan")

@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from conceptcaps.audio import composition
+from conceptcaps.audio.composing.plan import TEMPI
 from conceptcaps.audio.score import Part, Piece
 from conceptcaps.audio.truth import Truth, truth
 from conceptcaps.audio.truth.rules import PRESENT, Judge
 from conceptcaps.audio.truth.sounding import sounding_notes
+from conceptcaps.audio.truth.ties import tied
 from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -29,8 +31,9 @@ class Pair(NamedTuple):
     Attributes:
         holding: The side on which the tag is present.
         lacking: The side on which it is absent.
-        means: What was changed: ``stems`` (parts or pieces of the kit taken out, all other notes the same), ``request``
-            (composed without the tag), or the tag that was asked for in its place.
+        means: What was changed: ``stems`` (parts or pieces of the kit taken out, all other notes the same), ``tempo``
+            (the same notes at another tempo), ``request`` (composed without the tag), or the tag that was asked for in
+            its place.
         changed: Other tags that are present on one side only, see ``changed``.
     """
 
@@ -43,8 +46,8 @@ class Pair(NamedTuple):
 def make(tag: str, context: Sequence[str], *, duration: float, seed: int, taxonomy: Taxonomy) -> Pair | None:
     """The pair of a tag in a context in which least else changes.
 
-    An instrument's stems are taken out of the piece; otherwise the piece is composed again, without the tag or with one
-    that excludes it. Truth decides whether it is a pair, never the request.
+    An instrument's stems are taken out of the piece, another tempo is given to the same notes; otherwise the piece is
+    composed again, without the tag or with one that excludes it. Truth decides whether it is a pair, never the request.
 
     Args:
         tag: The tag that the sides differ in.
@@ -97,6 +100,11 @@ def changed(tag: str, one: Truth, other: Truth, taxonomy: Taxonomy) -> list[str]
     return sorted((set(one.present) ^ set(other.present)) - related(tag, taxonomy))
 
 
+def untied(tags: Sequence[str], tag: str) -> list[str]:
+    """Those of some tags that could have stayed as they were: not tied to ``tag`` by the rules of truth."""
+    return [other for other in tags if other not in tied(tag)]
+
+
 def _attempts(
     tag: str, asked: list[str], *, duration: float, seed: int, taxonomy: Taxonomy
 ) -> Iterator[tuple[Side, Side, str]]:
@@ -104,6 +112,14 @@ def _attempts(
         piece = piece or composition.compose(tags, duration=duration, seed=seed, taxonomy=taxonomy)
         return Side(tags, piece, truth(piece, duration=duration, taxonomy=taxonomy))
 
+    if tag in TEMPI:
+        for other in sorted(set(TEMPI) - {tag}):
+            if _fits(other, asked, taxonomy):
+                slow, fast = sorted((tag, other), key=TEMPI.__getitem__)
+                faster = side([*asked, fast])
+                slower = side([*asked, slow], slowed(faster.piece, fast, slow))
+                yield (*((slower, faster) if tag == slow else (faster, slower)), "tempo")
+        return
     holding = side([*asked, tag])
     instrument = taxonomy.category(tag) == "instrument"
     opposites = _opposites(tag, asked, seed=seed, taxonomy=taxonomy)
@@ -128,6 +144,14 @@ def _attempts(
 
 def _fits(tag: str, tags: list[str], taxonomy: Taxonomy) -> bool:
     return not taxonomy.contradictions([*tags, tag])
+
+
+def slowed(piece: Piece, fast: str, slow: str) -> Piece:
+    """The notes of a piece in one class of tempo at the same place within a slower class."""
+    (low, high), (least, most) = TEMPI[fast], TEMPI[slow]
+    place = (piece.tempi[0][1] - low) / (high - low)
+    ratio = (least + place * (most - least)) / piece.tempi[0][1]
+    return replace(piece, tempi=[(beat, bpm * ratio) for beat, bpm in piece.tempi])
 
 
 def _opposites(tag: str, asked: list[str], *, seed: int, taxonomy: Taxonomy) -> list[str]:

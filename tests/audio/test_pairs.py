@@ -43,6 +43,20 @@ def test_other_tags_are_put_in_by_composing_again_with_the_same_seed(tag):
     assert not set(pair.changed) & pairs.related(tag, TAXONOMY)
 
 
+@pytest.mark.parametrize("tag", ["slow tempo", "medium tempo", "fast tempo"])
+def test_a_tempo_is_given_to_the_same_notes(tag):
+    pair = make(tag, "pop", "piano")
+    assert pair.means == "tempo" and pair.holding.piece.parts == pair.lacking.piece.parts
+    asked = [tags for tags in pair.lacking.tags if tags.endswith("tempo")]
+    assert len(asked) == 1 and asked[0] != tag and asked[0] in pair.lacking.truth.present
+
+
+def test_what_hangs_together_by_the_rules():
+    assert pairs.untied(["no percussion", "rock", "piano", "happy"], "snare drum") == ["piano", "happy"]
+    assert pairs.untied(["sparse arrangement", "folk", "jazz"], "violin") == ["jazz"]
+    assert pairs.untied(["lullaby", "punk rock", "waltz time"], "fast tempo") == ["punk rock", "waltz time"]
+
+
 def test_what_a_tag_implies_or_excludes_is_left_out_of_its_context():
     asked = ["rock", "slow tempo", "hard rock", "fast tempo", "piano"]
     assert pairs.fitting(asked, "slow tempo", TAXONOMY) == ["hard rock", "piano", "rock"]
