@@ -108,6 +108,9 @@ def test_a_condition_is_held_against_real_rows_with_it():
     assert found["real_rows"] == len(real)
     assert found["two_sample_auc"] < found["two_sample_auc_real"] + 0.15 < unlike["two_sample_auc"]
     assert found["size_distance"] < 0.5 < unlike["size_distance"]
+    assert unlike["copies"] == 0
+    copied = fidelity.evaluate_condition(np.concatenate([real[:30], noise[:90]]), real=real, seed=0)
+    assert copied["copies"] == 0.25 and copied["tags_per_row"] > noise[:90].sum(1).mean() * 0.5
     few = fidelity.evaluate_condition(real[:60], real=real[:49], seed=0)
     assert few == {"real_rows": 49, "tags_per_row": real[:60].sum(1).mean()}
 

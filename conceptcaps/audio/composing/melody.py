@@ -41,7 +41,7 @@ def tune(plan: Plan, name: str, *, density: float | None = None, cells: Sequence
     cue = plan.character
     density = cue.density if density is None else density
     kinds = list(cue.cells if cells is None else cells)
-    if plan.swing == 8 or "swing rhythm" in plan.asked:
+    if plan.swing == 8:
         kinds = ["swung", *kinds]
     if "syncopated" in plan.asked:
         kinds = ["syncopated"]

@@ -204,7 +204,7 @@ def _form(asked: Sequence[str], cues: Character, streams: Streams, *, meter: int
         width = 1.0 if "stops" not in cues.gestures or bar > 2.2 else 2.0
         every = phrase if "stops" not in cues.gestures else max(phrase // 2, 1)
         rests = [((number + 1) * meter - width, (number + 1.0) * meter) for number in range(every - 1, bars, every)]
-    return Form(phrase, entries, rests, streams.share("contrast") < 0.6 and "repetitive pattern" not in asked)
+    return Form(phrase, entries, rests, streams.share("contrast") < 0.6)
 
 
 def _chords(plan: Plan) -> list[Sonority]:
