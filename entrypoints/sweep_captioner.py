@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import project, search_spaces, sweeps, tracking
+from conceptcaps import project, sweeps, tracking
 from conceptcaps.captions import captioner, finetuning, language_model, planning, table, writing
 
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         kept = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
 
         def evaluate(trial: sweeps.Trial) -> dict[str, float]:
-            dials = search_spaces.captioner(trial)
+            dials = sweeps.captioner_dials(trial)
 
             def report(step: int, metrics: dict[str, float]) -> None:
                 tracking.log_metrics(metrics, step)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import project, search_spaces, sweeps, tracking
+from conceptcaps import project, sweeps, tracking
 from conceptcaps.tags import fidelity, sampling, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         budget = {"epochs": args.epochs, "patience": args.patience, "seed": args.seed}
 
         def evaluate(trial: sweeps.Trial) -> dict[str, float]:
-            dials = search_spaces.vae(trial)
+            dials = sweeps.vae_dials(trial)
 
             def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
                 tracking.log_metrics(metrics, epoch)

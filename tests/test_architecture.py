@@ -70,6 +70,10 @@ def test_library_files_fit_a_few_screens(path):
     assert len(path.read_text().splitlines()) <= 300
 
 
+def test_few_files_lie_at_the_door():
+    assert len(list((ROOT / "conceptcaps").glob("*.py"))) <= 16
+
+
 @pytest.mark.parametrize("path", STAGES, ids=ids)
 def test_stages_are_short_and_import_no_other_stage(path):
     assert len(path.read_text().splitlines()) <= 80

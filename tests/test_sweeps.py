@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
-from conceptcaps import search_spaces, study_database, sweeps
+from conceptcaps import study_database, sweeps
 from conceptcaps.errors import Failure
 
 OBJECTIVE = "val/loss"
@@ -85,8 +85,8 @@ def test_zero_trials_are_refused(tmp_path):
 
 def test_search_spaces_are_arguments_of_fit(tmp_path):
     trial = open_study(tmp_path).ask()
-    assert {"beta", "latent_dim", "hidden_dim", "dropout", "learning_rate"} <= set(search_spaces.vae(trial))
-    assert {"rank", "alpha", "dropout", "learning_rate", "epochs"} <= set(search_spaces.captioner(trial))
+    assert {"beta", "latent_dim", "hidden_dim", "dropout", "learning_rate"} <= set(sweeps.vae_dials(trial))
+    assert {"rank", "alpha", "dropout", "learning_rate", "epochs"} <= set(sweeps.captioner_dials(trial))
 
 
 def _work(folder, seed: int) -> None:

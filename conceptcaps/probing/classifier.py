@@ -20,8 +20,8 @@ from conceptcaps.audio import spectrum
 from conceptcaps.listening import embeddings
 from conceptcaps.probing import heads
 from conceptcaps.probing.heads import Classifier
+from conceptcaps.processor import one_thread
 from conceptcaps.tags.splits import SPLITS
-from conceptcaps.threads import one_thread
 
 _BATCH = 32  # of evaluation, which no result depends on
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from conceptcaps import hashing
+from conceptcaps.processor import one_thread
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.vae import BetaVAE, Rows, bounds, loss
-from conceptcaps.threads import one_thread
 
 OnEpoch = Callable[[int, dict[str, float]], bool | None]
 _CHECKPOINT = "checkpoint.safetensors"
