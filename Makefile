@@ -16,7 +16,7 @@ export UV_COMPILE_BYTECODE ?= 1
 # MLflow's client tries seven times, for minutes, to reach a server that is down.
 export MLFLOW_HTTP_REQUEST_MAX_RETRIES ?= 2
 
-.PHONY: demo ui test check format lint types doctest fast bench vllm lock mlproject docs clean
+.PHONY: demo ui test check format lint types doctest fast bench mutants vllm lock mlproject docs clean
 
 demo: $(LAUNCHER)/.done
 	MLFLOW_LOGGING_LEVEL=WARNING $(LAUNCHER)/bin/mlflow run . --env-manager uv
@@ -46,6 +46,11 @@ doctest: $(VENV)/.done
 
 bench: $(VENV)/.done
 	for file in benchmarks/[a-z]*.py; do $(RUN) benchmarks.$$(basename $$file .py) || exit 1; done
+
+# Not a part of check: two hours or so on one core. COUNT mutants of each group (tools/mutants.py), drawn by seed.
+COUNT ?= 60
+mutants: $(VENV)/.done
+	$(RUN) tools.mutants --count $(COUNT)
 
 docs: $(VENV)/.done
 	DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(RUN) mkdocs build --quiet --strict

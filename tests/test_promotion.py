@@ -68,6 +68,10 @@ def test_a_gain_below_the_margin_is_not_enough():
     assert decide(items(-0.1), items(0), margin=0.05).promoted
 
 
+def test_the_same_seed_decides_alike():
+    assert decide(items(-0.1), items(0)) == decide(items(-0.1), items(0))
+
+
 def test_pairing_ignores_the_order_of_rows():
     shuffled = items(-0.1).sample(frac=1, random_state=0)
     assert decide(shuffled, items(0)).metrics == pytest.approx(decide(items(-0.1), items(0)).metrics, abs=1e-3)
