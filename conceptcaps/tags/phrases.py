@@ -1,4 +1,4 @@
-"""Phrases in text: tokens that ignore plural and spelling, longest phrases first, and negation."""
+"""Phrases in text: tokens that ignore plural and spelling, longest first; negation, comparison, coordination."""
 
 import re
 import unicodedata
@@ -18,6 +18,12 @@ _BREAKERS = frozenset(
 )
 _ARTICLES = frozenset({"a", "an", "the", "there", "it", "this", "some", "then", "has", "have"})
 _STOPS = frozenset('.;:!?()[]"')
+_SEXES = frozenset({"male", "female"})
+_VOICES = frozenset("voice vocal singer vocalist singing".split())
+_REACH = 4  # words between "male" and its "voice", or between "like a" and what something is like
+_SEEMING = frozenset("sound sounding feel seem almost much something played".split())  # before "like"
+_LIKENESSES = (("similar", "to"), ("resembling",), ("reminiscent", "of"), ("imitating",), ("mimicking",), ("as", "if"))
+_EXCEPTIONS = (("except",), ("besides",), ("other", "than"), ("apart", "from"), ("aside", "from"), ("save", "for"))
 
 
 def tokenise(text: str, spelling: Mapping[str, Sequence[str]]) -> list[str]:
@@ -31,6 +37,7 @@ def tokenise(text: str, spelling: Mapping[str, Sequence[str]]) -> list[str]:
     ['hi', 'hat', 'and', 'synthesizer', 'in', '3/4', ',', 'dont', 'they', '?']
     """
     plain = unicodedata.normalize("NFKD", text.lower().replace("’", "'").replace("&", " and "))
+    plain = re.sub(r"-less\b", " free", plain)
     plain = re.sub(r"n't\b", "nt", plain).replace("'n'", " n ")
     plain = re.sub(r"'s\b", "", plain).replace("'", "")
     tokens: list[str] = []
@@ -41,17 +48,23 @@ def tokenise(text: str, spelling: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 class PhraseFinder:
-    """Finds the tags that tokens assert: leftmost longest phrases, none that is negated."""
+    """Finds the tags that tokens assert: leftmost longest phrases, none that is negated or only compared with.
 
-    def __init__(self, phrases: Phrases, *, comparable: frozenset[str]) -> None:
+    "male" belongs to the voice that follows within four words, "female and male voice" are two; an instrument that
+    "sings" is no voice; "no vocals except humming" does not say that there are none.
+    """
+
+    def __init__(self, phrases: Phrases, *, comparable: frozenset[str], voices: frozenset[str] = frozenset()) -> None:
         """Index the phrases.
 
         Args:
             phrases: Token tuples and their tags.
-            comparable: Tags that "-like" takes back: "flute like" is no flute, "trance like" is still hypnotic.
+            comparable: Tags that "-like" or "like a" takes back: "flute like" is no flute, "trance like" is hypnotic.
+            voices: Those of them that sing.
         """
         self._phrases = phrases
         self._comparable = comparable
+        self._silent = comparable - voices
         self._longest: dict[str, int] = {}
         for phrase in phrases:
             self._longest[phrase[0]] = max(len(phrase), self._longest.get(phrase[0], 0))
@@ -59,21 +72,42 @@ class PhraseFinder:
     def find(self, tokens: Sequence[str]) -> set[str]:
         """Tags asserted by tokens of ``tokenise``; "no <phrase>", where it is a phrase itself, also behind "or"."""
         found: set[str] = set()
-        negated, place = False, 0
+        negated, place, likened = False, 0, -1
+        before: tuple[str, ...] = ()  # tags of the phrase that ends here
         while place < len(tokens):
             negated = negated and tokens[place] not in _NEGATORS and not _ends_negation(tokens, place)
             size, tags = self._longest_phrase(tokens, place)
+            likened = -1 if tokens[place] in _STOPS else place + _REACH if _likens(tokens, place) else likened
+            if not size and not negated and tokens[place] in _SEXES:
+                found.update(self._voice_of(tokens, place))
             if size:
                 after = tokens[place + size : place + size + 2]
                 if negated or _denied_behind(after):
                     tags = self._phrases.get(("no", *tokens[place : place + size]), ())
+                    tags = () if _excepted(tokens[place + size :]) else tags
+                elif tokens[place] == "sing" and set(before) & self._silent:
+                    tags = ()
+                elif tokens[place] in _NEGATORS and _excepted(tokens[place + size :]):
+                    tags = ()
+                elif tags and place <= likened:
+                    tags, likened = tuple(tag for tag in tags if tag not in self._comparable), -1
                 elif after[:1] == ["like"]:
                     tags = tuple(tag for tag in tags if tag not in self._comparable)
                 found.update(tags)
             following = tokens[place + 1] if place + 1 < len(tokens) else ""
             negated = negated or (tokens[place] in _NEGATORS and following not in _NOT_NEGATING)
+            before = tags if size else ()
             place += max(size, 1)
         return found
+
+    def _voice_of(self, tokens: Sequence[str], place: int) -> tuple[str, ...]:
+        """Tags of "male" or "female" and the next voice, where only its adjectives or the other sex stand between."""
+        for token in tokens[place + 1 : place + 1 + _REACH]:
+            if token in _VOICES:
+                return self._phrases.get((tokens[place], token), ())
+            if token in _STOPS | _BREAKERS | _NEGATORS | _ARTICLES | {"in", "on", "of", "to", "by", "at", "for"}:
+                break
+        return ()
 
     def _longest_phrase(self, tokens: Sequence[str], place: int) -> tuple[int, tuple[str, ...]]:
         for size in range(min(self._longest.get(tokens[place], 0), len(tokens) - place), 0, -1):
@@ -81,6 +115,20 @@ class PhraseFinder:
             if tags is not None:
                 return size, tags
         return 0, ()
+
+
+def _likens(tokens: Sequence[str], place: int) -> bool:
+    """Whether something is only compared with what follows: "like a flute", "sounds like bells"."""
+    if tokens[place] == "like":
+        listed = tokens[max(place - 1, 0)] in ("instrument", "genre", "effect", "style")
+        article = place + 1 < len(tokens) and tokens[place + 1] in ("a", "an", "the")
+        return not listed and (article or tokens[max(place - 1, 0)] in _SEEMING)
+    return any(tuple(tokens[place : place + len(words)]) == words for words in _LIKENESSES)
+
+
+def _excepted(after: Sequence[str]) -> bool:
+    """Whether what is denied has an exception behind it."""
+    return any(tuple(after[: len(words)]) == words for words in _EXCEPTIONS)
 
 
 def _ends_negation(tokens: Sequence[str], place: int) -> bool:

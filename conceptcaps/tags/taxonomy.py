@@ -235,12 +235,16 @@ class Taxonomy:
             for table, keys in ((phrases, anywhere), (whole, bare), (qualified, before_noun)):
                 for key in keys:
                     table[key] = (*table.get(key, ()), tag)
+            genres |= {tuple(self._tokens(noun)): tag for noun in entry.get("noun", [])}
+        for entry_tag, entry in self._entries.items():
+            bare = {tuple(self._tokens(word)) for word in entry.get("bare", [])}
             if entry["category"] in ("mood", "tempo"):  # "slow jazz" says both
-                qualified |= {(*word, *form): (tag, genre) for word in bare for form, genre in genres.items()}
+                qualified |= {(*word, *form): (entry_tag, name) for word in bare for form, name in genres.items()}
         for form in self._content.get("ignored") or []:
             phrases[tuple(self._tokens(form))] = ()
         sounds = frozenset(tag for tag in self.tags if self.category(tag) == "instrument")
-        return PhraseFinder({**qualified, **phrases}, comparable=sounds), whole
+        voices = frozenset(tag for tag in self.tags if "vocals" in (tag, *self.ancestors(tag)))
+        return PhraseFinder({**qualified, **phrases}, comparable=sounds, voices=voices), whole
 
     def _tokens(self, text: str) -> list[str]:
         return tokenise(text, self._spelling)

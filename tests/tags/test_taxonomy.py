@@ -38,18 +38,54 @@ def test_each_tag_is_found_by_its_name_and_by_no_other_tag_s(tag):
         ("alternative rock", ["alternative rock"]),
         ("slow jazz", ["jazz", "slow tempo"]),
         ("soft rock", ["soft rock"]),
+        ("a slow waltz", ["slow tempo", "waltz time"]),
+        ("medium fast tempo", ["moderately fast tempo"]),
+        ("medium slow tempo", ["moderately slow tempo"]),
+        ("a sad violin sings", ["sad", "violin"]),
+        ("a woman sings", ["female vocals"]),
+        ("nobody sings", ["instrumental"]),
+        ("like a flute", []),
+        ("sounds like bells", []),
+        ("a synth that sounds like a flute", ["synthesizer"]),
+        ("reminiscent of a harp", []),
+        ("instruments like the guitar", ["guitar"]),
+        ("husky voice", ["vocals"]),
+        ("emotional voice", ["emotional", "vocals"]),
+        ("male deep voice singing", ["male vocals"]),
+        ("female deep soulful singing", ["female vocals", "soulful"]),
+        ("female and male voice", ["female vocals", "male vocals"]),
+        ("a male rapper and a choir voice", ["choir", "rap vocals"]),
+        ("male backing voices", ["male vocals", "vocal harmony"]),
+        ("funky bass line", ["bass", "funk"]),
+        ("snare-less", []),
+        ("guitar-less", []),
+        ("drumless", ["no percussion"]),
+        ("no vocals except humming", ["wordless vocals"]),
+        ("no drums apart from a shaker", ["shaker"]),
+        ("no vocals, only humming", ["instrumental", "wordless vocals"]),
+        ("metal clanging", []),
+        ("heavy metal", ["metal"]),
+        ("guitar strings", ["guitar"]),
+        ("bass clarinet", ["clarinet"]),
+        ("hang drum", ["percussion"]),
+        ("a capella", ["a cappella"]),
+        ("a snare snaps on the backbeat", ["snare drum"]),
+        ("french harp", ["harmonica"]),
     ],
 )
 def test_aspects_map_by_alias_head_noun_and_negation(aspect, tags):
     assert TAXONOMY.match(aspect) == tags
 
 
-def test_an_audit_of_100_random_mappings_finds_97_right():
-    """A hundred covered aspect occurrences of MusicCaps (``default_rng(2026)``), each judged by hand."""
+def test_an_audit_of_220_random_mappings_finds_215_right():
+    """Covered aspect occurrences of MusicCaps, each judged by hand: 100 of ``default_rng(2026)``, 120 of 2027.
+
+    Of the 120, 113 were right when they were drawn; those mended since say so.
+    """
     audit = pd.read_csv(Path(__file__).parents[1] / "data" / "matching_audit.csv", keep_default_na=False)
-    assert len(audit) == 100 and set(audit["right"]) == {"yes", "no"}
+    assert len(audit) == 220 and set(audit["right"]) == {"yes", "no"}
     assert [", ".join(TAXONOMY.match(aspect)) for aspect in audit["aspect"]] == audit["tags"].tolist()
-    assert (audit["right"] == "yes").sum() >= 97
+    assert (audit["right"] == "yes").sum() >= 215
 
 
 def test_parents_are_implied():
