@@ -1,4 +1,4 @@
-"""Test which concepts a classifier's answers depend on, layer by layer, against permuted labels and interventions."""
+"""Test which concepts a classifier's answers depend on, layer by layer."""
 
 import argparse
 import tempfile

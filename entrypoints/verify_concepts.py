@@ -1,4 +1,4 @@
-"""Say for every clip and tag with what probability the tag is in the sound, with a verdict, beside the truth."""
+"""Give a probability and a verdict for every clip and tag, beside the truth."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import pandas as pd
 
 from conceptcaps import cache, shards, tracking
 from conceptcaps.audio.clips import Clips
-from conceptcaps.listening import hearing, verification, verifier
+from conceptcaps.listening import hearing, ratings, verification, verifier
 from conceptcaps.tags.carried import taxonomy_of
 
 
@@ -18,6 +18,7 @@ def command_line() -> argparse.ArgumentParser:
         "--verifier", default="models:/conceptcaps-verifier@champion", help="models:/conceptcaps-verifier@<alias>"
     )
     parser.add_argument("--labels", default="none", help="recordings: a CSV with columns id, tag, truth, or none")
+    parser.add_argument("--ratings", default="none", help="answers that listening_test's page saved, *.csv, or none")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     return parser
 
@@ -50,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_frame(frame, "verification/verification.parquet")
         tracking.log_frame(table, "verification/detectors.parquet")
         tracking.log_metrics(verification.summarise(frame, table, seed=args.seed))
+        if args.ratings != "none":
+            agreed, answers = ratings.agreement(ratings.read(tracking.fetch(args.ratings)), frame, seed=args.seed)
+            tracking.log_metrics(agreed)
+            tracking.log_frame(answers, "verification/ratings.parquet")
         tracking.log_figure(verification.worth_figure(table), "detectors")
         tracking.log_figure(verification.reliability_figure(frame), "reliability")
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from conceptcaps import tracking
-from conceptcaps.listening import hearing, verifier
+from conceptcaps import shards, tracking
+from conceptcaps.listening import hearing, trials, verifier
 from tests import stages, toy_clips
 
 
@@ -54,3 +55,26 @@ def test_refuses_too_many_broken_clips(store, detectors):
         (store / "recordings" / f"{number}.ogg").write_bytes(b"no audio")
     with pytest.raises(ValueError, match="at most 10% of 3 rows to fail, got 3"):
         stages.run("verify_concepts", audio=store / "recordings", verifier=detectors)
+
+
+def test_a_listening_test_comes_back_as_agreement(store, detectors):
+    rows = toy_clips.rows(16, seconds=0.6)
+    present = [[tag for tag in ("piano", "bass") if tag in tags] for tags in rows["tags"]]
+    absent = [[tag for tag in ("piano", "bass") if tag not in tags] for tags in rows["tags"]]
+    field = pa.list_(pa.string())
+    schema = toy_clips.SCHEMA.append(pa.field("present", field)).append(pa.field("absent", field))
+    settings = {"schema": schema, "shard_size": 16, "settings": {}, "description": "clips"}
+    frame = rows.assign(present=present, absent=absent)
+    shards.map_shards(lambda part: part, frame, out=str(store / "audio"), **settings)
+    run = stages.run("listening_test", audio=store / "audio", tags="piano", count=8)
+    asked = pd.read_parquet(tracking.fetch(f"runs:/{run}/trials.parquet"))
+    assert "Do you hear" in tracking.fetch(f"runs:/{run}/listening_test.html").read_text()
+    assert tracking.metrics(run) == {"trials/all": len(asked), "trials/clips": 8, "trials/tags": 1}
+    truth = dict(zip(frame["id"], ("piano" in tags for tags in present), strict=True)) | trials.CATCH
+    answers = asked.assign(listener="Ada", answer=asked["id"].map(truth).astype(int))
+    answers.to_csv(store / "ada.csv", index=False)
+    run = stages.run("verify_concepts", audio=store / "audio", verifier=detectors, ratings=store / "ada.csv")
+    metrics = tracking.metrics(run)
+    assert metrics["ratings/kappa_truth"] == metrics["ratings/accuracy"] == 1 and metrics["ratings/caught"] == 0
+    table = pd.read_parquet(tracking.fetch(f"runs:/{run}/verification/ratings.parquet"))
+    assert len(table) == 8 and set(table["truth"]) == {"present", "absent"}
