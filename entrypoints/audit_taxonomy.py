@@ -1,4 +1,4 @@
-"""Print what a taxonomy covers of a corpus and what it leaves, most frequent first, and log both tables."""
+"""Print what a taxonomy covers of a corpus and what it leaves."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Draw tag sets from each prior of a registered VAE and from its rivals, and set their figures side by side."""
+"""Set the priors of a registered VAE and its rivals side by side."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Measure clips: distance to reference audio (FAD, FAD-inf, KAD) or between halves, CLAP score, loudness."""
+"""Measure clips: FAD, FAD-inf and KAD, CLAP score, loudness."""
 
 import argparse
 from collections.abc import Sequence

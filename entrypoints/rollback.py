@@ -1,4 +1,4 @@
-"""Make the previous champion of a model the champion again; a second rollback takes the first back."""
+"""Make the previous champion of a model the champion again."""
 
 import argparse
 from collections.abc import Sequence

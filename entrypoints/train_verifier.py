@@ -1,4 +1,4 @@
-"""Train calibrated detectors of tags on clips whose score is known and register them as ``conceptcaps-verifier``."""
+"""Train and register calibrated detectors of tags on clips whose score is known."""
 
 import argparse
 import base64
