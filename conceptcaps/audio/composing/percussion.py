@@ -30,7 +30,7 @@ def write(plan: Plan, seat: Seat, name: str, *, taken: frozenset[str]) -> list[N
         bars = dict(changed if bar % 2 else lines)
         if turn and whole and plan.character.density > 0.28 and plan.streams.share("fill", bar) < 0.8:
             bars = _filled(plan, seat, bars, bar, taken)
-        fresh = bar % plan.form.phrase == 0 and bar > 0
+        fresh = bar % plan.form.phrase == 0
         if fresh and whole and plan.style.get("crash", True) and plan.character.accent > 0.4 and "crash" not in taken:
             if seat.row["whole"] == "kit" and plan.streams.share("crash") < 0.7:
                 bars["crash"] = "x" + "." * (plan.meter * rhythm.STEPS - 1)

@@ -277,6 +277,8 @@ def _progressions(plan: Plan) -> list[str]:
     if "plagal" in plan.character.gestures:
         return ["1 4 1 4", "1 4 1 1", "1 4 2 1"]
     own = list(plan.style["chords"])
+    if plan.genre == "none":  # without a genre's habits nothing says that a relative key is not meant
+        own = [line for line in own if line.startswith("1") and not (plan.mode in harmony.DARK and "3" in line)]
     if not plan.character.moods or not (_tells(plan) or plan.mode in _COLOURED):
         return own
     coloured = _COLOURED.get(plan.mode)

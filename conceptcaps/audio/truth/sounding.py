@@ -12,6 +12,8 @@ from conceptcaps.audio.score import Piece
 AUDIBLE = -15.0  # least level of an instrument that counts as present (LU beside the mix)
 LOST = -40.0  # least level of one of which something may still be heard
 _RING = 0.5  # a stroke lasts as long as a drum rings (s)
+_CYMBALS = (49, 51, 52, 53, 55, 57, 59)
+_WASH = 2.0  # or a cymbal (s)
 _SHARE = 0.1
 
 Numbers = NDArray[np.float64]
@@ -159,7 +161,8 @@ def _sources(
     for one, key in np.unique(np.stack([part, keys], axis=1), axis=0).tolist():
         notes = np.flatnonzero((part == one) & (keys == key))
         struck = key >= 0
-        ends = np.minimum(start[notes] + _RING, duration) if struck else end[notes]
+        rings = _WASH if key in _CYMBALS else _RING
+        ends = np.minimum(start[notes] + rings, duration) if struck else end[notes]
         level = 0.0 if levels is None else levels.pieces[one, key] if struck else levels.parts[one]
         covered = _covered(start[notes], ends) / duration
         found.append(Source(int(program[notes[0]]), key if struck else None, notes, covered, level))
