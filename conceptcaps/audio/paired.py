@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from conceptcaps.audio import balance, contexts, pairs, soundfont, table
 from conceptcaps.audio.pairs import Pair
+from conceptcaps.audio.truth import ties
 from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
@@ -141,7 +142,7 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
     """Choose positives and negatives for each concept whose other tags are equally frequent.
 
     Candidates are the sides of pairs, a quarter of them in contexts kept for testing. Tags that the concept implies or
-    excludes must differ and are not compared.
+    excludes, and those that are the same event in a score (``ties.alike``), must differ and are not compared.
 
     Args:
         source: Where pairs come from.
@@ -150,7 +151,7 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
 
     Returns:
         The rows to play (``id``, ``concept``, ``positive``, ``part``, ``group``, ``number``), and the table of balance
-        as ``balance.table``.
+        as ``balance.table``, with the tags that are not compared in ``apart``.
     """
     rows, tables = [], []
     parts = {"test": round(count * _TEST), "train": count - round(count * _TEST)}
@@ -160,7 +161,8 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
         held, lacked = (source.taxonomy.encode(side)[:, others] for side in sides)
         chosen = balance.choose(held, lacked, strata=(strata, strata), counts=parts)
         named = [source.taxonomy.tags[place] for place in others]
-        tables.append(balance.table(held[chosen[0]], lacked[chosen[1]], concept=tag, tags=named))
+        compared = balance.table(held[chosen[0]], lacked[chosen[1]], concept=tag, tags=named)
+        tables.append(compared.assign(apart=", ".join(sorted(_kin(source, tag) - {tag}))))
         for positive, picked in zip((True, False), chosen, strict=True):
             for place in picked.tolist():
                 group = tag_set_id([tag], seed=source.seed, caption=f"{strata[place]} {numbers[place]}")
@@ -171,19 +173,26 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
 
 @lru_cache(maxsize=512)
 def _kin(source: Source, tag: str) -> frozenset[str]:
-    return frozenset(pairs.related(tag, source.taxonomy))
+    return frozenset(pairs.related(tag, source.taxonomy) | ties.alike(tag))
 
 
 def _candidates(
     source: Source, tag: str, parts: dict[str, int]
 ) -> tuple[list[int], list[str], tuple[list[list[str]], list[list[str]]]]:
-    """Numbers, parts and what both sides hold of pairs, those in which nothing else changes first."""
+    """Numbers, parts and what both sides hold of pairs, those in which nothing else changes first.
+
+    Of these as many as are wanted are enough: pairs are balanced by themselves.
+    """
     found = []
     for part, count in parts.items():
+        clean = 0
         for number in range(int(np.ceil(count * _POOL)) + 2):
             one = find(source, tag, number, part)
             if one is not None:
-                found.append((len(one.pair.changed), number, part, one.pair))
+                found.append((len(set(one.pair.changed) - _kin(source, tag)), number, part, one.pair))
+                clean += found[-1][0] == 0
+            if clean == count:
+                break
     found.sort(key=lambda each: each[:3])
     sides = [each[3].holding.truth.present for each in found], [each[3].lacking.truth.present for each in found]
     return [each[1] for each in found], [each[2] for each in found], sides

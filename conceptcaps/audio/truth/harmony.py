@@ -73,12 +73,12 @@ class Harmony:
         key: Tonic as a pitch class (0 is C), or None where too little has a pitch.
         mode: Name of the scale, one of ``MODES``; empty without a key.
         chords: Chords in order of time.
-        numbers: ``third`` (1 where the key is surely one with a major third, -1 with a minor one, less where chords lack
-            their third), ``chromatic`` (share of sound outside of the scale), ``roughness`` (mean roughness of the
-            intervals that sound together), ``changes`` (chords a bar), ``sevenths`` (share of chords with a
-            seventh, sixth or suspension), ``powers`` (share of chords without a third), ``colours`` (pitch classes that hold
-            nearly all of the sound), and of the scale ``modal``, ``hijaz``, ``flat second``, ``strange`` (1 or 0) and
-            ``blue`` (share of the lesser third); NaN where there is nothing to measure.
+        numbers: ``third`` (1 where the key is surely one with a major third, -1 with a minor one, less where
+            chords lack their third), ``chromatic`` (share of sound outside of the scale), ``roughness`` (mean
+            roughness of the intervals that sound together), ``changes`` (chords a bar), ``sevenths`` (share of chords
+            with a seventh, sixth or suspension), ``powers`` (share of chords without a third), ``colours`` (pitch
+            classes that hold nearly all of the sound), and of the scale ``modal``, ``hijaz``, ``flat second``,
+            ``strange`` (1 or 0) and ``blue`` (share of the lesser third); NaN where there is nothing to measure.
     """
 
     key: int | None

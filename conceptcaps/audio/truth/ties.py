@@ -1,4 +1,4 @@
-"""Which tags hang together by the rules of truth.yaml: where one changes, the other may have to."""
+"""Which tags hang together by the rules of truth.yaml: where one changes, the other may have to, or has to."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -6,6 +6,8 @@ from typing import Any
 
 from conceptcaps.audio.truth.rules import table
 
+_SURE = 0.4  # bound of the third of a mood that lives by its mode
+_SHARED = 0.4  # of two ranges of tempo
 _COUNTS = {"sources", "others", "families"}  # features that any instrument moves
 _SOUNDS = {"programs": "program", "maybe": "program", "keys": "key", "maybe_keys": "key"}
 
@@ -23,6 +25,34 @@ def tied(tag: str) -> frozenset[str]:
     """
     rules = table()["tags"]
     return frozenset(other for other in rules if other != tag and _together(tag, other))
+
+
+@cache
+def alike(tag: str) -> frozenset[str]:
+    """Tags that are the same event as a tag in a score, so that neither can be balanced over the other.
+
+    Sounds of which one's programs and pieces hold the other's, and moods that ask for the same third and mostly the
+    same tempi: they differ in degrees only (happy, youthful, upbeat; sad, melancholic).
+
+    >>> sorted(alike("sad")), "keyboard" in alike("electric piano")
+    (['dark', 'emotional', 'melancholic', 'ominous'], True)
+    """
+    rules = table()["tags"]
+    return frozenset(other for other in rules if other != tag and _same(rules.get(tag, {}), rules[other]))
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    sounds, others = _sounds(one), _sounds(other)
+    if sounds and others:
+        return sounds <= others or others <= sounds
+    conditions = one.get("all", {}), other.get("all", {})
+    if not all({"third", "bpm"} <= set(each) for each in conditions):
+        return False
+    (low, high), (least, most) = (each["bpm"] for each in conditions)
+    shared = (min(high, most) - max(low, least)) / (max(high, most) - min(low, least))
+    thirds = [low if low > 0 else high for low, high in (each["third"] for each in conditions)]
+    sure = all(abs(bound) >= _SURE for bound in thirds)
+    return bool(sure and thirds[0] * thirds[1] > 0 and shared > _SHARED)
 
 
 def _together(one: str, other: str) -> bool:
