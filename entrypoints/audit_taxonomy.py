@@ -1,4 +1,4 @@
-"""Print what a taxonomy covers of a corpus and what it leaves."""
+"""Print and log what a taxonomy covers of a corpus and what it leaves out."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Build the Hugging Face dataset: text, audio and evidence, a card whose numbers name their runs, checksums."""
+"""Build the Hugging Face dataset: text, audio, evidence, card, checksums."""
 
 import argparse
 import tempfile

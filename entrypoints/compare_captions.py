@@ -1,4 +1,4 @@
-"""Set the captions of several writers side by side: runs or tables, the same references, tests of every difference."""
+"""Compare the captions of several writers, with tests of every difference."""
 
 import argparse
 from collections.abc import Sequence

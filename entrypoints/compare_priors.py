@@ -1,4 +1,4 @@
-"""Set the priors of a registered VAE and its rivals side by side."""
+"""Compare the priors of a registered VAE with each other and with rival samplers."""
 
 import argparse
 from collections.abc import Sequence

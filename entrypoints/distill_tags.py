@@ -1,4 +1,4 @@
-"""Distil a captioned corpus to rows of canonical tags, and split them once and for all."""
+"""Distil a captioned corpus to rows of canonical tags and split them."""
 
 import argparse
 import tempfile

@@ -1,4 +1,4 @@
-"""Say what is installed, cached and reachable on this machine, and how to mend what is not."""
+"""Check what is installed, cached and reachable, and say how to mend what is not."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Compare written captions with real ones of the test split that have the most similar tags."""
+"""Compare written captions with real ones of the test split."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Fine-tune a language model with LoRA to caption tag sets and register it as ``conceptcaps-captioner``."""
+"""Fine-tune a language model to caption tag sets and register it as ``conceptcaps-captioner``."""
 
 import argparse
 import tempfile

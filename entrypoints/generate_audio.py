@@ -1,4 +1,4 @@
-"""Make a clip for every caption and tell what sounds."""
+"""Make a clip for every caption, and state what sounds where its score is known."""
 
 import argparse
 import tempfile

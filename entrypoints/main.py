@@ -1,4 +1,4 @@
-"""Run the whole pipeline as nested runs: corpus, tags, VAE, captions, audio, verification, TCAV, dataset, report."""
+"""Run the whole pipeline, from corpus to report, as nested runs."""
 
 import argparse
 import json

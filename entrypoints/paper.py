@@ -1,4 +1,4 @@
-"""Run the pipeline at the scale of arXiv 2601.14157: the driver of ``main`` with other defaults."""
+"""Run the whole pipeline at the scale of arXiv 2601.14157."""
 
 import argparse
 from collections.abc import Sequence

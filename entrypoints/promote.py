@@ -1,4 +1,4 @@
-"""Make a version the champion if it is better, beyond doubt, than the present one on the same validation rows."""
+"""Make a version the champion if it beats the present one on the same validation rows."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Put a pipeline's figures, numbers and rows into one HTML file."""
+"""Write a pipeline's figures, numbers and rows into one HTML file."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Test which concepts a classifier's answers depend on, layer by layer."""
+"""Test which concepts a classifier depends on, with permutation and intervention controls."""
 
 import argparse
 import tempfile

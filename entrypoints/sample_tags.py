@@ -1,4 +1,4 @@
-"""Sample new tag sets from a registered VAE and measure how like real ones, and how new, they are."""
+"""Sample new tag sets from a registered VAE and measure their fidelity and novelty."""
 
 import argparse
 import tempfile

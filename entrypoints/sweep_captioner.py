@@ -1,4 +1,4 @@
-"""Search the captioner's LoRA dials with Optuna, every trial a nested run, and register the best."""
+"""Search the captioner's LoRA hyperparameters with Optuna and register the best trial."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Search the VAE's hyperparameters with Optuna, every trial a nested run, and register the best."""
+"""Search the VAE's hyperparameters with Optuna and register the best trial."""
 
 import argparse
 import tempfile

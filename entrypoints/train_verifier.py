@@ -1,4 +1,4 @@
-"""Train and register calibrated detectors of tags on clips whose score is known."""
+"""Train calibrated tag detectors and register them as ``conceptcaps-verifier``."""
 
 import argparse
 import base64

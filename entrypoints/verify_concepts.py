@@ -1,4 +1,4 @@
-"""Give a probability and a verdict for every clip and tag, beside the truth."""
+"""Give each clip and tag a probability, a verdict, and the truth where it is known."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Write a caption for every tag set with a registered captioner, and check what each caption says."""
+"""Write a caption for every tag set and check what it says."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Write ``MLproject``, and README's table of stages, from the stages: ``make mlproject``."""
+"""Write ``MLproject``, and README's list of stages, from the stages: ``make mlproject``."""
 
 import argparse
 import ast
@@ -58,10 +58,10 @@ def summary(stage: str) -> str:
 
 
 def readme(text: str) -> str:
-    """README with its table of stages renewed: known ones in their order, new ones behind them."""
-    row = re.compile(r"^\| `(\w+)` \|.*\n", flags=re.MULTILINE)
+    """README with its list of stages renewed: known ones in their order, new ones behind them."""
+    row = re.compile(r"^- `(\w+)`: .*\n", flags=re.MULTILINE)
     known = [stage for stage in row.findall(text) if stage in STAGES]
-    rows = "".join(f"| `{stage}` | {summary(stage)} |\n" for stage in dict.fromkeys([*known, *STAGES]))
+    rows = "".join(f"- `{stage}`: {summary(stage)}\n" for stage in dict.fromkeys([*known, *STAGES]))
     head, _ = text.split(row.search(text)[0], 1)  # type: ignore[index]
     return head + rows + row.sub("", text[len(head) :])
 
