@@ -64,10 +64,14 @@ vllm: $(LAUNCHER)/.done
 	$(UV) pip install --quiet --python .vllm/bin/python -r requirements-vllm.txt
 
 COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+# audiocraft pins a torch of 2023, a codec that has to be built, and a web page: ours, any, and none.
 lock: $(LAUNCHER)/.done
 	$(UV) $(COMPILE) requirements.in -o requirements.txt
 	$(UV) $(COMPILE) requirements-dev.in -o requirements-dev.txt
 	{ grep -v '^torch' requirements.in; echo 'vllm>=0.33'; } | $(UV) $(COMPILE) - -o requirements-vllm.txt
+	{ grep '^torch' requirements.in; printf 'av\nxformers\ngradio; python_version < "3"\ntorchtext; python_version < "3"\n'; } > .overrides
+	echo 'audiocraft==1.3.0' | $(UV) $(COMPILE) - --overrides .overrides -c requirements.txt -o requirements-audiocraft.txt
+	rm .overrides
 
 # The launcher holds MLflow and uv as they are locked; uv itself is the one package that pip installs, by its hashes.
 $(LAUNCHER)/.done: requirements.txt

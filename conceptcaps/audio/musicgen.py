@@ -9,9 +9,9 @@ References:
     Ho and Salimans, Classifier-free diffusion guidance (2022), arXiv 2207.12598.
 """
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,12 @@ from torch import Tensor
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration, PreTrainedTokenizerBase
 
 from conceptcaps.audio import loudness, table
+from conceptcaps.audio.batching import in_batches
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.hashing import content, row_seed
 from conceptcaps.processor import multiplies_bfloat16
 
 LONGEST = 30.0  # seconds that the published models were trained on
-_LOG = logging.getLogger(__name__)
-_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,10 @@ class MusicGen:
     model: MusicgenForConditionalGeneration
     tokenizer: PreTrainedTokenizerBase
     place: str
+
+    def __reduce__(self) -> tuple[Callable[..., "MusicGen"], tuple[object, ...]]:
+        """Another process opens it anew, on a device of its own, in the same precision."""
+        return partial(load, dtype=self.model.decoder.dtype), (self.place,)
 
 
 def load(name: str, *, device: str | None = None, dtype: torch.dtype | None = None) -> MusicGen:
@@ -109,30 +112,19 @@ def generate(
         raise ValueError(
             f"expected batch_size >= 1, scale > 1, temperature > 0, top_k >= 1, got {batch_size}, {guidance}"
         )
-    lengths = [len(musicgen.tokenizer(caption).input_ids) for caption in captions]
-    order = sorted(range(len(captions)), key=lambda number: (lengths[number], number))
     frames = int(np.ceil(duration * musicgen.model.config.audio_encoder.frame_rate))
-    made: dict[int, Waveform | ValueError] = {}
-    while len(made) < len(captions):
-        part = order[len(made) : len(made) + batch_size]
-        try:
-            codes = draw_codes(
-                musicgen,
-                [captions[number] for number in part],
-                seeds=[seeds[number] for number in part],
-                frames=frames,
-                guidance=guidance,
-            )
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if batch_size == 1 or not any(text in str(error).lower() for text in _NO_MEMORY):
-                raise
-            batch_size //= 2
-            _LOG.warning("out of memory with %d clips at once; going on with %d", len(part), batch_size)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            continue
-        made |= {number: _sound(musicgen, own, duration=duration) for number, own in zip(part, codes, strict=True)}
-    return [made[number] for number in range(len(captions))]
+
+    def make(part: Sequence[tuple[str, int]]) -> list[Waveform | ValueError]:
+        texts, own = zip(*part, strict=True)
+        codes = draw_codes(musicgen, texts, seeds=own, frames=frames, guidance=guidance)
+        return [_sound(musicgen, each, duration=duration) for each in codes]
+
+    return in_batches(
+        list(zip(captions, seeds, strict=True)),
+        make,
+        key=lambda item: len(musicgen.tokenizer(item[0]).input_ids),
+        batch_size=batch_size,
+    )
 
 
 def generate_rows(
@@ -146,14 +138,7 @@ def generate_rows(
     clips = generate(
         model, rows["caption"].tolist(), seeds=seeds, duration=duration, guidance=guidance, batch_size=batch_size
     )
-    rate = sample_rate(model)
-    made = [
-        table.failed(tags, seed=own, reason=str(clip))
-        if isinstance(clip, ValueError)
-        else table.encoded(clip, name=row_id, seed=own, sample_rate=rate)
-        for clip, row_id, tags, own in zip(clips, rows["id"], rows["tags"], seeds, strict=True)
-    ]
-    return table.beside(rows, made)
+    return table.generated(rows, clips, seeds=seeds, sample_rate=sample_rate(model))
 
 
 def sample_rate(musicgen: MusicGen) -> int:

@@ -117,6 +117,19 @@ def failed(tags: Sequence[str], *, seed: int, reason: str) -> dict[str, Any]:
     return {**nothing, **lists, "unrealised": sorted(tags), "seed": seed, "error": " ".join(reason.split())}
 
 
+def generated(
+    rows: pd.DataFrame, clips: Sequence[Waveform | ValueError], *, seeds: Sequence[int], sample_rate: int
+) -> pd.DataFrame:
+    """Rows with the columns of clips by a neural model, or of the errors that say why there are none."""
+    made = [
+        failed(tags, seed=seed, reason=str(clip))
+        if isinstance(clip, ValueError)
+        else encoded(clip, name=row_id, seed=seed, sample_rate=sample_rate)
+        for clip, row_id, tags, seed in zip(clips, rows["id"], rows["tags"], seeds, strict=True)
+    ]
+    return beside(rows, made)
+
+
 def beside(rows: pd.DataFrame, clips: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows with the columns of their clips."""
     own = {name: rows[name].tolist() for name in ("id", "caption", "split")}
@@ -163,13 +176,14 @@ def failures(rows: pd.DataFrame) -> dict[str, str]:
     return dict(zip(failed["id"], failed["error"], strict=True))
 
 
-def write_examples(rows: pd.DataFrame, folder: Path) -> None:
-    """Write clips as FLAC files, and their scores beside them as MIDI files."""
+def write_examples(rows: pd.DataFrame, folder: Path) -> Path:
+    """Write clips as FLAC files, and their scores beside them as MIDI files; gives the folder."""
     for row in rows.to_dict("records"):
         path = folder / row["audio"]["path"]
         path.write_bytes(row["audio"]["bytes"])
         if row["midi"]:
             path.with_suffix(".mid").write_bytes(row["midi"])
+    return folder
 
 
 def spectra(rows: pd.DataFrame, *, most: int = 4) -> Figure:

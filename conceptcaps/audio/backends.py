@@ -1,0 +1,66 @@
+"""What makes sound, by name: each maps rows of captions to rows of clips."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from conceptcaps import hashing
+from conceptcaps.audio import audiocraft_backend, musicgen, table
+from conceptcaps.tags.taxonomy import Taxonomy
+
+NEURAL = {"musicgen": musicgen, "audiocraft": audiocraft_backend}
+BACKENDS = ("soundfont", *NEURAL)
+DIALS = ("duration", "seed", "sample_rate", "channels", "model", "guidance", "temperature", "top_k", "batch_size")
+
+
+def maker(
+    backend: str,
+    *,
+    duration: float,
+    seed: int,
+    fonts: Sequence[Path],
+    taxonomy: Taxonomy,
+    sample_rate: int,
+    channels: int,
+    model: str,
+    guidance: float,
+    temperature: float,
+    top_k: int,
+    batch_size: int,
+) -> tuple[Callable[[pd.DataFrame], pd.DataFrame], list[str]]:
+    """The function that makes clips, and the hashes or names of the files that it reads.
+
+    Args:
+        backend: One of ``BACKENDS``.
+        duration: Length of a clip (s).
+        seed: Seed of the run.
+        fonts: soundfont: as ``table.play_rows``, as are ``taxonomy``, ``sample_rate`` and ``channels``.
+        taxonomy: See ``fonts``.
+        sample_rate: See ``fonts``.
+        channels: See ``fonts``.
+        model: Neural models: as ``musicgen.load`` or ``audiocraft_backend.load``.
+        guidance: As ``musicgen.Guidance``, as are ``temperature`` and ``top_k``.
+        temperature: See ``guidance``.
+        top_k: See ``guidance``.
+        batch_size: Most clips at once.
+    """
+    if backend == "soundfont":
+        make = partial(
+            table.play_rows,
+            duration=duration,
+            seed=seed,
+            fonts=fonts,
+            taxonomy=taxonomy,
+            sample_rate=sample_rate,
+            channels=channels,
+        )
+        return make, [hashing.content(path) for path in fonts]
+    room = NEURAL[backend]
+    opened = room.load(model)
+    dials = musicgen.Guidance(guidance, temperature, top_k)
+    generate = partial(
+        room.generate_rows, model=opened, guidance=dials, duration=duration, batch_size=batch_size, seed=seed
+    )
+    return generate, room.traits(opened)
