@@ -68,7 +68,38 @@ def test_worth_is_measured_on_known_truth_only():
     found = verification.summarise(frame, table.reset_index(), seed=0)
     assert found["verify/false_present_rate"] == found["verify/false_absent_rate"] == 0.05
     assert found["verify/decided_rate"] == 0.5, "the drums are uncertain everywhere"
-    assert verification.worth_figure(table.reset_index()).axes and verification.reliability_figure(frame).axes
+    bars, points = verification.worth_figure(table.reset_index()).axes
+    assert [bar.get_width() for bar in bars.patches] == [table.loc["piano", "auc"]]
+    drawn = {line.get_label(): list(line.get_xdata()) for line in points.lines}
+    assert drawn["false present"] == drawn["false absent"] == [5.0], "per cent"
+    (line,) = [line for line in verification.reliability_figure(frame).axes[0].lines if line.get_marker() == "o"]
+    assert line.get_ydata().tolist() == [0.05, 0.95] and line.get_xdata().round(3).tolist() == [0.047, 0.953]
+
+
+def test_rows_of_worth_and_summary_of_two_detectors():
+    """Ten clips, five with each tag; the first detector is right, the second the wrong way round on one clip."""
+    truth = np.arange(10) % 2
+    right = np.where(truth == 1, 3.0, -3.0)
+    turned = np.where(np.arange(10) == 1, -4.0, right)
+    present = [["piano", "drums"] if value else [] for value in truth]
+    absent = [[] if value else ["piano", "drums"] for value in truth]
+    asked = [["piano", "polka metal"]] * 10
+    frame = verified(np.stack([right, turned], axis=1), asked, present, absent)
+    table = verification.worth(frame, taxonomy=TAXONOMY).set_index("tag")
+    assert table.loc["piano", "auc"] == 1 and table.loc["drums", "auc"] == pytest.approx(20 / 25), "five are enough"
+    for tag, counts in {"piano": [5, 0, 5], "drums": [4, 0, 6]}.items():
+        assert table.loc[tag, ["present", "uncertain", "absent"]].tolist() == counts
+    assert table.loc["drums", "calibration_error"] == pytest.approx(
+        (1 - 5 * 0.0474 - 0.018 + 4 * 0.0474) / 10, abs=0.001
+    )
+    found = verification.summarise(frame, table.reset_index(), seed=0)
+    assert found["verify/auc_mean"] == pytest.approx(0.9) and found["verify/auc_instrument"] == pytest.approx(0.9)
+    assert found["verify/auc_mean_low"] <= 0.9 <= found["verify/auc_mean_high"] and found["verify/detectors"] == 2
+    assert found["verify/failed"] == 0 and found["verify/decided_rate"] == 0.5, "a tag without detector is undecided"
+    assert found["verify/false_present_rate"] == 0 and found["verify/false_absent_rate"] == 0.1
+    assert found["verify/calibration_error"] == pytest.approx(table["calibration_error"].mean())
+    few = verified(right[:8, None], asked[:8], present[:8], absent[:8], tags=("piano",), bad={})
+    assert np.isnan(verification.worth(few, taxonomy=TAXONOMY)["auc"][0]), "four are not"
 
 
 def test_calibration_error_of_known_answers():
@@ -88,6 +119,7 @@ def test_recordings_take_labels_from_a_table():
         {"id": ["a.ogg", "a.ogg", "x.ogg"], "tag": ["acoustic guitar", "Drums", "piano"], "truth": [1, 0, 1]}
     )
     found = verification.labelled(rows, table, taxonomy=TAXONOMY)
+    assert found["id"].tolist() == ["a.ogg", "b.ogg"] and found["tags"].equals(found["present"])
     assert set(found["present"][0]) >= {"acoustic guitar", "guitar"} and found["absent"].tolist() == [["drums"], []]
     with pytest.raises(ValueError, match="expected columns id, tag and truth in the labels, got id, tag"):
         verification.labelled(rows, table[["id", "tag"]], taxonomy=TAXONOMY)
