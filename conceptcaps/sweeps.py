@@ -5,17 +5,22 @@ References:
 """
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import optuna
 import pandas as pd
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
+from optuna.visualization import matplotlib as visualization
 
 from conceptcaps import hashing, study_database
 from conceptcaps.errors import Failure
@@ -198,11 +203,23 @@ def table(study: optuna.Study) -> pd.DataFrame:
 
 
 def figures(study: optuna.Study, *, seed: int) -> dict[str, Figure]:
-    """``history`` for each trial's value or ``pareto`` for several objectives, ``importance`` from four trials on."""
+    """Pictures of a study by name.
+
+    ``history`` of each trial's value or ``pareto`` for several objectives, and ``timeline``; from four trials on
+    ``importance``, and for one objective Optuna's ``slice``, ``parallel`` and, where trials reported on their way,
+    ``intermediate``.
+    """
     names = study.metric_names or []
     drawn = {"history": _history(study)} if len(names) == 1 else {"pareto": _pareto(study)}
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) >= 4:
-        drawn["importance"] = _importance(study, seed=seed)
+    drawn["timeline"] = _by_optuna(visualization.plot_timeline, study)
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 4:
+        return drawn
+    drawn["importance"] = _importance(study, seed=seed)
+    if len(names) == 1:
+        drawn["slice"] = _by_optuna(visualization.plot_slice, study)
+        drawn["parallel"] = _by_optuna(visualization.plot_parallel_coordinate, study)
+        if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
+            drawn["intermediate"] = _by_optuna(visualization.plot_intermediate_values, study)
     return drawn
 
 
@@ -253,6 +270,15 @@ def _pareto(study: optuna.Study) -> Figure:
     axes.set(title=study.study_name, xlabel=first, ylabel=second)
     axes.legend(frameon=False)
     return figure
+
+
+def _by_optuna(plot: Callable[[optuna.Study], Any], study: optuna.Study) -> Figure:
+    """One of Optuna's own pictures, which it draws with pyplot; pyplot forgets it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        axes = np.ravel(plot(study))[0]
+    plt.close(axes.figure)
+    return cast(Figure, axes.figure)
 
 
 def _importance(study: optuna.Study, *, seed: int) -> Figure:

@@ -27,6 +27,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--patience", type=int, default=20, help="epochs without a better bound before it stops")
     parser.add_argument("--head", type=int, choices=[0, 1], default=1, help="1 lets each tag depend on those before it")
     parser.add_argument("--penalty", type=float, default=0.001, help="weight of the squares of the head's links")
+    parser.add_argument("--batch_norm", type=int, choices=[0, 1], default=0, help="1 normalises the hidden layers")
+    parser.add_argument("--params_from", default="none", help="runs:/<id> of a sweep whose best dials count, or none")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order, latents and dropout")
     return parser
 
@@ -34,6 +36,9 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("train_vae", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
+        given = {name: value for name, value in vars(args).items() if name not in ("tag_sets", "params_from")}
+        dials = tracking.best_dials(args.params_from, given)
+        tracking.set_tags({f"dial.{name}": value for name, value in dials.items()})
         folder = tracking.fetch(args.tag_sets)
         taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
         frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in SPLITS}
@@ -47,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             taxonomy=taxonomy,
             folder=checkpoints,
             on_epoch=lambda epoch, metrics: tracking.log_metrics(metrics, epoch),
-            **{name: value for name, value in vars(args).items() if name != "tag_sets"},
+            **dials,
         )
         tracking.log_folder(checkpoints, "checkpoints")
         found: dict[str, float] = {}

@@ -166,7 +166,7 @@ def test_several_objectives_give_a_pareto_front(tmp_path):
     assert len(study.best_trials) == 12, "all lie on the curve"
     assert 0.4 < best.params["x"] < 0.9, "neither end, but what is near to both"
     assert {"val/cooccurrence", "val/novelty", "x"} <= set(sweeps.table(study).columns)
-    assert set(sweeps.figures(study, seed=0)) == {"pareto", "importance"}
+    assert set(sweeps.figures(study, seed=0)) == {"pareto", "timeline", "importance"}
 
 
 def test_a_missing_objective_fails_the_trial(tmp_path):
@@ -177,9 +177,9 @@ def test_a_missing_objective_fails_the_trial(tmp_path):
 def test_figures_are_drawn(tmp_path):
     study = open_study(tmp_path)
     optimise(study, trials=3)
-    assert set(sweeps.figures(study, seed=0)) == {"history"}
+    assert set(sweeps.figures(study, seed=0)) == {"history", "timeline"}
     optimise(study, trials=6)
-    assert set(sweeps.figures(study, seed=0)) == {"history", "importance"}
+    assert set(sweeps.figures(study, seed=0)) == {"history", "timeline", "importance", "slice", "parallel"}
 
 
 def test_a_database_that_is_gone_is_waited_for(tmp_path, monkeypatch, caplog):

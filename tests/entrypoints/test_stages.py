@@ -38,7 +38,9 @@ def pipeline(tmp_path_factory, empty_store):
         runs = {"distill_tags": stages.run("distill_tags")}
         tag_sets = f"runs:/{runs['distill_tags']}/tag_sets"
         runs["sweep_vae"] = stages.run("sweep_vae", tag_sets=tag_sets, trials=2, epochs=2)
-        runs["train_vae"] = stages.run("train_vae", tag_sets=tag_sets, epochs=4, hidden_dim=64, latent_dim=8)
+        runs["train_vae"] = stages.run(
+            "train_vae", tag_sets=tag_sets, epochs=4, params_from=f"runs:/{runs['sweep_vae']}"
+        )
         runs["promote"] = stages.run("promote", model="models:/conceptcaps-vae@candidate", metric="val/iwae")
         runs["sample_tags"] = stages.run("sample_tags", tag_sets=tag_sets, count=COUNT)
         runs["audit_taxonomy"] = stages.run("audit_taxonomy", top=3)
@@ -120,6 +122,12 @@ def test_sweeps_nest_their_trials_and_keep_the_best(pipeline):
         children = tracking.children(pipeline[stage])
         assert len(children) == trials and {status for _, _, status in children} == {"FINISHED"}
         assert any(tag.startswith("best.") for tag in tracking.tags(pipeline[stage]))
+
+
+def test_a_training_takes_its_dials_from_a_sweep(pipeline):
+    best = {name: value for name, value in tracking.tags(pipeline["sweep_vae"]).items() if name.startswith("best.")}
+    taken = tracking.tags(pipeline["train_vae"])
+    assert best and all(taken[f"dial.{name.removeprefix('best.')}"] == value for name, value in best.items())
 
 
 def test_priors_stand_side_by_side(pipeline):
