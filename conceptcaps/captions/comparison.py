@@ -188,6 +188,8 @@ def _apart(one: Floats, other: Floats, *, seed: int) -> dict[str, float]:
     found = float(difference(one, other))
     low, high = found, found
     if np.ptp(one) or np.ptp(other):
-        dials = {"vectorized": True, "n_resamples": 999, "method": "percentile", "rng": generator}
-        low, high = stats.bootstrap((one, other), difference, **dials).confidence_interval
+        drawn = stats.bootstrap(
+            (one, other), difference, vectorized=True, n_resamples=999, method="percentile", rng=generator
+        )
+        low, high = drawn.confidence_interval
     return {"difference": found, "low": float(low), "high": float(high), "p_value": float(test.pvalue)}
