@@ -1,9 +1,9 @@
 """Resumable maps over rows: Parquet shards written whole or not at all, the manifest last.
 
 A folder of shards holds ``plan.json`` (what is being made, written first), ``part-00000.parquet`` and so on, and
-``manifest.json`` (every shard with its sha256, written last). A folder without a manifest is unfinished: running the
-same map again keeps the shards that are there and makes the others, so that a killed run and a run in one go end with
-the same bytes.
+``manifest.json`` (every shard with its sha256, written last). A folder without a manifest is unfinished: the same
+map, run again, keeps the shards that are there and makes the others, so that a run resumed after a kill ends with the
+same bytes as one that was never killed.
 """
 
 import hashlib

@@ -84,7 +84,7 @@ def directions(objective: str) -> dict[str, str]:
 
 
 def open_study(*, name: str, storage: str, objective: str) -> optuna.Study:
-    """Create a study, or go on with the one of that name.
+    """Create a study, or resume the one of that name.
 
     Args:
         name: Name in the storage.

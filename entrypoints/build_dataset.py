@@ -22,7 +22,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--concepts", default="none", help="runs:/<id>/concepts of design_concepts, or none")
     parser.add_argument("--license", default="derived", help="the Hub's identifier, where it cannot be derived")
     parser.add_argument("--push_to", default="none", help="Hub id of a dataset to upload to (needs HF_TOKEN), or none")
-    parser.add_argument("--version", default="v1.0.0", help="tag of the upload")
+    parser.add_argument("--version", default="v1.0.0", help="version tag of the upload")
     parser.add_argument("--dry_run", type=int, default=0, help="1 lists what push_to would send and sends nothing")
     parser.add_argument("--seed", type=int, default=0, help="seed of the subsets")
     return parser

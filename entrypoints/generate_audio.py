@@ -18,7 +18,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captions", required=True, help="captions of write_captions, or samples of sample_tags")
     parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files, a,b,c")
-    parser.add_argument("--backend", choices=MAKERS, default="soundfont", help="what makes the sound")
+    parser.add_argument("--backend", choices=MAKERS, default="soundfont", help="what plays or generates the clips")
     parser.add_argument("--model", default="none", help="musicgen: a folder or a Hub id with @revision; otherwise none")
     parser.add_argument("--guidance", type=float, default=3.0, help="musicgen: weight of the caption, above 1")
     parser.add_argument("--temperature", type=float, default=1.0, help="musicgen: divides the logits")
@@ -31,7 +31,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--shard_range", default="all", help="shards that this run makes, such as 0:100, or all")
     parser.add_argument("--workers", type=int, default=2, help="soundfont: most processes that make shards at once")
     parser.add_argument("--executor", choices=["local"], default="local", help="where shards are made")
-    parser.add_argument("--out", default="auto", help="folder or URL of the shards that survives a crash, or auto")
+    parser.add_argument("--out", default="auto", help="folder or URL of the shards, for resuming after a kill, or auto")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 

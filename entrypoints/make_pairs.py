@@ -26,7 +26,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--sample_rate", type=int, default=32_000, help="samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="1 for mono, 2 for stereo")
     parser.add_argument("--shard_size", type=int, default=32, help="pairs in a shard")
-    parser.add_argument("--out", default="auto", help="folder or URL of the shards that survives a crash, or auto")
+    parser.add_argument("--out", default="auto", help="folder or URL of the shards, for resuming after a kill, or auto")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 

@@ -20,7 +20,7 @@ def command_line() -> argparse.ArgumentParser:
     )
     parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
     parser.add_argument("--quantization", choices=language_model.QUANTIZATIONS, default="none", help="of the base")
-    parser.add_argument("--trials", type=int, default=8, help="trials that the study shall hold in the end")
+    parser.add_argument("--trials", type=int, default=8, help="trials in the study, earlier ones included")
     parser.add_argument("--study", default="auto", help="name of the study, or auto: a hash of the parameters")
     parser.add_argument("--storage", default="sqlite:///outputs/optuna.db", help="database URL, shared by processes")
     parser.add_argument(

@@ -17,7 +17,7 @@ DRAWS = {"count": 2000, "prior": "aggregate", "temperature": 1.0, "condition": [
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
-    parser.add_argument("--trials", type=int, default=20, help="trials that the study shall hold in the end")
+    parser.add_argument("--trials", type=int, default=20, help="trials in the study, earlier ones included")
     parser.add_argument("--study", default="auto", help="name of the study, or auto: a hash of the parameters")
     parser.add_argument("--storage", default="sqlite:///outputs/optuna.db", help="database URL, shared by processes")
     parser.add_argument(

@@ -19,19 +19,23 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--samples", required=True, help="folder or runs:/<id>/samples of sample_tags")
     parser.add_argument("--variant", choices=captioner.VARIANTS, default="tuned", help="tuned: with the adapter")
     parser.add_argument("--engine", choices=captioner.ENGINES, default="torch", help="vllm: see make vllm")
-    parser.add_argument("--precision", choices=language_model.PRECISIONS, default="auto", help="of the weights")
+    parser.add_argument(
+        "--precision", choices=language_model.PRECISIONS, default="auto", help="number format of the weights"
+    )
     parser.add_argument("--batch_size", type=int, default=256, help="texts decoded at once, each candidate one")
     parser.add_argument("--candidates", type=int, default=4, help="drawn for each sentence; the best is kept")
-    parser.add_argument("--attempts", type=int, default=3, help="drawings at most, while all candidates have a fault")
+    parser.add_argument("--attempts", type=int, default=3, help="most rounds of candidates, while each has a fault")
     parser.add_argument("--temperature", type=float, default=0.7, help="divides the logits; 0 decodes greedily")
     parser.add_argument("--top_k", type=int, default=50, help="most likely tokens that are kept")
     parser.add_argument("--top_p", type=float, default=0.97, help="probability that the kept tokens hold, 0 to 1")
     parser.add_argument("--repetition_penalty", type=float, default=1.0, help="over 1 discourages repetition")
-    parser.add_argument("--no_repeat_ngram", type=int, default=0, help="tokens in a row that may stand once; 0 any")
+    parser.add_argument(
+        "--no_repeat_ngram", type=int, default=0, help="length of runs of tokens that may occur once; 0: any"
+    )
     parser.add_argument("--max_new_tokens", type=int, default=160, help="longest sentence, or unplanned text (tokens)")
     parser.add_argument("--shard_size", type=int, default=512, help="captions in a shard")
     parser.add_argument("--executor", choices=["local"], default="local", help="where shards are made")
-    parser.add_argument("--out", default="auto", help="folder or URL of the shards that survives a crash, or auto")
+    parser.add_argument("--out", default="auto", help="folder or URL of the shards, for resuming after a kill, or auto")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 
