@@ -33,6 +33,7 @@ def command_line() -> argparse.ArgumentParser:
         "--no_repeat_ngram", type=int, default=0, help="length of runs of tokens that may occur once; 0: any"
     )
     parser.add_argument("--max_new_tokens", type=int, default=160, help="longest sentence, or unplanned text (tokens)")
+    parser.add_argument("--max_words", type=int, default=0, help="longer ones lose sentences (CLAP hears ~55); 0 any")
     parser.add_argument("--shard_size", type=int, default=512, help="captions in a shard")
     parser.add_argument("--executor", choices=["local"], default="local", help="where shards are made")
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, for resuming after a kill, or auto")
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         options = {name: getattr(args, name) for name in ("variant", "engine", "precision")}
         writer = captioner.load(tracking.fetch(args.captioner), **options)
         sampling = Sampling(**{name: getattr(args, name) for name in Sampling.__dataclass_fields__})
-        dials = {name: getattr(args, name) for name in ("batch_size", "candidates", "attempts", "seed")}
+        dials = {name: getattr(args, name) for name in ("batch_size", "candidates", "attempts", "max_words", "seed")}
         settings = {**vars(args), "captioner": version, "precision": writer.precision}
         out = project.default_folder("write_captions", settings) if args.out == "auto" else args.out
         shards.map_shards(

@@ -42,6 +42,7 @@ def write_rows(
     candidates: int,
     attempts: int,
     seed: int,
+    max_words: int = 0,
 ) -> pd.DataFrame:
     """Captions for tag sets.
 
@@ -54,6 +55,7 @@ def write_rows(
         candidates: Drawn for each sentence.
         attempts: How often they are drawn at most, while each has a fault.
         seed: Seed of the run; a row draws from ``row_seed(id, seed)``.
+        max_words: Longer captions lose sentences; 0 keeps all.
 
     Returns:
         Columns of ``FIELDS``: ``id`` is the hash of tag set, row seed and caption; ``sample_id`` the input's id.
@@ -74,6 +76,7 @@ def write_rows(
         batch_size=batch_size,
         candidates=candidates,
         attempts=attempts,
+        max_words=max_words,
     )
     return pd.DataFrame(
         {

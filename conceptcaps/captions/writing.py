@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from conceptcaps.captions import choice, decoding
+from conceptcaps.captions import choice, decoding, readability
 from conceptcaps.captions.captioner import Captioner, load
 from conceptcaps.captions.decoding import Sampling
 from conceptcaps.captions.faithfulness import Faithfulness, check
 from conceptcaps.captions.planning import Plan
 from conceptcaps.captions.vllm_engine import Engine
+from conceptcaps.tags.taxonomy import Taxonomy
 
 __all__ = ["Written", "load", "predict", "write"]  # ``load`` and ``predict`` serve a registered captioner
 
@@ -40,6 +41,7 @@ def write(
     batch_size: int,
     candidates: int,
     attempts: int,
+    max_words: int = 0,
 ) -> list[Written]:
     """Write a caption for every tag set.
 
@@ -54,6 +56,8 @@ def write(
         batch_size: Texts decoded at once, each candidate one.
         candidates: Drawn for each sentence.
         attempts: How often a sentence's candidates are drawn at most, while each has a fault.
+        max_words: Longer captions lose sentences, those first that say fewest tags; 0 keeps all. CLAP hears 77 tokens,
+            about 55 words.
 
     Returns:
         n captions.
@@ -80,6 +84,8 @@ def write(
         choose=choice.by_plan(plans, taxonomy=taxonomy),
     )
     texts = [answer.text if answer.ended or planned else whole_sentences(answer.text) for answer in answers]
+    if max_words:
+        texts = [shortened(text, most=max_words, taxonomy=taxonomy) for text in texts]
     return [
         Written(text, plan, check(text, tags, taxonomy=taxonomy))
         for text, plan, tags in zip(texts, plans, tag_sets, strict=True)
@@ -90,6 +96,22 @@ def longest(tags: Iterable[str], *, tokenizer: PreTrainedTokenizerBase) -> int:
     """Most tokens of a sentence that says these tags."""
     asked = len(tokenizer(", ".join(tags), add_special_tokens=False)["input_ids"])
     return _SPARE + int(np.ceil(2.5 * asked))
+
+
+def shortened(text: str, *, most: int, taxonomy: Taxonomy) -> str:
+    """A text of ``most`` words at most, if leaving out sentences behind the first can bring it there.
+
+    >>> shortened("A slow waltz for piano. It goes on and on. A violin sighs.", most=9, taxonomy=Taxonomy.load())
+    'A slow waltz for piano. A violin sighs.'
+    """
+    kept = readability.sentences(text)
+    while len(kept) > 1 and sum(len(one.split()) for one in kept) > most:
+        losses = [
+            len(taxonomy.find(text)) - len(taxonomy.find(" ".join(kept[:place] + kept[place + 1 :])))
+            for place in range(len(kept))
+        ]
+        del kept[min(range(1, len(kept)), key=lambda place: (losses[place], -len(kept[place].split())))]
+    return " ".join(kept)
 
 
 def whole_sentences(text: str) -> str:
