@@ -26,6 +26,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--unbalanced", choices=["fail", "leave_out"], default="fail", help="what to do with concepts beyond that"
     )
+    parser.add_argument(
+        "--tries", type=int, default=paired.TRIES, help="contexts tried for a pair that changes no more"
+    )
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
     parser.add_argument("--sample_rate", type=int, default=32_000, help="samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="1 for mono, 2 for stereo")
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         possible = makeable.makeable(taxonomy)
         tags = possible if args.tags == "all" else makeable.require(split_tags(args.tags), possible)
         known = () if folder is None else tuple(tuple(each) for each in contexts.read(folder))
-        source = paired.Source(known, tuple(possible), args.duration, args.seed, taxonomy)
+        source = paired.Source(known, tuple(possible), args.duration, args.seed, taxonomy, args.tries)
         rows, table = paired.design(source, tags, count=args.count)
         tracking.log_frame(table, "balance.parquet")
         print(balance.report(table))

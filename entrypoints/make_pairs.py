@@ -22,6 +22,9 @@ def command_line() -> argparse.ArgumentParser:
         "--contexts", default="auto", help="what else is asked for: samples, tag sets, captions; auto draws"
     )
     parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files, a,b,c")
+    parser.add_argument(
+        "--tries", type=int, default=paired.TRIES, help="contexts tried for a pair that changes no more"
+    )
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
     parser.add_argument("--sample_rate", type=int, default=32_000, help="samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="1 for mono, 2 for stereo")
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         possible = makeable.makeable(taxonomy)
         tags = possible if args.tags == "all" else makeable.require(split_tags(args.tags), possible)
         known = () if folder is None else tuple(tuple(each) for each in contexts.read(folder))
-        source = paired.Source(known, tuple(possible), args.duration, args.seed, taxonomy)
+        source = paired.Source(known, tuple(possible), args.duration, args.seed, taxonomy, args.tries)
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
         out = project.default_folder("make_pairs", vars(args)) if args.out == "auto" else args.out
         settings = {name: value for name, value in vars(args).items() if name != "out"}

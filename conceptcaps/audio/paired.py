@@ -16,7 +16,7 @@ from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
 SIDES = ("with", "without")
-_ATTEMPTS = 24
+TRIES = 24
 _POOL = 1.6  # candidates for each clip of a designed set
 _TEST = 0.25
 _STRINGS = pa.list_(pa.string())
@@ -31,36 +31,47 @@ CONCEPT_FIELDS = [
 
 
 class Source(NamedTuple):
-    """Where pairs come from: all that ``find`` depends on besides a tag and a number."""
+    """Where pairs come from: all that ``find`` depends on besides a tag and a number.
+
+    ``tries`` is how many contexts are tried for a pair in which nothing else changes.
+    """
 
     known: tuple[tuple[str, ...], ...]
     possible: tuple[str, ...]
     duration: float
     seed: int
     taxonomy: Taxonomy
+    tries: int = TRIES
 
 
 class Found(NamedTuple):
-    """A pair, the seed of its pieces, and the part of its context."""
+    """A pair, the seed of its pieces, the part of its context, and which of the tries it was."""
 
     pair: Pair
     seed: int
     part: str
+    place: int
 
 
-@lru_cache(maxsize=64)
 def find(source: Source, tag: str, number: int, part: str | None) -> Found | None:
     """The ``number``-th pair of a tag: of some contexts the one in which least else changes; None without any."""
     best: Found | None = None
-    for attempt in range(_ATTEMPTS):
-        own = row_seed(f"{tag} {number} {attempt}", source.seed)
-        context = contexts.draw(source.known, source.possible, seed=own, wanted=part, taxonomy=source.taxonomy)
-        pair = pairs.make(tag, context, duration=source.duration, seed=own, taxonomy=source.taxonomy)
-        if pair is not None and (best is None or len(pair.changed) < len(best.pair.changed)):
-            best = Found(pair, own, contexts.part(context))
+    for place in range(source.tries):
+        found = attempt(source, tag, number, place, part)
+        if found and (best is None or len(found.pair.changed) < len(best.pair.changed)):
+            best = found
         if best and not best.pair.changed:
             break
     return best
+
+
+@lru_cache(maxsize=256)
+def attempt(source: Source, tag: str, number: int, place: int, part: str | None) -> Found | None:
+    """The pair of a tag in one context, if there is one."""
+    own = row_seed(f"{tag} {number} {place}", source.seed)
+    context = contexts.draw(source.known, source.possible, seed=own, wanted=part, taxonomy=source.taxonomy)
+    pair = pairs.make(tag, context, duration=source.duration, seed=own, taxonomy=source.taxonomy)
+    return Found(pair, own, contexts.part(context), place) if pair else None
 
 
 def pair_rows_wanted(tags: Sequence[str], *, count: int, seed: int) -> pd.DataFrame:
@@ -102,7 +113,7 @@ def _play_pair(
         "changed": [],
     }
     if found is None:
-        reason = f"expected a context in which {tag} can be put in and left out, got none in {_ATTEMPTS} tries"
+        reason = f"expected a context in which {tag} can be put in and left out, got none in {source.tries} tries"
         return [row | shared | {"tags": [tag]} | table.failed([tag], seed=source.seed, reason=reason) for row in rows]
     font = fonts[row_seed(f"{tag} {number} font", source.seed) % len(fonts)]
     sides = {"with": found.pair.holding, "without": found.pair.lacking}
@@ -150,13 +161,13 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
         count: Positives, and negatives, of each.
 
     Returns:
-        The rows to play (``id``, ``concept``, ``positive``, ``part``, ``group``, ``number``), and the table of balance
-        as ``balance.table``, with the tags that are not compared in ``apart``.
+        The rows to play (``id``, ``concept``, ``positive``, ``part``, ``group``, ``number``, ``place``), and the
+        table of balance as ``balance.table``, with the tags that are not compared in ``apart``.
     """
     rows, tables = [], []
     parts = {"test": round(count * _TEST), "train": count - round(count * _TEST)}
     for tag in tags:
-        numbers, strata, sides = _candidates(source, tag, parts)
+        numbers, places, strata, sides = _candidates(source, tag, parts)
         others = [place for place, other in enumerate(source.taxonomy.tags) if other not in _kin(source, tag)]
         held, lacked = (source.taxonomy.encode(side)[:, others] for side in sides)
         chosen = balance.choose(held, lacked, strata=(strata, strata), counts=parts)
@@ -167,7 +178,8 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
             for place in picked.tolist():
                 group = tag_set_id([tag], seed=source.seed, caption=f"{strata[place]} {numbers[place]}")
                 row = {"id": f"{group}-{SIDES[not positive]}", "concept": tag, "positive": positive}
-                rows.append(row | {"part": strata[place], "group": group, "number": numbers[place]})
+                row |= {"part": strata[place], "group": group, "number": numbers[place], "place": places[place]}
+                rows.append(row)
     return pd.DataFrame(rows), pd.concat(tables, ignore_index=True)
 
 
@@ -178,8 +190,8 @@ def _kin(source: Source, tag: str) -> frozenset[str]:
 
 def _candidates(
     source: Source, tag: str, parts: dict[str, int]
-) -> tuple[list[int], list[str], tuple[list[list[str]], list[list[str]]]]:
-    """Numbers, parts and what both sides hold of pairs, those in which nothing else changes first.
+) -> tuple[list[int], list[int], list[str], tuple[list[list[str]], list[list[str]]]]:
+    """Numbers, places, parts and what both sides hold of pairs, those in which nothing else changes first.
 
     Of these as many as are wanted are enough: pairs are balanced by themselves.
     """
@@ -189,13 +201,15 @@ def _candidates(
         for number in range(int(np.ceil(count * _POOL)) + 2):
             one = find(source, tag, number, part)
             if one is not None:
-                found.append((len(set(one.pair.changed) - _kin(source, tag)), number, part, one.pair))
+                found.append((len(set(one.pair.changed) - _kin(source, tag)), number, part, one))
                 clean += found[-1][0] == 0
             if clean == count:
                 break
     found.sort(key=lambda each: each[:3])
-    sides = [each[3].holding.truth.present for each in found], [each[3].lacking.truth.present for each in found]
-    return [each[1] for each in found], [each[2] for each in found], sides
+    held = [each[3].pair.holding.truth.present for each in found]
+    lacked = [each[3].pair.lacking.truth.present for each in found]
+    _, numbers, strata, pairs_found = (list(column) for column in zip(*found, strict=True)) if found else ([],) * 4
+    return numbers, [each.place for each in pairs_found], strata, (held, lacked)
 
 
 def play_concepts(
@@ -211,7 +225,7 @@ def play_concepts(
         tag, part = row["concept"], row["part"]
         own = fonts[-1:] if part == "test" else fonts[:-1] or fonts
         font = own[row_seed(f"{tag} {row['number']} font", source.seed) % len(own)]
-        found = find(source, tag, int(row["number"]), part)
+        found = attempt(source, tag, int(row["number"]), int(row["place"]), part)
         if found is None:
             raise AssertionError("a pair that was found once is found again")
         side = found.pair.holding if row["positive"] else found.pair.lacking

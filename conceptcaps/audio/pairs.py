@@ -123,6 +123,8 @@ def _attempts(
     holding = side([*asked, tag])
     instrument = taxonomy.category(tag) == "instrument"
     opposites = _opposites(tag, asked, seed=seed, taxonomy=taxonomy)
+    if taxonomy.polarity(tag) == "present" and tag not in holding.truth.present:
+        return  # another context is found sooner than another way in this one
     if instrument and taxonomy.polarity(tag) == "present":
         rest = without(holding.piece, tag, duration=duration)
         if rest is not None:
@@ -131,7 +133,6 @@ def _attempts(
     if not instrument and pinned != asked:
         fuller = side([*pinned, tag])
         yield fuller, side(pinned), "request"
-        yield from ((fuller, side([*pinned, other]), other) for other in opposites if _fits(other, pinned, taxonomy))
     if asked:
         yield holding, side(asked), "request"
     for other in opposites:

@@ -14,18 +14,18 @@ SOURCE = paired.Source((("piano",),), ("piano", "violin"), 2.0, 5, Taxonomy.load
 
 @pytest.fixture(autouse=True)
 def _first_pair_begins_after_its_clip(monkeypatch):
-    find = paired.find
+    attempt = paired.attempt
 
-    def found(source, tag, number, part):
-        one = find(source, tag, number, part)
-        return one if number else one._replace(pair=one.pair._replace(lacking=late(one.pair.lacking)))
+    def found(source, tag, number, place, part):
+        one = attempt(source, tag, number, place, part)
+        return one if number or not one else one._replace(pair=one.pair._replace(lacking=late(one.pair.lacking)))
 
     def late(side):
         notes = [[note._replace(start=note.start + 99) for note in part.notes] for part in side.piece.parts]
         parts = [replace(part, notes=moved) for part, moved in zip(side.piece.parts, notes, strict=True)]
         return side._replace(piece=replace(side.piece, parts=parts))
 
-    monkeypatch.setattr(paired, "find", found)
+    monkeypatch.setattr(paired, "attempt", found)
 
 
 def test_silence_fails_the_pair_alone():
@@ -38,6 +38,7 @@ def test_silence_fails_the_pair_alone():
 
 def test_silence_fails_the_clip_of_a_concept_alone():
     rows = paired.pair_rows_wanted(["violin"], count=2, seed=5).rename(columns={"tag": "concept"})
-    rows = rows.assign(positive=rows.pop("side") == "with", part=None, group=rows.pop("pair_id"))
+    places = [paired.find(SOURCE, "violin", number, None).place for number in rows["number"]]
+    rows = rows.assign(place=places, positive=rows.pop("side") == "with", part=None, group=rows.pop("pair_id"))
     made = paired.play_concepts(rows, source=SOURCE, fonts=[assets.fetch("soundfont")], **FORM)
     assert made["error"].isna().tolist() == [True, False, True, True] and "got silence" in made["error"][1]
