@@ -56,6 +56,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             baseline = pd.read_parquet(tracking.fetch(args.baseline))
             summary |= table.paired(found.items, baseline, seed=args.seed)
         tracking.log_metrics(summary)
+        if "captions/whole_parses" not in summary:
+            tracking.set_tags(
+                {"note": "whole_parses was left out: link-parser (Debian's link-grammar) is not installed"}
+            )
         if summary.get("captions/mauve_n", 0) < metrics.MAUVE_NEEDS:
             tracking.set_tags({"warning": "MAUVE of few texts: compare it within this project only"})
         evaluation.require_few_failures(found.items)
