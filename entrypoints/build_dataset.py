@@ -17,7 +17,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--tag_sets", required=True, help="runs:/<id>/tag_sets of distill_tags")
     parser.add_argument("--captions", required=True, help="runs:/<id>/captions of write_captions")
     parser.add_argument("--audio", required=True, help="runs:/<id>/audio of generate_audio")
-    parser.add_argument("--verification", required=True, help="runs:/<id>/verification of verify_concepts")
+    parser.add_argument("--verification", default="none", help="runs:/<id>/verification of verify_concepts, or none")
     parser.add_argument("--pairs", default="none", help="runs:/<id>/pairs of make_pairs, a config of its own, or none")
     parser.add_argument("--concepts", default="none", help="runs:/<id>/concepts of design_concepts, or none")
     parser.add_argument("--license", default="derived", help="the Hub's identifier, where it cannot be derived")
@@ -34,15 +34,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder = Path(scratch, "dataset")
         taxonomy = Taxonomy.load(tracking.fetch(args.tag_sets) / "taxonomy.yaml")
         captions = shards.read(str(tracking.fetch(args.captions)))
-        verdicts = pd.read_parquet(tracking.fetch(args.verification) / "verification.parquet")
+        heard = {}
+        if args.verification != "none":
+            heard = evidence.verdicts_by_row(
+                pd.read_parquet(tracking.fetch(args.verification) / "verification.parquet")
+            )
         audio = str(tracking.fetch(args.audio))
         contents = dataset.write_rows(
             folder,
             captions,
             shards.batches(audio, size=32),
-            evidence.verdicts_by_row(verdicts),
+            heard,
             taxonomy=taxonomy,
             seed=args.seed,
+            origin=tracking.origin(tracking.ancestors([args.captions, args.audio])),
         )
         tables = {}
         for name, column in {"pairs": "split", "concepts": "part"}.items():
@@ -62,9 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         dataset.finish(folder, licence=identifier, template=template)
         dataset.verify(folder)
         tracking.log_folder(folder, "dataset")
-        sizes = {f"dataset/{name}": size for name, size in contents.sizes.items()}
-        tracking.log_metrics({**sizes, "dataset/hours": contents.hours, "dataset/failed": contents.failed})
-        counts = {"rows": len(captions), "verified": contents.verified, "contradicting": contents.contradicting}
+        counts = {name: getattr(contents, name) for name in ("hours", "failed", "verified", "contradicting")}
+        counts |= {"rows": len(captions), **contents.sizes}
         tracking.log_metrics({f"dataset/{name}": count for name, count in counts.items()})
         tracking.log_dataset(captions, name="conceptcaps", source=args.captions, context="published")
         tracking.log_frame(dataset.to_send(folder), "files.parquet")

@@ -12,7 +12,7 @@ from conceptcaps.captions.captioner import Captioner
 from conceptcaps.captions.faithfulness import check
 from conceptcaps.captions.sampling import Sampling
 from conceptcaps.captions.writing import write
-from conceptcaps.hashing import row_seed
+from conceptcaps.hashing import digest, row_seed
 from conceptcaps.intervals import bootstrap_mean, paired_difference, paired_p_value
 from conceptcaps.tags import corpus
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
@@ -29,6 +29,7 @@ FIELDS = [
     ("missed", _STRINGS),
     ("hallucinated", _STRINGS),
     ("plan", pa.string()),
+    ("prompt", pa.string()),
     ("words", pa.int64()),
 ]
 
@@ -58,7 +59,8 @@ def write_rows(
         max_words: Longer captions lose sentences; 0 keeps all.
 
     Returns:
-        Columns of ``FIELDS``: ``id`` is the hash of tag set, row seed and caption; ``sample_id`` the input's id.
+        Columns of ``FIELDS``: ``id`` is the hash of tag set, row seed and caption; ``sample_id`` the input's id;
+        ``prompt`` the sha256 of the chat.
     """
     seeds = [row_seed(sample, seed) for sample in rows["id"]]
     tag_sets = [list(tags) for tags in rows["tags"]]
@@ -93,6 +95,7 @@ def write_rows(
             "missed": [row.faithfulness.missed for row in written],
             "hallucinated": [row.faithfulness.hallucinated for row in written],
             "plan": [planning.render(row.plan) for row in written],
+            "prompt": [digest(captioner.messages(row.plan)) for row in written],
             "words": [len(row.caption.split()) for row in written],
         }
     )
@@ -189,10 +192,17 @@ def summary(captions: pd.DataFrame, *, taxonomy: Taxonomy, seed: int) -> dict[st
 
 
 def means(scores: pd.DataFrame, *, seed: int) -> dict[str, float]:
-    """``captions/<column>`` with its ``_low`` and ``_high``: means of per-caption scores, NaN left out."""
+    """``captions/<column>`` with its ``_low`` and ``_high``: means of per-caption scores, NaN left out.
+
+    The mean of one score has no interval.
+    """
     found: dict[str, float] = {}
     for name in scores:
-        interval = bootstrap_mean(scores[name].dropna(), seed=seed)
+        values = scores[name].dropna()
+        if len(values) < 2:  # no interval of one caption
+            found |= {f"captions/{name}": float(value) for value in values}
+            continue
+        interval = bootstrap_mean(values, seed=seed)
         found |= {f"captions/{name}": interval.mean}
         found |= {f"captions/{name}_low": interval.low, f"captions/{name}_high": interval.high}
     return found

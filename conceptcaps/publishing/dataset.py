@@ -17,6 +17,7 @@ from datasets import Audio, Features, List, Value
 from huggingface_hub import DatasetCard, DatasetCardData, HfApi
 
 from conceptcaps import hashing
+from conceptcaps.publishing import chain
 from conceptcaps.publishing.evidence import Evidence, weigh
 from conceptcaps.publishing.parquet import MOST_BYTES, ParquetFiles
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
@@ -45,6 +46,7 @@ TEXT = {
     **{f"heard_{verdict}": _STRINGS for verdict in ("present", "absent")},
     "contradictions": _STRINGS,
     "verified": Value("bool"),
+    "chain": chain.CHAIN,
 }
 SOUND = {
     "audio": Audio(decode=False),
@@ -60,7 +62,12 @@ SOUND = {
 
 
 def row(
-    caption: Mapping[Hashable, Any], clip: Mapping[Hashable, Any], verdicts: Mapping[str, str], *, taxonomy: Taxonomy
+    caption: Mapping[Hashable, Any],
+    clip: Mapping[Hashable, Any],
+    verdicts: Mapping[str, str],
+    *,
+    taxonomy: Taxonomy,
+    origin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One row of the dataset: columns of ``TEXT`` and ``SOUND``, and ``split``.
 
@@ -69,6 +76,7 @@ def row(
         clip: Row of ``generate_audio`` with the same id.
         verdicts: Of ``verify_concepts``, by tag.
         taxonomy: Gives categories.
+        origin: What the ``chain`` of all rows shares, see ``chain.of_row``.
     """
     asked, facts = list(caption["tags"]), clip["facts"] or {}
     said = (set(asked) - set(caption["missed"])) | set(caption["hallucinated"])
@@ -96,6 +104,7 @@ def row(
         **{f"heard_{verdict}": tags for verdict, tags in heard.items()},
         "contradictions": evidence.contradictions,
         "verified": evidence.verified,
+        "chain": chain.of_row(caption, clip, origin),
         **{name: clip[name] for name in ("audio", "duration", "sample_rate", "midi")},
         "clip_seed": clip["seed"],
         **{name: facts.get(name) for name in ("bpm", "key", "mode", "meter")},
@@ -127,6 +136,7 @@ def write_rows(
     *,
     taxonomy: Taxonomy,
     seed: int,
+    origin: Mapping[str, Any] | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Contents:
     """File captions and clips into ``data/<text|audio>/<split>-<subset>-<verified|other>-<number>.parquet``.
@@ -138,6 +148,7 @@ def write_rows(
         verdicts: By row id and tag.
         taxonomy: Gives categories.
         seed: Seed of the subsets.
+        origin: What the ``chain`` of all rows shares, see ``chain.of_row``.
         most_bytes: Size at which a file is ended and the next one begun.
 
     Raises:
@@ -156,7 +167,7 @@ def write_rows(
             if pd.notna(clip["error"]):
                 contents.failed += 1
                 continue
-            made = row(caption, clip, verdicts.get(clip["id"], {}), taxonomy=taxonomy)
+            made = row(caption, clip, verdicts.get(clip["id"], {}), taxonomy=taxonomy, origin=origin)
             kind = "verified" if made["verified"] else "other"
             place = f"{made['split']}-{subset(made['aspect_list'], seed=seed)}-{kind}"
             for table, features in tables.items():

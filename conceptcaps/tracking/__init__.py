@@ -4,8 +4,8 @@ No other room imports mlflow. The store is MLflow's own choice: ``MLFLOW_TRACKIN
 """
 
 from conceptcaps.tracking.artifacts import fetch, figures
-from conceptcaps.tracking.lineage import ancestors
-from conceptcaps.tracking.pipeline import Pipeline, submit
+from conceptcaps.tracking.lineage import ancestors, origin
+from conceptcaps.tracking.pipeline import Pipeline, repeat, submit
 from conceptcaps.tracking.records import (
     best_dials,
     log_dataset,
@@ -16,6 +16,7 @@ from conceptcaps.tracking.records import (
     log_json,
     log_metrics,
     log_sweep,
+    log_text,
     set_tags,
 )
 from conceptcaps.tracking.registry import (
@@ -34,6 +35,7 @@ from conceptcaps.tracking.store import (
     history,
     info,
     latest,
+    left_out,
     local_path,
     metrics,
     outcome,
@@ -61,6 +63,7 @@ __all__ = [
     "history",
     "info",
     "latest",
+    "left_out",
     "lineage_of",
     "local_path",
     "log_dataset",
@@ -71,14 +74,17 @@ __all__ = [
     "log_json",
     "log_metrics",
     "log_sweep",
+    "log_text",
     "metrics",
     "model_version",
     "move_alias",
+    "origin",
     "outcome",
     "params",
     "provenance",
     "register",
     "registered_by",
+    "repeat",
     "resolve",
     "run",
     "run_of",

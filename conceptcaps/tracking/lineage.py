@@ -1,6 +1,7 @@
 """Where things come from: the runs behind an artifact, through parameters that name runs and models."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from conceptcaps.tracking.registry import model_version
 from conceptcaps.tracking.store import client, run_of
@@ -32,6 +33,42 @@ def ancestors(uris: Iterable[str]) -> dict[str, str]:
         name = started[run_id][1]
         named[f"{name} {run_id[:8]}" if name in named else name] = run_id
     return named
+
+
+def origin(runs: Mapping[str, str]) -> dict[str, Any]:
+    """What all rows that some runs made have in common.
+
+    Args:
+        runs: Run ids by name, as ``ancestors`` gives them.
+
+    Returns:
+        ``latent_seed``, ``vae``, ``captioner`` and ``backend`` where a run says so, and ``runs``: ``stage``, ``run``
+        and ``commit`` of each.
+    """
+    found = {run_id: client().get_run(run_id).data for run_id in runs.values()}
+    by_stage = {data.tags.get("stage", ""): run_id for run_id, data in found.items()}
+    asked = {
+        "latent_seed": ("sample_tags", "seed"),
+        "vae": ("sample_tags", "vae"),
+        "captioner": ("write_captions", "captioner"),
+        "backend": ("generate_audio", "backend"),
+    }
+    known = {name: settings(by_stage[stage])[dial] for name, (stage, dial) in asked.items() if stage in by_stage}
+    listed = [
+        {"stage": data.tags.get("stage"), "run": run_id, "commit": data.tags.get("code.commit", "unknown")}
+        for run_id, data in found.items()
+    ]
+    return {**known, **({"latent_seed": int(known["latent_seed"])} if "latent_seed" in known else {}), "runs": listed}
+
+
+def settings(run_id: str) -> dict[str, str]:
+    """Parameters of a run, those that were an alias as the version that it stood for then."""
+    data = client().get_run(run_id).data
+
+    def version(value: str) -> str:
+        return data.tags.get(f"resolved.{value.removeprefix('models:/').split('@')[0]}", value)
+
+    return {name: version(value) if value.startswith("models:/") else value for name, value in data.params.items()}
 
 
 def _run(uri: str) -> Iterator[str]:

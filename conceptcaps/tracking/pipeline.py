@@ -10,7 +10,7 @@ import mlflow
 
 from conceptcaps import project
 from conceptcaps.errors import Failure, one_line
-from conceptcaps.tracking import records, session
+from conceptcaps.tracking import lineage, records, session
 from conceptcaps.tracking.registry import registered_by, resolve
 from conceptcaps.tracking.runs import RUN_NAME, active
 from conceptcaps.tracking.store import artifacts_of, children, client, local_path, metrics, search, tags, ui_command
@@ -55,13 +55,15 @@ class Pipeline:
             entry_point: Name in MLproject.
             artifact: Name of the artifact.
             label: Name of the step and of its run; the entry point's if None.
-            parameters: Those that differ from the defaults.
+            parameters: Those that differ from the defaults; one that is None, the result of a step that was left out,
+                keeps its default.
 
         Raises:
             StageFailed: If the stage failed.
         """
         name = label or entry_point
-        self.runs[name] = submit(entry_point, parameters, label=name)
+        given = {key: value for key, value in parameters.items() if value is not None}
+        self.runs[name] = submit(entry_point, given, label=name)
         return f"runs:/{self.runs[name]}/{artifact}"
 
     def optional(
@@ -85,6 +87,7 @@ class Pipeline:
                 if failed.kind == "bug":
                     raise
                 self.left_out[name] = failed.reason
+        records.set_tags({f"left_out.{name}": self.left_out[name][:5000]})
         print(f"  left out   {name}: {self.left_out[name]}", flush=True)
         return None
 
@@ -124,7 +127,6 @@ class Pipeline:
         numbers = {f"{label}/{name}": found.get(label, {}).get(name) for label, name in keys}
         records.log_metrics({name: value for name, value in numbers.items() if value is not None})
         records.set_tags({name: local_path(uri) for name, uri in links.items()})
-        records.set_tags({f"left_out.{name}": reason[:5000] for name, reason in self.left_out.items()})
         records.set_tags({f"decision.{model}": reason[:5000] for model, reason in self.decisions.items()})
         records.log_json(self.runs, "runs.json")
         records.log_metrics({"pipeline/wall_seconds": time.monotonic() - self._started})
@@ -134,13 +136,31 @@ class Pipeline:
         return found
 
 
-def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | None = None) -> str:
+def repeat(run_id: str, **changes: object) -> str:
+    """Run a stage again as a child of the active run, with the parameters and models of one of its runs.
+
+    Args:
+        run_id: The run.
+        changes: Parameters that differ.
+
+    Returns:
+        Id of the new run.
+
+    Raises:
+        StageFailed: If the stage failed.
+    """
+    stage = tags(run_id)["stage"]
+    return submit(stage, {**lineage.settings(run_id), **changes}, label=f"{stage} again", reuse=False)
+
+
+def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | None = None, reuse: bool = True) -> str:
     """Run an entry point as a child of the active run, or reuse a finished run of the very same step.
 
     Args:
         entry_point: Name in MLproject.
         parameters: Those that differ from MLproject's defaults.
         label: Name of the run; the entry point's if None.
+        reuse: Whether a finished run may stand for this one, and this one for later ones.
 
     Returns:
         Id of the run that holds the step's artifacts.
@@ -149,7 +169,7 @@ def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | N
         StageFailed: If the stage failed.
     """
     resolved = {name: resolve(str(value)) for name, value in parameters.items()}
-    key = project.step_key(entry_point, resolved)
+    key = project.step_key(entry_point, resolved) if reuse else None
     if key is not None:
         found = search(f"tags.step_key = '{key}' AND attributes.status = 'FINISHED'")
         if found:

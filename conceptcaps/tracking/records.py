@@ -60,7 +60,12 @@ def log_figure(figure: Figure, name: str) -> None:
 
 def log_json(value: object, name: str) -> None:
     """Log a JSON value as artifact ``name``."""
-    mlflow.log_text(json.dumps(value, indent=2, sort_keys=True) + "\n", name)
+    log_text(json.dumps(value, indent=2, sort_keys=True) + "\n", name)
+
+
+def log_text(text: str, name: str) -> None:
+    """Log a text as artifact ``name``."""
+    mlflow.log_text(text, name)
 
 
 def log_frame(frame: pd.DataFrame, name: str) -> None:

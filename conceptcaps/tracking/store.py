@@ -47,6 +47,17 @@ def outcome(run_id: str) -> str:
     return " ".join(text.format(found[name].rstrip(".")) for name, text in said.items() if name in found)
 
 
+def left_out(run_id: str) -> dict[str, str]:
+    """Why steps of a pipeline were left out, by label.
+
+    Args:
+        run_id: The pipeline's run, or that of one of its stages; any other run has left out nothing.
+    """
+    found = tags(run_id)
+    found = tags(found["mlflow.parentRunId"]) if "mlflow.parentRunId" in found else found
+    return {name.removeprefix("left_out."): why for name, why in found.items() if name.startswith("left_out.")}
+
+
 def info(run_id: str) -> dict[str, Any]:
     """Name, status, start (s since 1970) and duration (s; None while it runs) of a run."""
     found = client().get_run(run_id).info

@@ -11,13 +11,11 @@ import pytest
 import requests
 
 from conceptcaps import project, shards, tracking
-from conceptcaps.captions import captioner
 from conceptcaps.publishing import dataset
-from conceptcaps.tags import corpus
 from conceptcaps.tags.priors import PRIORS
 from conceptcaps.tags.rivals import RIVALS
 from conceptcaps.tags.taxonomy import Taxonomy
-from tests import stages, tiny_model
+from tests import stages
 from tests.tracking.test_server import serving
 
 COUNT = 120
@@ -33,8 +31,7 @@ def pipeline(tmp_path_factory, empty_store):
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "Default")
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        texts = [*corpus.load_corpus("demo")["caption"], *captioner.PROMPT.values()]
-        base = str(tiny_model.save(folder / "base", texts=texts))
+        base = stages.tiny_base(folder)
         runs = {"distill_tags": stages.run("distill_tags")}
         tag_sets = f"runs:/{runs['distill_tags']}/tag_sets"
         runs["sweep_vae"] = stages.run("sweep_vae", tag_sets=tag_sets, trials=2, epochs=2)
