@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from conceptcaps import tracking
-from conceptcaps.publishing import report
+from conceptcaps.publishing import feasibility, report
 
 CONCEPTS = "piano,electric guitar,violin,flute,trumpet,organ,strings,drums,choir,happy,sad,slow tempo,fast tempo,jazz"
 
@@ -34,33 +34,34 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse.ArgumentParser | None = None) -> None:
     args = (parser or command_line()).parse_args(argv)
-    seed, base = {"seed": args.seed}, {"base_model": args.base_model, "quantization": args.quantization}
+    seed = {"seed": args.seed}
     with tracking.run(name, vars(args)):
+        feasibility.require(vars(args))
         pipeline = tracking.Pipeline(pull=args.pull)
         step, optional, promoted = pipeline.step, pipeline.optional, pipeline.promoted
         tag_sets = step("distill_tags", "tag_sets", corpus=args.corpus, taxonomy=args.taxonomy, **seed)
+        base = {"tag_sets": tag_sets, "base_model": args.base_model, "quantization": args.quantization, **seed}
         if args.trials:
             step("sweep_vae", tag_sets=tag_sets, trials=args.trials, **seed)
-            step("sweep_captioner", tag_sets=tag_sets, trials=args.trials, **base, **seed)
+            step("sweep_captioner", trials=args.trials, **base)
         step("train_vae", tag_sets=tag_sets, **seed)
         vae = promoted("conceptcaps-vae", trained_by="train_vae", metric="val/iwae")
         drawn = {"vae": vae, "tag_sets": tag_sets, "realisable_by": args.audio_backend}
         samples = step("sample_tags", "samples", count=args.count, **drawn, **seed)
-        base |= {"caption_corpus": args.caption_corpus, "max_examples": args.max_examples}
-        step("finetune_captioner", tag_sets=tag_sets, **base, **seed)
+        step("finetune_captioner", caption_corpus=args.caption_corpus, max_examples=args.max_examples, **base)
         writer = promoted("conceptcaps-captioner", trained_by="finetune_captioner", metric="val/loss")
         captions = step("write_captions", "captions", captioner=writer, samples=samples, **seed)
-        step("evaluate_captions", captions=captions, references=tag_sets, **seed)
+        optional("evaluate_captions", captions=captions, references=tag_sets, **seed)
         sound = {"backend": args.audio_backend, "model": args.audio_model, "duration": args.duration}
         audio = step("generate_audio", "audio", captions=captions, **sound, **seed)
         optional("evaluate_audio", audio=audio, **seed)
         design = {"tags": args.concepts, "contexts": samples, "duration": args.duration, **seed}
         even = {"count": args.concept_count, "balance": args.balance, "unbalanced": "leave_out"}
-        concepts = step("design_concepts", "concepts", **even, **design)
-        pairs = step("make_pairs", "pairs", count=max(args.concept_count // 2, 1), **design)
-        step("train_verifier", concepts=concepts, **seed)
+        concepts = optional("design_concepts", "concepts", **even, **design)
+        pairs = optional("make_pairs", "pairs", count=max(args.concept_count // 2, 1), **design)
+        optional("train_verifier", concepts=concepts, **seed)
         verifier = promoted("conceptcaps-verifier", trained_by="train_verifier", metric="val/nll")
-        heard = step("verify_concepts", "verification", audio=audio, verifier=verifier, **seed)
+        heard = optional("verify_concepts", "verification", audio=audio, verifier=verifier, **seed)
         more = step("sample_tags", "samples", label="sample_tags more", count=args.classifier_count, **drawn, seed=1)
         clips = step("generate_audio", "audio", label="generate_audio more", captions=more, **sound, **seed)
         optional("train_classifier", audio=clips, **seed)
@@ -72,8 +73,7 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         made = {"captions": captions, "audio": audio, "verification": heard, "pairs": pairs, "concepts": concepts}
         dataset = step("build_dataset", "dataset", tag_sets=tag_sets, **made, **seed)
         page = step("report", "report.html", runs=json.dumps(pipeline.runs))
-        metrics = pipeline.summarise(report.KEYS_BY_STEP, dataset=dataset, report=page)
-        print(report.text_table(report.key_figures(metrics, runs=pipeline.runs)))
+        print(report.summary(pipeline.summarise(report.KEYS_BY_STEP, dataset=dataset, report=page), runs=pipeline.runs))
 
 
 if __name__ == "__main__":

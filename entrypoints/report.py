@@ -39,14 +39,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = []
         if "build_dataset" in runs:
             dataset = tracking.fetch(f"runs:/{runs['build_dataset']}/dataset")
-            rows = [examples.describe(row) for row in examples.choose(dataset, split="test", most=ROWS)]
+            chosen = [*examples.choose(dataset, split="test", most=ROWS)] or examples.choose(
+                dataset, split="*", most=ROWS
+            )
+            rows = [examples.describe(row) for row in chosen]
         source = tracking.provenance(own)
         facts = {"made": source["date"], "commit": source["commit"][:12]}
         if "distill_tags" in runs:
             facts = {"corpus": tracking.params(runs["distill_tags"])["corpus"], **facts}
         page = Path(folder, "report.html")
         figures = report.key_figures(metrics, runs=runs)
-        text = report.render(title="ConceptCaps", facts=facts, figures=figures, stages=stages, rows=rows)
+        left_out = tracking.left_out(own if named else args.runs)
+        parts = {"figures": figures, "stages": stages, "rows": rows, "left_out": left_out}
+        text = report.render(title="ConceptCaps", facts=facts, **parts)
         page.write_text(text, encoding="utf-8")
         tracking.log_file(page)
         tracking.log_metrics({"report/stages": len(stages), "report/rows": len(rows)})

@@ -77,6 +77,11 @@ def text_table(figures: Sequence[Mapping[str, object]]) -> str:
     return "\n".join(f"  {figure['label']!s:<{width}}  {figure['value']}" for figure in figures)
 
 
+def summary(metrics: Mapping[str, Mapping[str, float]], *, runs: Mapping[str, str]) -> str:
+    """``text_table`` of ``key_figures``."""
+    return text_table(key_figures(metrics, runs=runs))
+
+
 class Stage(NamedTuple):
     """What the report shows of a run; ``outcome`` says what it registered or decided."""
 
@@ -96,6 +101,7 @@ def render(
     figures: list[dict[str, object]],
     stages: list[Stage],
     rows: list[dict[str, object]],
+    left_out: Mapping[str, str] | None = None,
 ) -> str:
     """The page as HTML that needs no other file: pictures and sound are in it.
 
@@ -105,6 +111,7 @@ def render(
         figures: Of ``key_figures``.
         stages: In the pipeline's order.
         rows: Of ``examples.describe``.
+        left_out: Why a stage did not run, by its name.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True, trim_blocks=True
@@ -118,7 +125,7 @@ def render(
         for stage in stages
     ]
     template = environment.get_template("report.html.j2")
-    return template.render(title=title, facts=facts, figures=figures, stages=shown, rows=rows)
+    return template.render(title=title, facts=facts, figures=figures, stages=shown, rows=rows, left_out=left_out or {})
 
 
 def _encoded(path: Path) -> str:

@@ -12,6 +12,8 @@ from selenium import webdriver
 from conceptcaps.publishing import dataset, examples, report
 from tests.publishing.test_dataset import TAXONOMY, table
 
+OUT = {"left_out": {"train_verifier": "expected 12 clips of a tag, got 1"}}
+
 
 def flac(seed: int) -> bytes:
     sound = np.random.default_rng(seed).normal(0, 0.05, 64_000) + 0.3 * np.sin(np.arange(64_000) * 0.1 * (seed + 1))
@@ -43,7 +45,9 @@ def page(folder, tmp_path_factory) -> Path:
         {"label": "second <b>", "value": "9.0 [8.0, 9.5]", "run": "ab12cd34ef"},
     ]
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(report.render(title="Test", facts={"commit": "c0ffee"}, figures=figures, stages=[stage], rows=rows))
+    path.write_text(
+        report.render(title="Test", facts={"commit": "c0ffee"}, figures=figures, stages=[stage], rows=rows, **OUT)
+    )
     return path
 
 
@@ -69,6 +73,7 @@ def test_a_row_shows_its_three_witnesses(folder):
 def test_the_page_needs_no_other_file_and_escapes_text(page):
     text = page.read_text()
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
+    assert all(part in text for part in (*OUT["left_out"], *OUT["left_out"].values()))
     assert "second &lt;b&gt;" in text and text.count("<audio") == 4
 
 

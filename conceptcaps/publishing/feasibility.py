@@ -1,0 +1,58 @@
+"""Whether a pipeline can be run with its dials at all: what would fail after hours is said in the first minute."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from conceptcaps.tags.taxonomy import Taxonomy
+
+_SECOND = 64_000  # bytes of FLAC that a second of a clip takes at most, 32 kHz mono
+_COPIES = 3  # shards, artifact and dataset
+
+
+def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
+    """Check the dials of ``main`` before any stage begins.
+
+    Args:
+        dials: ``count``, ``classifier_count``, ``concept_count``, ``duration``, ``corpus``, ``taxonomy``, ``concepts``,
+            ``base_model``, ``quantization``, ``audio_backend`` and ``audio_model``.
+        free: Bytes free for outputs; those of the working folder if None.
+
+    Raises:
+        ValueError: With everything that is in the way, in one sentence each.
+    """
+    numbers = {name: float(str(dials[name])) for name in ("count", "classifier_count", "concept_count", "duration")}
+    wrong = [f"expected {name} of at least 1, got {value:g}" for name, value in numbers.items() if value < 1]
+    wrong += _missing_files(dials)
+    if dials["quantization"] != "none" and not torch.cuda.is_available():
+        wrong.append(f"expected a CUDA GPU for quantization={dials['quantization']}, got none: quantization=none")
+    if dials["audio_backend"] != "soundfont" and dials["audio_model"] == "none":
+        wrong.append(f"expected audio_model of audio_backend={dials['audio_backend']}, got none")
+    if not wrong:
+        wrong += _unknown(str(dials["concepts"]).split(","), taxonomy=str(dials["taxonomy"]))
+    bytes_needed = (numbers["count"] + numbers["classifier_count"]) * numbers["duration"] * _SECOND * _COPIES
+    bytes_free = shutil.disk_usage(Path.cwd()).free if free is None else free
+    if bytes_needed > bytes_free:
+        wrong.append(f"expected {bytes_needed / 2**30:.1f} GB free here for the clips, got {bytes_free / 2**30:.1f} GB")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+
+
+def _missing_files(dials: Mapping[str, object]) -> list[str]:
+    """Dials that name a local path, by its look, at which nothing is."""
+    paths = {name: str(dials[name]) for name in ("corpus", "taxonomy", "base_model", "audio_model")}
+    local = {name: path for name, path in paths.items() if path.startswith(("/", ".", "~")) or path.endswith(".csv")}
+    return [f"expected {name} to exist, got {path}" for name, path in local.items() if not Path(path).exists()]
+
+
+def _unknown(concepts: Sequence[str], *, taxonomy: str) -> list[str]:
+    known = Taxonomy.load(None if taxonomy == "builtin" else Path(taxonomy))
+    found = []
+    for name in concepts:
+        try:
+            known.resolve(name.strip() if name.strip() != "all" else known.tags[0])
+        except ValueError as error:
+            found.append(str(error))
+    return found

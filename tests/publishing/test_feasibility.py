@@ -1,0 +1,27 @@
+import pytest
+
+from conceptcaps.publishing import feasibility
+from entrypoints.main import command_line
+
+DEMO = vars(command_line().parse_args([]))
+
+
+def test_the_demo_and_one_row_can_be_done():
+    feasibility.require(DEMO, free=2**34)
+    feasibility.require(DEMO | {"count": 1, "classifier_count": 1, "concept_count": 1}, free=2**34)
+
+
+@pytest.mark.parametrize(
+    ("dials", "message"),
+    [
+        ({"count": 0}, "expected count of at least 1, got 0"),
+        ({"corpus": "there_is_none.csv"}, "expected corpus to exist, got there_is_none.csv"),
+        ({"base_model": "/no/model", "count": 0}, "count of at least 1, got 0; expected base_model to exist"),
+        ({"audio_backend": "musicgen"}, "expected audio_model of audio_backend=musicgen, got none"),
+        ({"concepts": "piano,zzz"}, "zzz"),
+        ({"count": 10**6, "duration": 30.0}, "expected 5364.. GB free here for the clips, got 16.0 GB"),
+    ],
+)
+def test_what_cannot_be_done_is_said_at_once(dials, message):
+    with pytest.raises(ValueError, match=message):
+        feasibility.require(DEMO | dials, free=2**34)
