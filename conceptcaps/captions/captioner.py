@@ -7,7 +7,7 @@ References:
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from conceptcaps import assets
 from conceptcaps.captions import language_model, planning, vllm_engine
 from conceptcaps.captions.planning import Plan, Planner
 from conceptcaps.captions.vllm_engine import Engine
@@ -26,6 +27,21 @@ VARIANTS = ("tuned", "base", "few_shot", "zero_shot")
 ENGINES = ("torch", "vllm")
 ZERO_SHOT = {"system": "", "request": "Describe a piece of music that has: {tags}"}
 SHOTS = 3
+HUB = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+"""Where plain ``peft`` finds the base of an asset."""
+ADAPTER_CARD = """\
+# LoRA adapter of a ConceptCaps captioner
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), "<this folder>")
+```
+
+`captioner.json` beside this folder names the base that it was trained on, with the package and sha256 where that was a
+package's asset, and the prompt. `conceptcaps.captions.captioner.load` opens all of it.
+"""
 
 Message = dict[str, str]
 
@@ -97,8 +113,10 @@ def save(
     Raises:
         ValueError: If the adapter would change no output: all its up-projections are zero, as before training.
     """
-    adapter.peft_config["default"].base_model_name_or_path = base
+    adapter.peft_config["default"].base_model_name_or_path = HUB.get(base, base)
     adapter.save_pretrained(folder / "adapter", save_embedding_layers=False)
+    text = ADAPTER_CARD.format(base=HUB.get(base, base.partition("@")[0]))
+    (folder / "adapter" / "README.md").write_text(text, encoding="utf-8")
     require_trained(folder / "adapter")
     tokenizer.save_pretrained(folder / "tokenizer")
     taxonomy.save(folder / "taxonomy.yaml")
@@ -108,7 +126,8 @@ def save(
         for plan, caption in zip(plans[:SHOTS], learnt["caption"], strict=False)
         for message in (*messages(plan)[1:], {"role": "assistant", "content": caption})
     ]
-    facts = {"base": base, "prompt": PROMPT, "shots": shots}
+    asset = {"asset": asdict(assets.ASSETS[base])} if base in assets.ASSETS else {}
+    facts = {"base": base, **asset, "prompt": PROMPT, "shots": shots}
     (folder / "captioner.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     (folder / "plans.json").write_text(json.dumps(plans) + "\n", encoding="utf-8")
 

@@ -20,6 +20,7 @@ __all__ = ["Written", "load", "predict", "write"]  # ``load`` and ``predict`` se
 
 SERVED = {"module": __name__, "example": pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})}  # how it is registered
 """A request to a served captioner."""
+DEFAULTS = {"seed": 0}  # columns that a request may leave out
 _SPARE = 28  # tokens that a sentence may have beside two and a half for each of its tags'
 
 
@@ -129,19 +130,29 @@ def predict(captioner: Captioner, frame: pd.DataFrame, *, seed: int = 0) -> pd.D
 
     Args:
         captioner: An open captioner.
-        frame: Column ``tags``: tags separated by commas.
-        seed: Another one gives other captions.
+        frame: Column ``tags``: tags separated by commas, as one types them; and ``seed``, 0 where it is left out.
+        seed: Added to each row's; another one gives other captions.
 
     Returns:
         Columns ``caption``, ``tag_recall``, ``missed`` and ``hallucinated`` (tags separated by commas).
+
+    Raises:
+        ValueError: If a tag is unknown, or a row has none.
     """
-    tag_sets = [[tag.strip() for tag in str(text).split(",") if tag.strip()] for text in frame["tags"]]
+    tag_sets = [
+        [captioner.taxonomy.resolve(tag.strip()) for tag in str(text).split(",") if tag.strip()]
+        for text in frame["tags"]
+    ]
+    empty = [row for row, tags in enumerate(tag_sets) if not tags]
+    if empty:
+        raise ValueError(f"expected tags separated by commas in row {empty[0]}, got {frame['tags'].iloc[empty[0]]!r}")
+    own = frame["seed"] if "seed" in frame else pd.Series(DEFAULTS["seed"], index=frame.index)
     written = write(
         captioner,
         tag_sets,
-        seeds=[seed] * len(frame),
+        seeds=[seed + int(each) for each in own],
         sampling=Sampling(),
-        batch_size=64,
+        batch_size=256,
         candidates=4,
         attempts=2,
     )

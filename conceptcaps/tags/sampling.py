@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -260,8 +260,11 @@ def load(folder: Path) -> BetaVAE:
     return vae.load(folder)
 
 
+DEFAULTS = {"condition": "", "seed": 0}  # columns that a request may leave out
+
+
 def predict(model: BetaVAE, frame: pd.DataFrame) -> pd.DataFrame:
-    """One tag set for each row of a served request.
+    """One tag set for each row of a served request; rows that ask for the same get different sets while there are any.
 
     Args:
         model: Of ``load``.
@@ -271,19 +274,14 @@ def predict(model: BetaVAE, frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Column ``tags``, separated by commas.
     """
-    answers = []
-    for condition, seed in zip(frame["condition"], frame["seed"], strict=True):
-        found = sample(
-            model,
-            count=1,
-            prior="aggregate",
-            temperature=1.0,
-            condition=split_tags(str(condition)),
-            min_categories=1,
-            seed=int(seed),
-        )
-        answers.append(", ".join(model.taxonomy.decode(found.rows)[0]))
-    return pd.DataFrame({"tags": answers})
+    dials: dict[str, Any] = {"prior": "aggregate", "temperature": 1.0, "min_categories": 1}
+    answers = np.empty(len(frame), dtype=object)
+    asked = pd.DataFrame({"condition": frame["condition"].astype(str), "seed": frame["seed"].astype(int)})
+    for (condition, seed), rows in asked.groupby(["condition", "seed"], sort=False).indices.items():
+        found = sample(model, count=len(rows), condition=split_tags(condition), seed=seed, **dials)
+        texts = [", ".join(tags) for tags in model.taxonomy.decode(found.rows)]
+        answers[rows] = [texts[place % len(texts)] for place in range(len(rows))]
+    return pd.DataFrame({"tags": answers.tolist()})
 
 
 def split_tags(text: str) -> list[str]:

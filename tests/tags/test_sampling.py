@@ -138,3 +138,8 @@ def test_served_answers_are_text(model):
     frame = pd.DataFrame({"condition": ["jazz", ""], "seed": [0, 1]})
     answers = sampling.predict(model, frame)["tags"].tolist()
     assert "jazz" in answers[0].split(", ") and answers[1]
+    many = pd.DataFrame({"condition": ["", "Jazz"] * 100, "seed": 3})
+    answers = sampling.predict(model, many)["tags"]
+    assert len(set(answers[::2])) == 100, "rows that ask for the same get different sets"
+    assert all("jazz" in answer.split(", ") for answer in answers[1::2])
+    assert answers.tolist() == sampling.predict(model, many)["tags"].tolist()

@@ -97,15 +97,21 @@ def test_copies_of_a_store_elsewhere_go_with_the_run(store, monkeypatch):
     assert not copy.exists()
 
 
-def test_pickles_are_not_logged(store):
+def test_pickles_and_forms_of_cards_are_not_logged(store):
     folder = store / "checkpoints" / "checkpoint-2"
     folder.mkdir(parents=True)
     for name in ("optimizer.pt", "rng_state.pth", "training_args.bin", "model.safetensors", "trainer_state.json"):
         (folder / name).write_text("{}")
+    for name in ("README.md", "adapter_config.json"):  # peft's form of a card, with a path of this machine
+        (folder / name).write_text("{}")
     with tracking.run("finetune_captioner", {}) as run:
         tracking.log_folder(store / "checkpoints", "checkpoints")
     logged = tracking.fetch(f"runs:/{run}/checkpoints/checkpoint-2")
-    assert sorted(path.name for path in logged.iterdir()) == ["model.safetensors", "trainer_state.json"]
+    assert sorted(path.name for path in logged.iterdir()) == [
+        "adapter_config.json",
+        "model.safetensors",
+        "trainer_state.json",
+    ]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 60.0])
