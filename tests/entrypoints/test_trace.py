@@ -1,20 +1,28 @@
 """Rows of a dataset traced to what made them, and made again."""
 
 import json
+import tempfile
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from conceptcaps import tracking
-from conceptcaps.errors import Failure
-from conceptcaps.publishing import dataset
 from tests import stages
 
 pytestmark = pytest.mark.slow
 
 
-def test_rows_are_traced_and_made_again_byte_for_byte(store, capsys):
+@pytest.fixture
+def temporary(store, monkeypatch):
+    """The temporary folder of this process and of those that it starts."""
+    folder = store / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_rows_are_traced_and_made_again_byte_for_byte(store, temporary, capsys):
     runs = stages.rows(store, count=6)
     uri = f"runs:/{runs['build_dataset']}/dataset"
     folder = tracking.fetch(uri)
@@ -29,15 +37,7 @@ def test_rows_are_traced_and_made_again_byte_for_byte(store, capsys):
     again = {name: run for name, run, _ in tracking.children(trace)}
     assert set(again) == {"sample_tags again", "write_captions again", "generate_audio again"}
     assert not set(again.values()) & set(runs.values()), "made again, not reused"
-
-    path = next(path for path in folder.glob("data/audio/*.parquet") if ids[0] in pd.read_parquet(path)["id"].tolist())
-    whole, rows = path.read_bytes(), pq.read_table(path)
-    changed = [{**row, "midi": b"other"} for row in rows.to_pylist()]
-    pq.write_table(type(rows).from_pylist(changed, schema=rows.schema), path)
-    with pytest.raises(Failure, match=rf"expected 1 rows made again alike, got others: {ids[0]} \(score\)"):
-        stages.run("trace", row=ids[0], dataset=uri, replay=1)
-    path.write_bytes(whole)
-    dataset.verify(folder)
+    assert not [path for path in temporary.rglob("*") if path.is_file()], "no stage leaves a file behind"
 
 
 def test_one_row_is_a_dataset_too(store):
