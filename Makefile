@@ -7,22 +7,35 @@ LAUNCHER := .launcher
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 UV := $(LAUNCHER)/bin/uv
+HOST ?= 127.0.0.1
+PORT ?= 5000
 
 export PATH := $(CURDIR)/$(LAUNCHER)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export GIT_PYTHON_REFRESH ?= quiet
 # Compiled once at installation; every stage is a process of its own and would compile again where caches are off.
 export UV_COMPILE_BYTECODE ?= 1
-# MLflow's client tries seven times, for minutes, to reach a server that is down.
-export MLFLOW_HTTP_REQUEST_MAX_RETRIES ?= 2
 
-.PHONY: demo ui test check format lint types doctest fast bench mutants vllm lock mlproject docs clean
+.PHONY: demo ui server test check format lint types doctest fast bench mutants vllm lock mlproject docs clean
 
 demo: $(LAUNCHER)/.done
 	MLFLOW_LOGGING_LEVEL=WARNING $(LAUNCHER)/bin/mlflow run . --env-manager uv
 
 ui: $(LAUNCHER)/.done
 	$(LAUNCHER)/bin/mlflow ui
+
+# MLflow with accounts on sqlite, in the folder server/; the first start makes the user admin with the password given.
+server: $(LAUNCHER)/.done
+	@test -n "$$MLFLOW_AUTH_ADMIN_PASSWORD" || test -f server/accounts.db || \
+	  { echo "expected MLFLOW_AUTH_ADMIN_PASSWORD, of 12 characters or more, got none: it will be admin's"; exit 2; }
+	@mkdir -p server && umask 077 && cd server && \
+	  { test -f secret || $(PYTHON) -c "import secrets; print(secrets.token_hex(32))" > secret; } && \
+	  printf '%s\n' '[mlflow]' 'default_permission = READ' 'database_uri = sqlite:///accounts.db' \
+	    'admin_username = admin' \
+	    'authorization_function = mlflow.server.auth:authenticate_request_basic_auth' > accounts.ini
+	cd server && MLFLOW_FLASK_SERVER_SECRET_KEY="$$(cat secret)" MLFLOW_AUTH_CONFIG_PATH=accounts.ini \
+	  ../$(LAUNCHER)/bin/mlflow server --app-name basic-auth --workers 1 --host $(HOST) --port $(PORT) \
+	    --backend-store-uri sqlite:///mlflow.db --artifacts-destination artifacts
 
 test: $(VENV)/.done
 	$(RUN) pytest -n 2 --dist loadfile
@@ -78,7 +91,7 @@ $(LAUNCHER)/.done: requirements.txt
 	$(PYTHON) -m venv $(LAUNCHER)
 	awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.txt > $(LAUNCHER)/uv.txt
 	$(LAUNCHER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LAUNCHER)/uv.txt
-	$(UV) pip install --quiet --python $(LAUNCHER)/bin/python -c requirements.txt mlflow uv
+	$(UV) pip install --quiet --python $(LAUNCHER)/bin/python -c requirements.txt 'mlflow[auth]' uv
 	touch $@
 
 $(VENV)/.done: requirements.txt requirements-dev.txt $(LAUNCHER)/.done

@@ -58,7 +58,7 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
         The run's id.
 
     Raises:
-        ConnectionError: If the tracking server does not answer.
+        ConnectionError: If the tracking server does not answer, or does not let this user write.
     """
     server.require()
     by_hand = "MLFLOW_RUN_ID" not in os.environ
@@ -68,7 +68,11 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
         processes.close_orphans()
         tags = {**processes.process_tags(), "stage": name, "mlflow.runName": called}
         tags["code.commit"] = project.commit()
-        mlflow.start_run(experiment_id=_experiment() if by_hand else None, run_name=called, tags=tags)
+        try:
+            mlflow.start_run(experiment_id=_experiment() if by_hand else None, run_name=called, tags=tags)
+        except MlflowException as error:
+            server.require_permission(error)
+            raise
         run_id = active()
         try:
             with _closing(name):

@@ -1,14 +1,18 @@
 """A tracking server that is down, that comes back, and passwords that must not reach it."""
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 
 import mlflow
 import requests
+from mlflow.exceptions import MlflowException
 
 from conceptcaps.errors import masked
+from conceptcaps.tracking.store import client
 
+_UNAUTHORIZED = 401
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 
 
@@ -19,7 +23,7 @@ def require() -> None:
     2, 4, 8 … seconds, ``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` times), and a line says so.
 
     Raises:
-        ConnectionError: If ``/health`` of the server gives no answer within five seconds.
+        ConnectionError: If ``/health`` of the server gives no answer within five seconds, or it does not let us in.
     """
     uri = mlflow.get_tracking_uri()
     if uri.startswith(("http://", "https://")):
@@ -30,8 +34,34 @@ def require() -> None:
                 f"expected a tracking server at MLFLOW_TRACKING_URI={masked(uri)}, got {type(error).__name__}; "
                 "start it (make server) or unset the variable to use the local store"
             ) from None
+        _require_login(uri)
         if not any(isinstance(one, _SayThatItWaits) for one in _URLLIB3.filters):
             _URLLIB3.addFilter(_SayThatItWaits())
+
+
+def _require_login(uri: str) -> None:
+    try:
+        client().search_experiments(max_results=1)
+    except MlflowException as error:
+        if error.get_http_status_code() != _UNAUTHORIZED and f"error code {_UNAUTHORIZED}" not in str(error):
+            raise
+        raise ConnectionError(
+            f"expected MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of an account of {masked(uri)}, "
+            f"got {'others' if os.environ.get('MLFLOW_TRACKING_USERNAME') else 'none'}"
+        ) from None
+
+
+def require_permission(error: MlflowException) -> None:
+    """Say of a refused request what is missing.
+
+    Raises:
+        ConnectionError: If the server refused because the user may not write.
+    """
+    if error.error_code == "PERMISSION_DENIED":
+        raise ConnectionError(
+            f"expected a user of {masked(mlflow.get_tracking_uri())} who may write to the experiment, got "
+            f"{os.environ.get('MLFLOW_TRACKING_USERNAME', 'one')!r} who may only read: ask its owner for EDIT"
+        ) from None
 
 
 class _SayThatItWaits(logging.Filter):
