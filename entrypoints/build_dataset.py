@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from conceptcaps import shards, tracking
-from conceptcaps.publishing import dataset, evidence, licence, report
+from conceptcaps.publishing import dataset, evidence, licence, report, upload
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
@@ -64,16 +64,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         template["stages"] = [tracking.provenance(run) for run in runs.values()]
         metrics = {stage: tracking.metrics(run) for stage, run in runs.items()}
         template["figures"] = report.key_figures(metrics, runs=runs)
-        dataset.finish(folder, licence=identifier, template=template)
+        dataset.finish(folder, licence=identifier, template=template, version=args.version)
         dataset.verify(folder)
         tracking.log_folder(folder, "dataset")
         counts = {name: getattr(contents, name) for name in ("hours", "failed", "verified", "contradicting")}
         counts |= {"rows": len(captions), **contents.sizes}
         tracking.log_metrics({f"dataset/{name}": count for name, count in counts.items()})
         tracking.log_dataset(captions, name="conceptcaps", source=args.captions, context="published")
-        tracking.log_frame(dataset.to_send(folder), "files.parquet")
+        tracking.log_frame(upload.to_send(folder), "files.parquet")
         if args.push_to != "none" and not args.dry_run:
-            dataset.push(folder, args.push_to, version=args.version)
+            upload.push(folder, args.push_to, version=args.version)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Print the way of rows of the dataset, from tag set to clip; make them again and compare bytes."""
+"""Trace rows to what made them, and make them again."""
 
 import argparse
 import tempfile

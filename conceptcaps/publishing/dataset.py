@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 from datasets import Audio, Features, List, Value
-from huggingface_hub import DatasetCard, DatasetCardData, HfApi
+from huggingface_hub import DatasetCard, DatasetCardData
 
 from conceptcaps import hashing
-from conceptcaps.publishing import chain
+from conceptcaps.publishing import chain, croissant
 from conceptcaps.publishing.evidence import Evidence, weigh
 from conceptcaps.publishing.parquet import MOST_BYTES, ParquetFiles
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
@@ -235,13 +235,14 @@ def configs(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def finish(folder: Path, *, licence: str, template: Mapping[str, Any]) -> None:
-    """Write the card and, last, the checksums of every file.
+def finish(folder: Path, *, licence: str, template: Mapping[str, Any], version: str = "v1.0.0") -> None:
+    """Write the card, Croissant metadata and, last, the checksums of every file.
 
     Args:
         folder: Of the dataset, its Parquet files written.
         licence: The Hub's identifier.
         template: Values of ``card.md.j2``.
+        version: Of the dataset.
     """
     header = DatasetCardData(
         license=licence,
@@ -254,6 +255,10 @@ def finish(folder: Path, *, licence: str, template: Mapping[str, Any]) -> None:
     text = Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8")
     card = DatasetCard.from_template(header, template_str=text, licence=licence, **template)
     card.save(folder / "README.md")
+    about = {"name": "ConceptCaps", "description": "Music clips with concept tags, captions and evidence of each tag."}
+    croissant.write(
+        folder, croissant.metadata(folder, configs(folder), **about, licence=licence, version=version.removeprefix("v"))
+    )
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = {path.relative_to(folder).as_posix(): hashing.file_sha256(path) for path in files}
     (folder / "checksums.json").write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
@@ -274,29 +279,3 @@ def verify(folder: Path) -> None:
     for name, expected in sums.items():
         if hashing.file_sha256(folder / name) != expected:
             raise ValueError(f"expected {folder / name} with sha256 {expected}, got another")
-
-
-def to_send(folder: Path) -> pd.DataFrame:
-    """What an upload would send: ``file`` and ``bytes``, in order."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return pd.DataFrame(
-        {
-            "file": [path.relative_to(folder).as_posix() for path in files],
-            "bytes": [path.stat().st_size for path in files],
-        }
-    )
-
-
-def push(folder: Path, name: str, *, version: str = "") -> None:
-    """Upload a dataset folder to the Hugging Face hub as ``<owner>/<name>``; the hub's client reads the token.
-
-    Args:
-        folder: Of the dataset.
-        name: Repository on the hub.
-        version: Tag of the upload, such as ``v1.0.0``; empty for none.
-    """
-    client = HfApi()
-    client.create_repo(name, repo_type="dataset", exist_ok=True)
-    client.upload_folder(folder_path=folder, repo_id=name, repo_type="dataset")
-    if version:
-        client.create_tag(name, tag=version, repo_type="dataset")
