@@ -277,8 +277,9 @@ def predict(model: BetaVAE, frame: pd.DataFrame) -> pd.DataFrame:
     dials: dict[str, Any] = {"prior": "aggregate", "temperature": 1.0, "min_categories": 1}
     answers = np.empty(len(frame), dtype=object)
     asked = pd.DataFrame({"condition": frame["condition"].astype(str), "seed": frame["seed"].astype(int)})
-    for (condition, seed), rows in asked.groupby(["condition", "seed"], sort=False).indices.items():
-        found = sample(model, count=len(rows), condition=split_tags(condition), seed=seed, **dials)
+    for rows in asked.groupby(["condition", "seed"], sort=False).indices.values():
+        condition, seed = (asked[name].iloc[rows[0]] for name in ("condition", "seed"))
+        found = sample(model, count=len(rows), condition=split_tags(str(condition)), seed=int(seed), **dials)
         texts = [", ".join(tags) for tags in model.taxonomy.decode(found.rows)]
         answers[rows] = [texts[place % len(texts)] for place in range(len(rows))]
     return pd.DataFrame({"tags": answers.tolist()})
