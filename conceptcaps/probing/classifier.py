@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from conceptcaps.audio import spectrum
+from conceptcaps.files import whole_folder
 from conceptcaps.listening import embeddings
 from conceptcaps.probing import heads
 from conceptcaps.probing.heads import Classifier
@@ -176,14 +176,11 @@ def evaluate(model: Classifier, inputs: Tensor, labels: Tensor) -> dict[str, NDA
 
 def save(model: Classifier, path: Path, *, head: str, interpretable: bool) -> None:
     """Write ``model.safetensors`` and ``config.json`` into a folder, whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary / "model.safetensors")
     config = {"head": head, "genres": model.genres, "length": model.length, "interpretable": interpretable}
-    (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    shutil.rmtree(path, ignore_errors=True)
-    temporary.rename(path)
+    with whole_folder(path) as folder:
+        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def config(path: Path) -> dict[str, object]:

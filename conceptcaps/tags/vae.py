@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from conceptcaps.files import whole_folder
 from conceptcaps.tags import ancestral
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -232,14 +232,11 @@ def assess(model: BetaVAE, rows: Rows, *, prefix: str, seed: int) -> dict[str, f
 
 def save(model: BetaVAE, path: Path) -> None:
     """Write ``model.safetensors``, ``config.json`` and ``taxonomy.yaml`` into a folder, whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary / "model.safetensors")
-    (temporary / "config.json").write_text(json.dumps(model.config, indent=2) + "\n", encoding="utf-8")
-    model.taxonomy.save(temporary / "taxonomy.yaml")
-    shutil.rmtree(path, ignore_errors=True)
-    temporary.rename(path)
+    with whole_folder(path) as folder:
+        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(model.config, indent=2) + "\n", encoding="utf-8")
+        model.taxonomy.save(folder / "taxonomy.yaml")
 
 
 def load(path: Path) -> BetaVAE:

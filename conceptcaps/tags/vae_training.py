@@ -1,7 +1,6 @@
 """Training the tag VAE: epochs until the validation bound stops rising, and checkpoints to resume from."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from conceptcaps import hashing
+from conceptcaps.files import whole
 from conceptcaps.processor import one_thread
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.vae import BetaVAE, Rows, bounds, loss
@@ -169,7 +169,7 @@ def train_epoch(
     dropout, shape = model.config["dropout"], (2, count, model.config["hidden_dim"])
     kept = torch.from_numpy(generator.random(shape, dtype=np.float32) >= dropout) / (1 - dropout)
     total = torch.zeros(2)
-    for x, epsilon, *masks in zip(*(whole.tensor_split(parts) for whole in (rows[order], noise, *kept)), strict=True):
+    for x, epsilon, *masks in zip(*(each.tensor_split(parts) for each in (rows[order], noise, *kept)), strict=True):
         mean, log_variance = model.encode(x, masks[0])
         base = model.decode(mean + (log_variance / 2).exp() * epsilon, masks[1])
         value, kl = loss(model.chain().logits(base, x), x, mean, log_variance, beta=beta)
@@ -189,10 +189,8 @@ def _checkpoint(
     for place, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{place}.{name}": value for name, value in moments.items()}
     for name in ("best", "last") if state["waited"] == 0 else ("last",):  # best first: last says what is done
-        path = folder / name / _CHECKPOINT
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, path.with_suffix(".tmp"), metadata={"state": json.dumps(state)})
-        os.replace(path.with_suffix(".tmp"), path)
+        with whole(folder / name / _CHECKPOINT) as path:
+            save_file(tensors, path, metadata={"state": json.dumps(state)})
 
 
 def _resume(

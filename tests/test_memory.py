@@ -1,0 +1,114 @@
+"""Peak memory of what stages do with a folder of clips is the same for ten times the clips."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conceptcaps import shards
+from conceptcaps.audio import table, waveform
+from tests import memory
+
+RATE = 192_000  # heavy, and quick to listen to
+HEAD = """
+import sys
+from pathlib import Path
+import numpy as np
+import pandas as pd
+import torch
+from conceptcaps import shards
+from conceptcaps.tags.taxonomy import Taxonomy
+torch.set_num_threads(2)
+folder, cache = map(Path, sys.argv[1:3])
+taxonomy = Taxonomy.load()
+"""
+STEPS = {
+    "evaluate_audio": """
+from conceptcaps.audio.clips import Clips
+from conceptcaps.listening import distances, embeddings
+clips, _ = Clips.open(folder).readable()
+embeddings.loudness(clips, cache=cache)
+means = embeddings.musicnn_means(clips, model="musicnn_mtt", cache=cache)["penultimate"]
+""",
+    "verify_concepts": """
+from conceptcaps.audio.clips import Clips
+from conceptcaps.listening import hearing, verification
+from tests.listening.test_verification import detectors
+clips, _ = Clips.open(folder).readable()
+rows = shards.read(str(folder), columns=["id", "tags", "present", "absent"])
+truth = verification.labels(rows["present"], rows["absent"], tags=taxonomy.tags)
+heard = hearing.features(clips, cache=cache)
+model = detectors(*taxonomy.tags[:60])
+frame = verification.verify(
+    list(rows["id"]), list(rows["tags"]), truth, heard[:, :60], verifier=model, taxonomy=taxonomy, bad={}
+)
+verification.summarise(frame, verification.worth(frame, taxonomy=taxonomy), seed=0)
+""",
+    "train_classifier": """
+from conceptcaps.probing import classifier, clips
+kept = clips.label(clips.read(folder), taxonomy=taxonomy, min_clips=2, seed=0).clips
+classifier.stack(classifier.features(kept, head="linear", cache=cache))
+""",
+    "run_tcav": """
+from conceptcaps.probing import clips, networks
+probe = networks.of_musicnn("musicnn_mtt")
+found = clips.read(folder)
+probe.read(found, layers=probe.layers, wanted=[[0, 1]] * len(found), description="read")
+""",
+    "build_dataset": """
+from conceptcaps.publishing import dataset, evidence
+rows = shards.read(str(folder), columns=["id", "tags", "caption", "split", "seed"])
+rows = rows.assign(tag_recall=1.0, missed=[[]] * len(rows), hallucinated=[[]] * len(rows), sample_id=rows["id"])
+dataset.write_rows(cache / "dataset", rows, shards.batches(str(folder), size=32), {}, taxonomy=taxonomy, seed=0)
+""",
+    "report": """
+from conceptcaps.publishing import dataset, examples
+for name in ("text", "audio"):
+    list(map(examples.describe, examples.choose(cache / "dataset", split="train", most=8)))
+""",
+}
+
+
+def folder(path: Path, count: int, *, seconds: float = 1.0) -> Path:
+    """A finished folder of clips of stereo noise, ten different ones in turn."""
+    generator = np.random.default_rng(0)
+    noise = generator.uniform(-0.5, 0.5, (10, 2, round(RATE * seconds))).astype(np.float32)
+    files = [waveform.encode_flac(sound, RATE) for sound in noise]
+    tags = [["jazz", "piano"], ["rock", "drums"]]
+    names = [f"clip-{number}" for number in range(count)]
+    split = ["train", "train", "validation", "validation", "test", "test"]
+    rows = pd.DataFrame({"id": names, "number": range(count)})
+
+    def make(part: pd.DataFrame) -> pd.DataFrame:
+        clips = [
+            {
+                "id": name,
+                "tags": tags[number % 2],
+                "caption": "A tune.",
+                "split": split[number % 6],
+                **table.failed([], seed=number, reason=""),
+                "audio": {"bytes": files[number % 10], "path": f"{name}.flac"},
+                "present": tags[number % 2],
+                "sample_rate": RATE,
+                "duration": seconds,
+                "error": None,
+            }
+            for name, number in zip(part["id"], part["number"], strict=True)
+        ]
+        return pd.DataFrame(clips, dtype=object)
+
+    plan = {"out": str(path), "schema": table.SCHEMA, "shard_size": 20, "settings": {}, "description": "clips"}
+    shards.map_shards(make, rows, **plan)
+    return path
+
+
+@pytest.mark.slow
+def test_ten_times_the_clips_need_no_more_memory(tmp_path):
+    peaks: dict[str, list[float]] = {step: [] for step in STEPS}
+    for count in (40, 400):
+        clips = folder(tmp_path / str(count), count)
+        for step, code in STEPS.items():
+            peaks[step].append(memory.peak(HEAD + code, clips, tmp_path / f"cache{count}"))
+    grown = {step: round(many / few, 3) for step, (few, many) in peaks.items()}
+    assert max(grown.values()) < 1.1, (grown, peaks)
