@@ -29,6 +29,10 @@ _POLL = 1  # seconds between looks at trials of other processes
 _LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")
 _SURPLUS = "surplus"  # mark of a trial that was asked for while another process took the last place
 
+# Trials are runs, which say all of this; the warnings are of interfaces that the lock file holds still.
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=ExperimentalWarning)
+
 Evaluate = Callable[[optuna.Trial], Mapping[str, float]]
 Trial = optuna.Trial
 Pruned = optuna.TrialPruned

@@ -1,5 +1,6 @@
 """What a stage says of itself, on the console and as its run's description: name, inputs, figures, artifacts, next."""
 
+import os
 import re
 import shlex
 import sys
@@ -34,6 +35,7 @@ NEXT = {
 
 def begin(stage: str) -> None:
     """Print a stage's name and what it does."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for three files of a model
     print(f"\n{stage}: {purpose(stage)}".rstrip(": "), flush=True)
 
 

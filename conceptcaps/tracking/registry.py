@@ -1,7 +1,9 @@
 """Registered models: versions and their aliases."""
 
+import contextlib
 import importlib
 import inspect
+import io
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -93,7 +95,8 @@ def _create(name: str, uri: str, *, content: str, metrics: Mapping[str, float] |
     kept = {key: value for key, value in figures.items() if metrics is not None or key.startswith(("val/", "test/"))}
     about = {tag: run[tag] for tag in descent.TAGS if tag in run}
     numbers = {key: f"{value:.6g}" for key, value in kept.items()}
-    version = str(mlflow.register_model(uri, name, tags={CONTENT: content, **about, **numbers}).version)
+    with contextlib.redirect_stderr(io.StringIO()):  # MLflow tells what the console is about to say
+        version = str(mlflow.register_model(uri, name, tags={CONTENT: content, **about, **numbers}).version)
     text = [
         f"From run {current.run_id} of {run['stage']}: {console.purpose(run['stage'])}",
         f"Data: {run['lineage.of']}" if "lineage.of" in run else "",
