@@ -81,12 +81,11 @@ def _pieces(heard: Iterable[Source], kits: tuple[int, ...]) -> int:
 def _together(music: Sounding, notes: Indices) -> int:
     """Most different pitches that sound at once for a tenth of the clip in all."""
     times = np.arange(0.05, music.duration, 0.1)
-    counts = [
-        len(np.unique(music.pitch[notes][(music.start[notes] <= time) & (music.end[notes] > time)]))
-        for time in times.tolist()
-    ]
-    least = max(int(0.1 * len(times)), 1)
-    return sorted(counts)[-least] if len(notes) else 0
+    sounding = (music.start[notes][:, None] <= times) & (music.end[notes][:, None] > times)
+    pitches = np.unique(music.pitch[notes])
+    of_pitch = (music.pitch[notes] == pitches[:, None]).astype(np.float32)
+    counts = ((of_pitch @ sounding.astype(np.float32)) > 0).sum(axis=0)
+    return int(np.sort(counts)[-max(int(0.1 * len(times)), 1)])
 
 
 def _patterns(music: Sounding, lines: Lines) -> dict[str, float]:
