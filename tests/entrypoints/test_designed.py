@@ -29,7 +29,8 @@ def test_pairs_have_two_sides_that_differ_in_their_tag(store):
         assert sides.loc["with", "audio"]["bytes"] != sides.loc["without", "audio"]["bytes"]
         assert sides.loc["with", "changed"] == sides.loc["without", "changed"]
     metrics = mlflow.search_runs(output_format="list")[0].data.metrics
-    assert metrics["pairs/count"] == 4 and metrics["pairs/same_tempo"] == 1
+    assert metrics["pairs/count"] == 4 and metrics["pairs/failed"] == 0
+    assert not [tag for tags in made["changed"] for tag in tags if tag.endswith(" tempo")]  # hats may change the groove
 
 
 def test_designed_sets_are_balanced_and_split(store):
