@@ -1,17 +1,43 @@
-"""Jobs that do not hang on each other, done in this process or in several."""
+"""Jobs that do not hang on each other, done in this process, in several, or by the actors of a Ray cluster.
 
+References:
+    Moritz et al., Ray: a distributed framework for emerging AI applications (2018), arXiv 1712.05889.
+"""
+
+import logging
 import multiprocessing
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
+from conceptcaps.project import PROJECT
+
+EXECUTORS = ("local", "ray")
 _WORTH_A_PROCESS = 8  # jobs a worker
+_DEATHS = 3  # of the actors of one job: it kills them
+_NOT_SENT = [".git", ".venv", ".launcher", "outputs", "mlruns", "mlartifacts"]
 
 
-def finish(make: Callable[..., None], jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[int]:
+@dataclass(frozen=True)
+class Ray:
+    """A Ray cluster: ``local`` starts one on this machine, and an address such as ``ray://head:10001`` joins one."""
+
+    address: str = "local"
+
+
+def cluster(executor: str, address: str) -> Ray | None:
+    """Where jobs are done, of ``EXECUTORS``: None is this machine without Ray."""
+    return Ray(address) if executor == "ray" else None
+
+
+def finish(
+    make: Callable[..., None], jobs: Sequence[tuple[Any, ...]], workers: int, *, ray: Ray | None = None
+) -> Iterator[int]:
     """Do every job, and give the number of each as it is done.
 
     Args:
@@ -19,10 +45,16 @@ def finish(make: Callable[..., None], jobs: Sequence[tuple[Any, ...]], workers: 
         jobs: What to do; never more than one beyond ``workers`` has been handed out.
         workers: Most processes; fewer where there are not 8 jobs for each, to make up for its start, and none at all
             besides this one where two would be too many.
+        ray: Cluster whose actors do the jobs: one for each of its GPUs, or as many as ``workers`` where it has none. A
+            job whose actor or node dies is done again by another.
 
     Raises:
         Exception: What a job raises; those that have not begun are dropped.
+        RuntimeError: If three actors die of one job, or as they start.
     """
+    if ray is not None:
+        yield from _finish_on_ray(make, jobs, workers, ray)
+        return
     workers = min(workers, len(jobs) // _WORTH_A_PROCESS)
     if workers <= 1:
         for number, job in enumerate(jobs):
@@ -48,6 +80,71 @@ def _done(waiting: dict[Future[None], int]) -> Iterator[int]:
     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
         future.result()
         yield waiting.pop(future)
+
+
+class _Actor:
+    """Does jobs one after the other; what ``make`` holds is opened once for all of them."""
+
+    def __init__(self, make: Callable[..., None]) -> None:
+        self.make = make
+
+    def ready(self) -> None:
+        """Answer as soon as what ``make`` holds is open."""
+
+    def do(self, *job: Any) -> None:
+        self.make(*job)
+
+
+def _finish_on_ray(
+    make: Callable[..., None], jobs: Sequence[tuple[Any, ...]], workers: int, place: Ray
+) -> Iterator[int]:
+    import ray  # takes seconds
+
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if place.address == "local":
+        env: dict[str, Any] = {"env_vars": {"PYTHONPATH": str(PROJECT)}}
+        # One more than the actors take: Ray's own tasks want a place too.
+        ray.init(address="local", num_cpus=workers + 1, include_dashboard=False, runtime_env=env, **quiet)
+    else:
+        env = {"working_dir": str(PROJECT), "excludes": _NOT_SENT}
+        ray.init(address=place.address, runtime_env=env, **quiet)
+    try:
+        there = ray.cluster_resources()
+        gpus, cpus = int(there.get("GPU", 0)), int(there.get("CPU", 1))
+        count = min(gpus or min(workers, max(cpus - 1, 1)), len(jobs))
+        maker = ray.put(make)
+        actor = ray.remote(num_cpus=1, num_gpus=min(gpus, 1))(_Actor)
+        waiting, deaths, left = list(reversed(range(len(jobs)))), Counter[int | None](), len(jobs)
+        idle: list[Any] = []
+        running: dict[Any, tuple[Any, int | None]] = {}  # what is waited for: an actor, and its job, None as it starts
+        new = count
+        while left:
+            for own in [actor.remote(maker) for _ in range(new)]:
+                running[own.ready.remote()] = own, None
+            new = 0
+            while idle and waiting:
+                own, job = idle.pop(), waiting.pop()
+                running[own.do.remote(*jobs[job])] = own, job
+            done = ray.wait(list(running))[0][0]
+            own, number = running.pop(done)
+            try:
+                ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+            except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
+                deaths[number] += 1
+                if deaths[number] == _DEATHS:
+                    what = "as they began" if number is None else f"of job {number} of {len(jobs)}"
+                    raise RuntimeError(f"{_DEATHS} actors died {what}: {error}") from error
+                waiting += [] if number is None else [number]
+                new = 1
+            else:
+                idle.append(own)
+                if number is not None:
+                    left -= 1
+                    yield number
+    finally:
+        ray.shutdown()
 
 
 def _end_with_parent() -> None:

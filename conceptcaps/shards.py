@@ -36,6 +36,7 @@ def map_shards(
     settings: Mapping[str, object],
     description: str,
     workers: int = 1,
+    cluster: executor.Ray | None = None,
     shard_range: tuple[int, int] | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> dict[str, Any] | None:
@@ -55,6 +56,7 @@ def map_shards(
         description: Label of the progress bar.
         workers: Processes that make shards at once, where enough shards are missing to make up for their start; they
             need a ``function`` that other processes can import.
+        cluster: Ray cluster whose actors make shards, as ``executor.finish``; all its machines reach ``out``.
         shard_range: First shard that is made and the one after the last; all if None. Machines that make a range each
             share ``out``; whoever finds all shards there writes the manifest.
         files: Small files that travel with the rows, by name, such as their taxonomy.
@@ -106,10 +108,10 @@ def map_shards(
         _is_whole(fs, f"{root}/{name}", rows=len(part), schema=schema) for name, part in zip(names, parts, strict=True)
     ]
     missing = [number for number in range(first, min(last, count)) if not there[number]]
-    make = partial(_make, function, out, schema)
+    make = partial(_make, function, fs.unstrip_protocol(root), schema)
     with tqdm(total=len(rows), desc=description, unit="row") as progress:
         progress.update(sum(len(part) for part, whole in zip(parts, there, strict=True) if whole))
-        for number in executor.finish(make, [(names[each], parts[each]) for each in missing], workers):
+        for number in executor.finish(make, [(names[each], parts[each]) for each in missing], workers, ray=cluster):
             there[missing[number]] = True
             progress.update(len(parts[missing[number]]))
     if not all(there):
@@ -277,6 +279,9 @@ def _write(fs: AbstractFileSystem, path: str, data: bytes) -> None:
         with fs.open(temporary, "wb") as file:
             file.write(data)
         fs.mv(temporary, path)
+    except FileNotFoundError:
+        if not fs.exists(path):  # otherwise another run that shares the folder was first, with the same bytes
+            raise
     finally:
         if fs.exists(temporary):
             fs.rm_file(temporary)

@@ -1,60 +1,57 @@
 """Make a clip for every caption, and state what sounds where its score is known."""
 
 import argparse
-import tempfile
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 
-from conceptcaps import hashing, project, shards, tracking
-from conceptcaps.audio import clips, musicgen, soundfont, table
+from conceptcaps import executor, project, shards, tracking
+from conceptcaps.audio import backends, clips, soundfont, table
 from conceptcaps.tags import carried
 
-MAKERS = {"soundfont": table.play_rows, "musicgen": musicgen.generate_rows}
-NO_SETTINGS = {"captions", "out", "executor", "workers", "shard_range"}  # what clips do not depend on
+# What clips do not depend on:
+NO_SETTINGS = {"captions", "out", "executor", "ray_address", "workers", "shard_range", "upload"}
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captions", required=True, help="captions of write_captions, or samples of sample_tags")
     parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files, a,b,c")
-    parser.add_argument("--backend", choices=MAKERS, default="soundfont", help="what plays or generates the clips")
-    parser.add_argument("--model", default="none", help="musicgen: a folder or a Hub id with @revision; otherwise none")
-    parser.add_argument("--guidance", type=float, default=3.0, help="musicgen: weight of the caption, above 1")
-    parser.add_argument("--temperature", type=float, default=1.0, help="musicgen: divides the logits")
-    parser.add_argument("--top_k", type=int, default=250, help="musicgen: most likely codes that are kept")
+    parser.add_argument(
+        "--backend", choices=backends.BACKENDS, default="soundfont", help="what plays or generates the clips"
+    )
+    parser.add_argument("--model", default="none", help="of a neural backend: folder, Hub id, or audiocraft's debug")
+    parser.add_argument("--guidance", type=float, default=3.0, help="neural models: weight of the caption, above 1")
+    parser.add_argument("--temperature", type=float, default=1.0, help="neural models: divides the logits")
+    parser.add_argument("--top_k", type=int, default=250, help="neural models: most likely codes that are kept")
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
     parser.add_argument("--sample_rate", type=int, default=32_000, help="soundfont: samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="soundfont: 1 for mono, 2 for stereo")
-    parser.add_argument("--batch_size", type=int, default=8, help="clips that musicgen makes at once")
+    parser.add_argument("--batch_size", type=int, default=8, help="clips that a neural model makes at once")
     parser.add_argument("--shard_size", type=int, default=64, help="clips in a shard")
     parser.add_argument("--shard_range", default="all", help="shards that this run makes, such as 0:100, or all")
-    parser.add_argument("--workers", type=int, default=2, help="soundfont: most processes that make shards at once")
-    parser.add_argument("--executor", choices=["local"], default="local", help="where shards are made")
+    parser.add_argument("--workers", type=int, default=2, help="most processes or actors without GPU at once")
+    parser.add_argument("--executor", choices=executor.EXECUTORS, default="local", help="where shards are made")
+    parser.add_argument("--ray_address", default="local", help="ray: a cluster that is there, or local to start one")
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, for resuming after a kill, or auto")
+    parser.add_argument("--upload", type=int, choices=[0, 1], default=1, help="0: the run holds manifest and URL alone")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
-    with tracking.run("generate_audio", vars(args)), tempfile.TemporaryDirectory() as scratch:
+    played = args.backend == "soundfont"
+    with tracking.run("generate_audio", vars(args)):
         rows = table.to_play(folder := tracking.fetch(args.captions))
         tracking.log_dataset(rows, name="captions", source=args.captions, context="generation")
         taxonomy = carried.taxonomy_of(folder)
-        if args.backend == "soundfont":
-            fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
-            read = [hashing.content(path) for path in fonts]
-            dials = {"fonts": fonts, "sample_rate": args.sample_rate, "channels": args.channels, "taxonomy": taxonomy}
-        else:
-            guidance = musicgen.Guidance(args.guidance, args.temperature, args.top_k)
-            dials = {"model": musicgen.load(args.model), "guidance": guidance, "batch_size": args.batch_size}
-            read = musicgen.traits(dials["model"])
+        fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)] if played else []
+        dials = {name: value for name, value in vars(args).items() if name in backends.DIALS}
+        make, read = backends.maker(args.backend, fonts=fonts, taxonomy=taxonomy, **dials)
         settings = {name: value for name, value in (vars(args) | {"read": read}).items() if name not in NO_SETTINGS}
         auto = project.default_folder("generate_audio", {**settings, "rows": shards.content(rows)})
         out = auto if args.out == "auto" else args.out
         if not shards.map_shards(
-            partial(MAKERS[args.backend], duration=args.duration, seed=args.seed, **dials),
+            make,
             rows,
             out=out,
             schema=table.SCHEMA,
@@ -62,17 +59,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             settings=settings,
             description="generate_audio",
             files=carried.files(taxonomy),
-            workers=args.workers if args.backend == "soundfont" else 1,
+            workers=args.workers if played or args.executor == "ray" else 1,
+            cluster=executor.cluster(args.executor, args.ray_address),
             shard_range=shards.parse_range(args.shard_range),
         ):
             return  # other runs make the other shards; the last of them goes on from here
         made = shards.read(out, columns=["id", "tags", "duration", "unrealised", "added", "error"])
         tracking.log_metrics(table.summary(made))
         clips.require_few(table.failures(made), total=len(made))
-        tracking.log_folder(tracking.fetch(out), "audio")
+        tracking.log_shards(out, "audio", rows=made, upload=bool(args.upload))
         tracking.log_figure(table.spectra(shown := next(shards.batches(out, size=4)).query("error.isna()")), "spectra")
-        table.write_examples(shown, Path(scratch))
-        tracking.log_folder(Path(scratch), "examples")
+        tracking.log_folder(table.write_examples(shown, tracking.scratch()), "examples")
 
 
 if __name__ == "__main__":

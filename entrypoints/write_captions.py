@@ -7,10 +7,12 @@ from functools import partial
 import pandas as pd
 import pyarrow as pa
 
-from conceptcaps import figures, project, shards, tracking
+from conceptcaps import executor, figures, project, shards, tracking
 from conceptcaps.captions import captioner, language_model, table
 from conceptcaps.captions.sampling import Sampling
 from conceptcaps.tags import carried
+
+NO_SETTINGS = {"out", "executor", "ray_address", "workers", "batch_size", "upload"}  # what captions do not depend on
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -35,8 +37,11 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--max_new_tokens", type=int, default=160, help="longest sentence, or unplanned text (tokens)")
     parser.add_argument("--max_words", type=int, default=0, help="longer ones lose sentences (CLAP hears ~55); 0 any")
     parser.add_argument("--shard_size", type=int, default=512, help="captions in a shard")
-    parser.add_argument("--executor", choices=["local"], default="local", help="where shards are made")
+    parser.add_argument("--executor", choices=executor.EXECUTORS, default="local", help="where shards are made")
+    parser.add_argument("--ray_address", default="local", help="ray: a cluster that is there, or local to start one")
+    parser.add_argument("--workers", type=int, default=1, help="ray: most actors, where there is no GPU for each")
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, for resuming after a kill, or auto")
+    parser.add_argument("--upload", type=int, choices=[0, 1], default=1, help="0: the run holds manifest and URL alone")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 
@@ -44,14 +49,14 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("write_captions", vars(args)):
-        version = tracking.resolve(args.captioner)
         rows = pd.read_parquet(tracking.fetch(args.samples) / "samples.parquet")
         tracking.log_dataset(rows, name="samples", source=args.samples, context="generation")
         options = {name: getattr(args, name) for name in ("variant", "engine", "precision")}
         writer = captioner.load(tracking.fetch(args.captioner), **options)
         sampling = Sampling(**{name: getattr(args, name) for name in Sampling.__dataclass_fields__})
         dials = {name: getattr(args, name) for name in ("batch_size", "candidates", "attempts", "max_words", "seed")}
-        settings = {**vars(args), "captioner": version, "precision": writer.precision}
+        settings = {**vars(args), "captioner": tracking.resolve(args.captioner), "precision": writer.precision}
+        settings = {name: value for name, value in settings.items() if name not in NO_SETTINGS}
         out = project.default_folder("write_captions", settings) if args.out == "auto" else args.out
         shards.map_shards(
             partial(table.write_rows, captioner=writer, sampling=sampling, **dials),
@@ -59,12 +64,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             out=out,
             schema=pa.schema(table.FIELDS),
             shard_size=args.shard_size,
-            settings={name: settings[name] for name in settings if name not in {"out", "executor", "batch_size"}},
+            settings=settings,
             description="write_captions",
             files=carried.files(writer.taxonomy),
+            workers=args.workers if args.executor == "ray" else 1,
+            cluster=executor.cluster(args.executor, args.ray_address),
         )
-        tracking.log_folder(tracking.fetch(out), "captions")
-        written = shards.read(out)
+        tracking.log_shards(out, "captions", rows=(written := shards.read(out)), upload=bool(args.upload))
         tracking.log_metrics(table.summary(written, taxonomy=writer.taxonomy, seed=args.seed))
         for name, label in {"tag_recall": "tag recall", "words": "words"}.items():
             tracking.log_figure(figures.histogram(written[name], title=label, label=label, ylabel="captions"), name)

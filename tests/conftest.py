@@ -8,6 +8,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
+# A busy machine takes longer than Ray waits for its own processes, which would run at niceness 15.
+os.environ |= {"RAY_raylet_start_wait_time_s": "300", "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

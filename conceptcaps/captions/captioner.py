@@ -6,10 +6,11 @@ References:
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from peft import PeftModel
@@ -57,6 +58,7 @@ class Captioner:
         prompt: ``system`` and ``request``, the latter with a place for ``{tags}``.
         planner: Orders the tags into sentences; None asks for them at once, sorted by category.
         shots: Chats with their answers that stand before every request.
+        again: Opens it anew, as another process has to, in the same precision; None if it was not opened by ``load``.
     """
 
     model: PreTrainedModel | Engine
@@ -65,6 +67,11 @@ class Captioner:
     prompt: dict[str, str] = field(default_factory=lambda: PROMPT)
     planner: Planner | None = None
     shots: Sequence[Message] = ()
+    again: "Callable[[], Captioner] | None" = None
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """What travels to another process is where it was opened, not its weights."""
+        return (self.again, ()) if self.again else super().__reduce__()
 
     @property
     def precision(self) -> str:
@@ -180,6 +187,7 @@ def load(
         require_trained(adapter)
     taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
     plans = [] if variant == "zero_shot" else json.loads((folder / "plans.json").read_text(encoding="utf-8"))
+    again = partial(load, folder.resolve(), variant=variant, quantization=quantization, engine=engine, cache=cache)
     ask = partial(
         Captioner,
         taxonomy=taxonomy,
@@ -189,11 +197,12 @@ def load(
     )
     if engine == "vllm":
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        return ask(vllm_engine.load(facts["base"], adapter=adapter, cache=cache), tokenizer)
+        return ask(vllm_engine.load(facts["base"], adapter=adapter, cache=cache), tokenizer, again=again)
     model, tokenizer = language_model.load(facts["base"], quantization=quantization, cache=cache)
     if adapter is not None:
         adapted = PeftModel.from_pretrained(model, adapter)
         model = adapted.merge_and_unload() if quantization == "none" else adapted
     if quantization == "none":
         model = model.to(language_model.decoding_dtype(precision, device=model.device.type))
-    return ask(model.eval(), tokenizer)
+        again = partial(again, precision=str(model.dtype).removeprefix("torch."))
+    return ask(model.eval(), tokenizer, again=again)

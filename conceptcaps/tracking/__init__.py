@@ -15,6 +15,7 @@ from conceptcaps.tracking.records import (
     log_frame,
     log_json,
     log_metrics,
+    log_shards,
     log_sweep,
     log_text,
     set_tags,
@@ -30,6 +31,7 @@ from conceptcaps.tracking.registry import (
     resolve,
 )
 from conceptcaps.tracking.runs import attempt, child_run, execute, run
+from conceptcaps.tracking.session import scratch
 from conceptcaps.tracking.store import (
     children,
     history,
@@ -73,6 +75,7 @@ __all__ = [
     "log_frame",
     "log_json",
     "log_metrics",
+    "log_shards",
     "log_sweep",
     "log_text",
     "metrics",
@@ -88,6 +91,7 @@ __all__ = [
     "resolve",
     "run",
     "run_of",
+    "scratch",
     "set_tags",
     "state",
     "submit",

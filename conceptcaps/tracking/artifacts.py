@@ -3,6 +3,7 @@
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import fsspec
 import mlflow
 from mlflow.exceptions import MlflowException
 
@@ -12,13 +13,17 @@ from conceptcaps.tracking.registry import resolve
 from conceptcaps.tracking.served import WEIGHTS
 from conceptcaps.tracking.store import client
 
+URL = "url.txt"  # beside a manifest whose shards lie elsewhere
+MANIFEST = "manifest.json"
+
 
 def fetch(uri: str, *, foreign: bool = False) -> Path:
-    """Local file or folder of a path, ``runs:/<id>/<artifact>`` or ``models:/<name>/<version>`` (or ``@<alias>``).
+    """Local file or folder of a path, an fsspec URL, ``runs:/<id>/<artifact>`` or ``models:/<name>/<version>``.
 
-    It is the store's own file if that is local, so treat it as read-only. An alias is resolved to its version first,
-    and the resolved URI is kept as a tag of the active run. For a model it is the folder of weights that was passed to
-    ``register``. What the active run reads must be of one corpus and one taxonomy (see ``descent``).
+    It is the store's own file if that is local, so treat it as read-only. A model's ``@<alias>`` is resolved to its
+    version first, and the resolved URI is kept as a tag of the active run. For a model it is the folder of weights that
+    was passed to ``register``; shards that a run only named are read where they lie. What the active run reads must be
+    of one corpus and one taxonomy (see ``descent``).
 
     Args:
         uri: Path or URI.
@@ -30,7 +35,9 @@ def fetch(uri: str, *, foreign: bool = False) -> Path:
     resolved = resolve(uri)
     if session.sessions and resolved != uri:
         mlflow.set_tag(f"resolved.{uri.removeprefix('models:/').split('@')[0]}", resolved)
-    if "://" not in resolved and not resolved.startswith(("runs:/", "models:/")):
+    if "://" in resolved:
+        path = _copied(resolved)
+    elif not resolved.startswith(("runs:/", "models:/")):
         path = Path(resolved)
         if not path.exists():
             raise ValueError(f"expected a local path, runs:/<id>/<artifact> or models:/<name>@<alias>, got {uri!r}")
@@ -42,10 +49,37 @@ def fetch(uri: str, *, foreign: bool = False) -> Path:
         except (MlflowException, OSError) as error:
             raise ValueError(f"expected an artifact at {resolved}, got: {one_line(error)}") from error
         path = path / "artifacts" / WEIGHTS if resolved.startswith("models:/") else path
+    if (path / URL).is_file():
+        path = _elsewhere(path)
     if session.sessions:
         console.read(resolved)
         if not foreign:
             descent.take(resolved, path)
+    return path
+
+
+def _copied(url: str) -> Path:
+    """A file or folder of an fsspec URL: itself if it is local, else a copy."""
+    fs, root = fsspec.core.url_to_fs(url)
+    if not fs.exists(root):
+        raise ValueError(f"expected a file or folder at {url}, got none")
+    if fs.protocol == "file" or "file" in fs.protocol:
+        return Path(root)
+    target = session.scratch() / Path(root).name
+    fs.get(root, str(target), recursive=True)
+    return target
+
+
+def _elsewhere(logged: Path) -> Path:
+    """The shards that a run named in place of logging them.
+
+    Raises:
+        ValueError: If they are others by now.
+    """
+    url = (logged / URL).read_text(encoding="utf-8").strip()
+    path = _copied(url)
+    if (path / MANIFEST).read_bytes() != (logged / MANIFEST).read_bytes():
+        raise ValueError(f"expected the shards at {url} that the run made, got others; run its stage again")
     return path
 
 

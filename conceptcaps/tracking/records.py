@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import mlflow
 import pandas as pd
 import yaml
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 
 from conceptcaps.tracking import descent, session
+from conceptcaps.tracking.artifacts import URL, fetch
 from conceptcaps.tracking.registry import resolve
 from conceptcaps.tracking.runs import active
 from conceptcaps.tracking.store import tags
@@ -54,6 +56,29 @@ def log_folder(folder: Path, name: str) -> None:
 def _is_left_out(path: Path) -> bool:
     """Whether a file is pickled, or peft's card."""
     return path.suffix in _PICKLED or (path.name == "README.md" and path.with_name("adapter_config.json").exists())
+
+
+def log_shards(out: str, name: str, *, rows: pd.DataFrame, upload: bool) -> None:
+    """Log a finished folder of shards as artifact ``name/``, and its rows as the data of that name.
+
+    Args:
+        out: Folder or fsspec URL.
+        name: Name of the artifact.
+        rows: What ``log_dataset`` describes.
+        upload: Whether its bytes go into the store. Otherwise the artifact holds the manifest, the small files beside
+            it and the folder's URL, which ``fetch`` follows.
+    """
+    log_dataset(rows, name=name, source=out, context="output")
+    if upload:
+        log_folder(fetch(out), name)
+        return
+    fs, root = fsspec.core.url_to_fs(out)
+    with tempfile.TemporaryDirectory() as folder:
+        for path in fs.ls(root, detail=False):
+            if not path.endswith(".parquet"):
+                fs.get_file(path, str(Path(folder, Path(path).name)))
+        Path(folder, URL).write_text(f"{fs.unstrip_protocol(root)}\n", encoding="utf-8")
+        log_folder(Path(folder), name)
 
 
 def log_file(path: Path, folder: str = "") -> None:

@@ -84,7 +84,7 @@ def test_a_sweep_weighs_recall_against_closeness(small):
         assert {"val/loss", "val/tag_recall", "val/bertscore_f1"} <= set(tracking.metrics(child))
 
 
-def test_writing_goes_on_after_a_kill_with_the_same_bytes(store, small):
+def test_writing_goes_on_after_a_kill_or_on_ray_with_the_same_bytes(store, small):
     stages.run("finetune_captioner", **small)
     rows = pd.read_parquet(tracking.fetch(small["tag_sets"]) / "test.parquet")[["id", "tags"]].head(24)
     rows["split"] = "test"
@@ -110,10 +110,11 @@ def test_writing_goes_on_after_a_kill_with_the_same_bytes(store, small):
 
     for out in ("killed", "at_once"):
         stages.run("write_captions", **writing, out=store / out)
+    stages.run("write_captions", **writing, out=store / "ray", executor="ray", workers=2)
     assert {name: (store / "killed" / name).stat().st_mtime_ns for name in left} == stamps, "not written again"
     parts = [
         {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (store / out).glob("part-*.parquet")}
-        for out in ("killed", "at_once")
+        for out in ("killed", "at_once", "ray")
     ]
-    assert parts[0] == parts[1] and len(parts[0]) == 8
+    assert parts[0] == parts[1] == parts[2] and len(parts[0]) == 8
     assert pq.read_table(store / "killed" / "part-00000.parquet").num_rows == 3

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from moto.server import ThreadedMotoServer
 
 from conceptcaps import assets, shards, tracking
 from conceptcaps.audio import table
@@ -83,7 +84,7 @@ def test_every_caption_gets_a_clip_and_the_run_shows_them(store):
     assert run.data.metrics["audio/clips"] == 8
     assert run.data.metrics["audio/hours"] == pytest.approx(8 * 2 / 3600)
     assert run.data.metrics["audio/unrealised"] == sum(map(len, made["unrealised"])) / sum(map(len, TAGS))
-    assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["captions"]
+    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {"captions", "audio"}
     logged = {file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
     assert logged == {"audio", "examples", "figures"}
     local = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/audio")
@@ -165,6 +166,47 @@ def test_two_ranges_and_a_merge_are_a_run_in_one_go(store):
     generate_audio.main(flags(captions, store / "parts", shard_range="0:1"))
     generate_audio.main(flags(captions, store / "whole"))
     assert hashes(store / "parts") == hashes(store / "whole")
+
+
+@pytest.mark.slow
+def test_actors_of_ray_make_the_same_shards(store):
+    captions = write_captions(store / "captions", TAGS)
+    generate_audio.main(flags(captions, store / "ray", executor="ray", workers=2))
+    generate_audio.main(flags(captions, store / "here"))
+    assert hashes(store / "ray") == hashes(store / "here")
+
+
+def test_a_run_may_name_its_shards_in_place_of_holding_them(store):
+    captions = write_captions(store / "captions", TAGS[:4])
+    generate_audio.main(flags(captions, store / "audio", upload=0))
+    run = mlflow.search_runs(search_all_experiments=True, output_format="list")[0]
+    held = {file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "audio")}
+    assert held == {f"audio/{name}" for name in ("manifest.json", "plan.json", "taxonomy.yaml", "url.txt")}
+    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {"captions", "audio"}
+    assert tracking.fetch(f"runs:/{run.info.run_id}/audio") == store / "audio"
+
+    generate_audio.main(flags(captions, store / "other", seed=1))
+    for path in (store / "other").iterdir():
+        path.rename(store / "audio" / path.name)
+    with pytest.raises(ValueError, match="that the run made, got others"):
+        tracking.fetch(f"runs:/{run.info.run_id}/audio")
+
+
+def test_shards_on_s3_have_the_same_bytes_and_are_read_from_there(store, monkeypatch):
+    captions = write_captions(store / "captions", TAGS[:4])
+    generate_audio.main(flags(captions, store / "here"))
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+        shards.fsspec.filesystem("s3", skip_instance_cache=False).mkdir("clips")
+        for upload in (1, 0):
+            generate_audio.main(flags(captions, "s3://clips/audio", upload=upload))
+            assert hashes(tracking.fetch(f"runs:/{tracking.latest('generate_audio')}/audio")) == hashes(store / "here")
+    finally:
+        server.stop()
 
 
 def test_rows_draw_from_several_soundfonts_by_their_ids(store):
