@@ -1,4 +1,4 @@
-"""Train the genre classifier that TCAV probes and register it as ``conceptcaps-classifier``."""
+"""Train the genre classifier that TCAV probes and register it."""
 
 import argparse
 import base64

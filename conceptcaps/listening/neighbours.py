@@ -1,7 +1,7 @@
-"""How a set of clips lies among the neighbours of another: density and coverage."""
+"""How a set of clips lies among the neighbours of another: density and coverage, and how far each clip is."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
@@ -28,3 +28,15 @@ def density_coverage(x: ArrayLike, reference: ArrayLike, *, neighbours: int = 5)
     radii = tree.kneighbors(other)[0][:, -1]
     inside = np.asarray(cdist(rows, other)) < radii
     return float(inside.sum() / (neighbours * len(rows))), float(inside.any(0).mean())
+
+
+def nearest(x: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
+    """Euclidean distance of each row of ``x`` ``(m, d)`` to the nearest row of ``reference`` ``(n, d)``: best 0.
+
+    What a clip adds to the difference of two sets: of makers of the same clips it can be compared clip by clip.
+
+    >>> nearest([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 1.0]]).round(3).tolist()
+    [0.0, 4.243]
+    """
+    rows, other = paired_sets(x, reference)
+    return np.asarray(cdist(rows, other).min(1))

@@ -82,7 +82,7 @@ def contrast(
         covariates: ``(n, p)``, what else differs between clips; those that are rare, constant or repeated are left out.
         groups: ``(n,)``, group number of each clip.
         sets: Permutations.
-        resamples: Bootstrap draws.
+        resamples: Bootstrap draws; may be 0.
         seed: Seed of both, a list of numbers.
 
     Returns:
@@ -116,7 +116,7 @@ def contrast(
     free = 1 - np.square(full).sum(1)
     drawn = _drawn(units, resamples=resamples, generator=generator)
     wild = (drawn - 1) * own / np.sqrt(np.maximum(free, 0.05))
-    if units.within:
+    if units.within and resamples:
         wild = np.apply_along_axis(_centre, 1, wild, units)
     wild -= (wild @ full) @ full.T
     rows = (_to_clips(weights, units) for weights in (own[None], null, own + wild))

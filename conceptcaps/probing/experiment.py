@@ -106,13 +106,16 @@ def run(
     first, second, slopes = read(probe, "network")
     readable = [concept.without(first.reasons) for concept in found]
     random_first, _, random_slopes = read(probe.randomised(seed=seed), "random weights")
-    random = tcav.test(random_first.points, random_slopes, readable, random_sets=random_sets, seed=seed)
+    random = tcav.test(
+        random_first.points, random_slopes, readable, random_sets=random_sets, seed=seed, intervals=False
+    )
 
-    def test(permutation: int, *, permuted: bool = False) -> pd.DataFrame:
-        table = tcav.test(first.points, slopes, readable, random_sets=random_sets, seed=permutation, permuted=permuted)
+    def test(permutation: int, *, permuted: bool = False, intervals: bool = False) -> pd.DataFrame:
+        settings = {"permuted": permuted, "intervals": intervals}
+        table = tcav.test(first.points, slopes, readable, random_sets=random_sets, seed=permutation, **settings)
         return controls.against_random_network(table, random)
 
-    scores = test(seed)
+    scores = test(seed, intervals=True)
     belongs = {name: networks.belongs(name, classes, taxonomy=taxonomy) & held for name in rows}
     knows = controls.knows(np.where(held[:, None], second.logits, np.nan), outputs, belongs)
     trusted = knows["auc_low"] > 0.5 if interpretable is None else pd.Series(interpretable, index=knows.index)

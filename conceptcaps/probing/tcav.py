@@ -70,6 +70,7 @@ def test(
     random_sets: int,
     seed: int,
     permuted: bool = False,
+    intervals: bool = True,
 ) -> pd.DataFrame:
     """Effects of every concept on every target through every layer, held against permuted labels.
 
@@ -80,6 +81,7 @@ def test(
         random_sets: Permutations of each concept's label, 2 or more.
         seed: Seed of permutations and bootstrap.
         permuted: Take labels that were shuffled among the clips in place of the concepts' own: a control.
+        intervals: Whether to draw them; NaN else. They are most of the work.
 
     Returns:
         A row for each concept, target and layer: ``score`` in [0, 1], the share of the class's clips whose logit rises
@@ -98,28 +100,28 @@ def test(
         raise ValueError(f"expected 2 random sets or more, and a concept, a target and a layer at least, got {got}")
     rows = []
     for concept in tqdm(concepts, desc="concepts", unit="concept"):
-        made = concept.contrast(sets=random_sets, resamples=RESAMPLES, seed=seed, permuted=permuted)
+        resamples = RESAMPLES if intervals else 0
+        made = concept.contrast(sets=random_sets, resamples=resamples, seed=seed, permuted=permuted)
         weights = np.concatenate([made.own[None], made.null, made.bootstrap])
         facts = {"information": made.information, "explained": made.explained}
         facts["n_concept"] = int((concept.label == 1).sum())
-        for layer, values in points.items():
-            directions = weights @ np.where(np.isfinite(values), values, 0.0)
-            for name, slopes in targets.items():
+        directions = {layer: weights @ np.where(np.isfinite(values), values, 0.0) for layer, values in points.items()}
+        for name, slopes in targets.items():
+            lacking = concept.label[slopes.clips] == 0
+            own = len(next(iter(slopes.own.values())))
+            shares = _shares(own, resamples, generator := concept.generator(seed, name))
+            elsewhere = _shares(int(lacking.sum()), resamples, generator) if lacking.any() else shares
+            for layer, moves in directions.items():
                 key = {"concept": concept.name, "target": name, "layer": layer}
-                lacking = concept.label[slopes.clips] == 0
-                cell = _cell(
-                    directions, slopes.own[layer], slopes.elsewhere[layer][lacking], made, concept.generator(seed, name)
-                )
-                rows.append(key | cell | facts | {"n_target": len(slopes.own[layer])})
+                cell = _cell(moves, slopes.own[layer], slopes.elsewhere[layer][lacking], made, (shares, elsewhere))
+                rows.append(key | cell | facts | {"n_target": own})
     table = pd.DataFrame(rows)
     table["q_value"] = benjamini_hochberg(table["p_value"])
     table["significant"] = table["q_value"] <= Q
     return table
 
 
-def _cell(
-    directions: Rows, own: Rows, lacking: Rows, made: Contrast, generator: np.random.Generator
-) -> dict[str, float]:
+def _cell(directions: Rows, own: Rows, lacking: Rows, made: Contrast, shares: tuple[Rows, Rows]) -> dict[str, float]:
     """Score and effect of one cell, with intervals and p-value; NaN where the effect cannot be told."""
     names = ("score", "low", "high", "random_mean", "effect", "effect_low", "effect_high", "effect_own", "p_value")
     if not made.identifiable or not np.abs(directions[0]).max() > 0 or not len(lacking):
@@ -127,12 +129,12 @@ def _cell(
     sets = 1 + len(made.null)
     at_own, at_lacking = sensitivities(own, directions), sensitivities(lacking, directions)
     scores, changes = tcav_score(at_own), at_lacking.mean(0)
-    drawn_scores, drawn_changes = (
-        (_shares(len(values), len(made.bootstrap), generator) * values[:, sets:].T).sum(1)
-        for values in ((at_own > 0).astype(float), at_lacking)
-    )
-    low, high = np.quantile(drawn_scores, [0.025, 0.975])
-    effect_low, effect_high = np.quantile(drawn_changes, [0.025, 0.975])
+    ends = np.full((2, 2), np.nan)
+    if len(made.bootstrap):
+        risen = (at_own[:, sets:] > 0).astype(float)
+        drawn = [(share * values.T).sum(1) for share, values in zip(shares, (risen, at_lacking[:, sets:]), strict=True)]
+        ends = np.quantile(drawn, [0.025, 0.975], axis=1)
+    (low, effect_low), (high, effect_high) = ends
     p = float(p_value(changes[0], changes[1:sets]))
     values = (scores[0], low, high, scores[1:sets].mean(), changes[0], effect_low, effect_high, at_own[:, 0].mean(), p)
     return dict(zip(names, map(float, values), strict=True))
