@@ -1,13 +1,10 @@
 """Run the whole pipeline, from corpus to report, as nested runs."""
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from conceptcaps import tracking
 from conceptcaps.publishing import feasibility, report
-
-CONCEPTS = "piano,electric guitar,violin,flute,trumpet,organ,strings,drums,choir,happy,sad,slow tempo,fast tempo,jazz"
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -23,9 +20,12 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--audio_backend", default="soundfont", help="soundfont or musicgen")
     parser.add_argument("--audio_model", default="none", help="text-to-audio model of the backend, or none")
     parser.add_argument("--duration", type=float, default=7.0, help="length of a clip (s)")
-    parser.add_argument("--concepts", default=CONCEPTS, help="tags that get designed sets and pairs, by commas, or all")
+    parser.add_argument(
+        "--concepts", default=feasibility.CONCEPTS, help="tags that get designed sets and pairs, by commas, or all"
+    )
     parser.add_argument("--concept_count", type=int, default=16, help="positives of a concept; half as many pairs")
     parser.add_argument("--balance", type=float, default=2.0, help="largest imbalance of concept sets; .05 to publish")
+    parser.add_argument("--tries", type=int, default=3, help="contexts tried for a pair; 24 to publish")
     parser.add_argument("--classifier_count", type=int, default=400, help="clips that the genre classifier is made of")
     parser.add_argument("--pull", choices=["trained", "champion"], default="trained", help="models for later stages")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
@@ -52,27 +52,27 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         writer = promoted("conceptcaps-captioner", trained_by="finetune_captioner", metric="val/loss")
         captions = step("write_captions", "captions", captioner=writer, samples=samples, **seed)
         optional("evaluate_captions", captions=captions, references=tag_sets, **seed)
-        sound = {"backend": args.audio_backend, "model": args.audio_model, "duration": args.duration}
-        audio = step("generate_audio", "audio", captions=captions, **sound, **seed)
+        sound = {"backend": args.audio_backend, "model": args.audio_model, "duration": args.duration, **seed}
+        audio = step("generate_audio", "audio", captions=captions, **sound)
         optional("evaluate_audio", audio=audio, **seed)
-        design = {"tags": args.concepts, "contexts": samples, "duration": args.duration, **seed}
-        even = {"count": args.concept_count, "balance": args.balance, "unbalanced": "leave_out"}
-        concepts = optional("design_concepts", "concepts", **even, **design)
+        design = {"tags": args.concepts, "contexts": samples, "duration": args.duration, "tries": args.tries, **seed}
+        even = {"count": args.concept_count, "balance": args.balance, "unbalanced": "leave_out", **design}
+        concepts = optional("design_concepts", "concepts", **even)
         pairs = optional("make_pairs", "pairs", count=max(args.concept_count // 2, 1), **design)
         optional("train_verifier", concepts=concepts, **seed)
         verifier = promoted("conceptcaps-verifier", trained_by="train_verifier", metric="val/nll")
         heard = optional("verify_concepts", "verification", audio=audio, verifier=verifier, **seed)
         more = step("sample_tags", "samples", label="sample_tags more", count=args.classifier_count, **drawn, seed=1)
-        clips = step("generate_audio", "audio", label="generate_audio more", captions=more, **sound, **seed)
+        clips = step("generate_audio", "audio", label="generate_audio more", captions=more, **sound)
         optional("train_classifier", audio=clips, **seed)
         ours = promoted("conceptcaps-classifier", trained_by="train_classifier", metric="val/nll")
-        asked = {"audio": concepts, "target_audio": clips, **seed}
         for of, net in {"": ours, " musicnn": "musicnn_mtt"}.items():
+            asked = {"audio": concepts, "target_audio": clips, "classifier": net, **seed}
             moved = optional("intervene", "interventions.parquet", label=f"intervene{of}", classifier=net, pairs=pairs)
-            optional("run_tcav", label=f"run_tcav{of}", classifier=net, interventions=moved, **asked)
+            optional("run_tcav", label=f"run_tcav{of}", interventions=moved, **asked)
         made = {"captions": captions, "audio": audio, "verification": heard, "pairs": pairs, "concepts": concepts}
         dataset = step("build_dataset", "dataset", tag_sets=tag_sets, **made, **seed)
-        page = step("report", "report.html", runs=json.dumps(pipeline.runs))
+        page = step("report", "report.html", runs=pipeline.runs)
         print(report.summary(pipeline.summarise(report.KEYS_BY_STEP, dataset=dataset, report=page), runs=pipeline.runs))
 
 

@@ -23,6 +23,7 @@ def command_line() -> argparse.ArgumentParser:
         duration=30.0,
         concept_count=100,
         balance=0.05,
+        tries=24,
     )
     return parser
 

@@ -1,5 +1,6 @@
 """Steps of a pipeline: nested runs of entry points, or finished runs of the very same step."""
 
+import json
 import os
 import sys
 import time
@@ -168,7 +169,8 @@ def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | N
     Raises:
         StageFailed: If the stage failed.
     """
-    resolved = {name: resolve(str(value)) for name, value in parameters.items()}
+    texts = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in parameters.items()}
+    resolved = {name: resolve(text) for name, text in texts.items()}
     key = project.step_key(entry_point, resolved) if reuse else None
     if key is not None:
         found = search(f"tags.step_key = '{key}' AND attributes.status = 'FINISHED'")
