@@ -201,7 +201,7 @@ def write_table(
     """
     files, sizes = ParquetFiles(folder / "data"), Counter[str]()
     for batch in batches:
-        for made in batch.to_dict("records"):
+        for made in batch.astype(object).where(batch.notna(), None).to_dict("records"):  # pandas makes None of text NaN
             if pd.notna(made.get("error")):  # could not be made: no clip to publish
                 continue
             files.add(f"{name}/{made[split]}", made, schema=schema)
