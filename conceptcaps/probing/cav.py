@@ -111,7 +111,7 @@ def fit_normal(positives: ArrayLike, negatives: ArrayLike, *, seed: int) -> Norm
 
     Example:
         >>> normal = fit_normal([[2.0, 0], [3, 0], [4, 0]], [[-2.0, 0], [-3, 0], [-4, 0]], seed=0)
-        >>> normal.direction.round(6).tolist(), round(normal.offset, 6), normal.accuracy
+        >>> normal.direction.round(6).tolist(), round(abs(normal.offset), 6), normal.accuracy
         ([1.0, 0.0], 0.0, 1.0)
     """
     first, second = np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
