@@ -26,7 +26,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--concept_count", type=int, default=16, help="positives of a concept; half as many pairs")
     parser.add_argument("--balance", type=float, default=2.0, help="largest imbalance of concept sets; .05 to publish")
     parser.add_argument("--tries", type=int, default=3, help="contexts tried for a pair; 24 to publish")
-    parser.add_argument("--classifier_count", type=int, default=400, help="clips that the genre classifier is made of")
+    parser.add_argument("--classifier_count", type=int, default=800, help="clips that the genre classifier is made of")
     parser.add_argument("--pull", choices=["trained", "champion"], default="trained", help="models for later stages")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         heard = optional("verify_concepts", "verification", audio=audio, verifier=verifier, **seed)
         more = step("sample_tags", "samples", label="sample_tags more", count=args.classifier_count, **drawn, seed=1)
         clips = step("generate_audio", "audio", label="generate_audio more", captions=more, **sound)
-        optional("train_classifier", audio=clips, **seed)
+        optional("train_classifier", audio=clips, min_clips=20, **seed)
         ours = promoted("conceptcaps-classifier", trained_by="train_classifier", metric="val/nll")
         for of, net in {"": ours, " musicnn": "musicnn_mtt"}.items():
             asked = {"audio": concepts, "target_audio": clips, "classifier": net, **seed}

@@ -54,7 +54,7 @@ def mlproject() -> str:
 def summary(stage: str) -> str:
     """First line of what a stage says of itself."""
     tree = ast.parse((ROOT / "entrypoints" / f"{stage}.py").read_text(encoding="utf-8"))
-    return (ast.get_docstring(tree) or "").splitlines()[0]
+    return (ast.get_docstring(tree) or "").splitlines()[0].replace("``", "`")
 
 
 def readme(text: str) -> str:
