@@ -57,7 +57,8 @@ def denied(token: Token) -> bool:
         if outside and above.lemma_ in _DENYING_VERBS and not _under_subject(above, below):
             return True
         for child in above.children:
-            real = child.lower_ in _DENYING and child.nbor().lower_ not in ("only", "just")
+            last = child.i + 1 == len(child.doc)
+            real = child.lower_ in _DENYING and (last or child.nbor().lower_ not in ("only", "just"))
             if (
                 real
                 and (child.i < token.i or child.dep_ == "neg")

@@ -60,6 +60,10 @@ class Taxonomy:
         self._match = lru_cache(maxsize=1 << 16)(self._match_uncached)
         self._find = lru_cache(maxsize=1 << 12)(self._find_uncached)
 
+    def __reduce__(self) -> tuple[type["Taxonomy"], tuple[Mapping[str, Any]]]:
+        """Travel to another process as content: what was found so far stays here."""
+        return type(self), (self._content,)
+
     @classmethod
     def load(cls, path: str | Path | None = None) -> Self:
         """Read a taxonomy.

@@ -68,7 +68,7 @@ def test_what_the_second_reader_says(scorer):
     texts = [
         "A calm jazz tune in which a piano plays the theme.",
         "A calm jazz tune, without a piano.",
-        "A calm jazz tune in which a piano plays like a flute.",
+        "A calm jazz tune in which a piano plays as softly as a flute would.",
         "A calm jazz tune in which a trumpet and a piano play.",
         "A calm jazz tune in which a piano plays the theme.",
     ]
@@ -78,7 +78,7 @@ def test_what_the_second_reader_says(scorer):
     assert found["second_recall"].tolist() == pytest.approx([1, 2 / 3, 1, 1, 1])
     assert found["denying"].tolist() == [0, 1, 0, 0, 0] and found["second_inventing"].tolist() == [0, 0, 0, 1, 0]
     assert apart[["id", "matcher_only"]].to_numpy().tolist() == [["c", ["flute"]]]
-    assert found["agreement"].tolist() == pytest.approx([1, 1, 0.75, 1, 1])
+    assert found["agreement"].tolist() == pytest.approx([1, 1, 0.8, 1, 1])
 
 
 def test_grammar_repetition_and_words():

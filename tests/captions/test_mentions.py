@@ -57,3 +57,7 @@ def test_readings(reader, text, mentioned, denied):
 def test_a_reading_does_not_depend_on_its_neighbours(reader):
     texts = LABELLED["text"].head(20).tolist()
     assert reader.read(texts) == [reader.read([text])[0] for text in texts]
+
+
+def test_a_denial_may_be_the_last_word(reader):
+    assert reader.read(["A piano plays, but drums do not"])

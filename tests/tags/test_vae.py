@@ -151,7 +151,7 @@ def test_the_bound_of_a_decoder_that_ignores_its_latents_is_its_likelihood():
 def test_the_best_epoch_is_kept_not_the_last():
     bounds = []
     model = fit(
-        epochs=30, learning_rate=0.1, on_epoch=lambda epoch, metrics: bounds.append(metrics["val/iwae"]) or None
+        epochs=60, learning_rate=0.1, on_epoch=lambda epoch, metrics: bounds.append(metrics["val/iwae"]) or None
     )
     kept = vae.bounds(model, rows(16, 1), seed=0)["iwae"].mean()
     assert kept == pytest.approx(max(bounds), abs=1e-4) and kept > bounds[-1]
