@@ -7,10 +7,24 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 # A busy machine takes longer than Ray waits for its own processes, which would run at niceness 15.
 os.environ |= {"RAY_raylet_start_wait_time_s": "300", "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """Debian's Chromium without a window, with its console kept."""
+    options = ChromeOptions()
+    flags = ["headless", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run", "disable-quic"]
+    flags += [f"user-data-dir={tmp_path_factory.mktemp('profile')}", "autoplay-policy=no-user-gesture-required"]
+    for flag in flags:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with Chrome(options=options, service=ChromeService(shutil.which("chromedriver"))) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")

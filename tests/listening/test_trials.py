@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -81,18 +80,6 @@ def test_the_page_needs_no_other_file_and_does_not_tell(page):
     text = page.read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", text) and "What do you &lt;hear&gt;?" in text
     assert not re.search(r"truth|present|absent", text)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    flags = ["headless", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run", "disable-quic"]
-    flags += [f"user-data-dir={tmp_path_factory.mktemp('profile')}", "autoplay-policy=no-user-gesture-required"]
-    for flag in flags:
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))) as driver:
-        yield driver
 
 
 def listen(browser, page, chosen, name, answer, *, width=390) -> pd.DataFrame:

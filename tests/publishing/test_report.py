@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from selenium import webdriver
 
 from conceptcaps.publishing import dataset, examples, report
 from tests.publishing.test_dataset import TAXONOMY, table
@@ -75,18 +74,6 @@ def test_the_page_needs_no_other_file_and_escapes_text(page):
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
     assert all(part in text for part in (*OUT["left_out"], *OUT["left_out"].values()))
     assert "second &lt;b&gt;" in text and text.count("<audio") == 4
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    flags = ["headless", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run", "disable-quic"]
-    flags += [f"user-data-dir={tmp_path_factory.mktemp('profile')}", "autoplay-policy=no-user-gesture-required"]
-    for flag in flags:
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))) as driver:
-        yield driver
 
 
 @pytest.mark.slow
