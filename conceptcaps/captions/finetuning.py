@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, prepare_model_for_kbit_training
 from torch import Tensor
 from tqdm import tqdm
-from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, ProgressCallback
 from trl import SFTConfig
 
 from conceptcaps.captions import caption_corpus, chat, planning
@@ -21,6 +21,7 @@ from conceptcaps.captions.sft_trainer import (
     EVALUATIONS,
     IGNORED,
     OnEpoch,
+    Progress,
     Report,
     Reporter,
     Trainer,
@@ -224,6 +225,8 @@ def fit(
         ),
         callbacks=[Reporter(report, on_epoch), EarlyStoppingCallback(early_stopping_patience=2 * EVALUATIONS)],
     )
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(Progress)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()  # without its autocast
 

@@ -10,7 +10,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from torch.utils.data import Sampler
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
 
@@ -163,6 +163,24 @@ class Reporter(TrainerCallback):
         if model is not None and state.is_world_process_zero:
             self._on_epoch(state.global_step, model.eval())
             model.train()
+
+
+class Progress(ProgressCallback):
+    """The bar of the steps, with the losses beside it in place of a line for each of them."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: object,
+    ) -> None:
+        """Show the last losses, in nats a token."""
+        losses = {name: f"{value:.2f}" for name, value in (logs or {}).items() if name in ("loss", "eval_loss")}
+        if losses and self.training_bar is not None:
+            self.training_bar.set_description("fine-tune")
+            self.training_bar.set_postfix(losses)
 
 
 def last_checkpoint(folder: Path) -> str | None:
