@@ -38,6 +38,18 @@ def test_words_doubled_inside_a_sentence(text, doubled):
         ("A vibraphone plays the melody while a cymbal keeps time.", False),
         ("A drummer plays a simple beat under the melody.", False),
         ("The song features a female vocalist.", False),
+        ("The rhythm comes from strings.", True),
+        ("The beat comes from a full choir.", True),
+        ("The rhythm comes from a deep, dusty set of bongos.", False),
+        ("The rhythm comes from a bass guitar and an electric guitar.", False),
+        ("A bowed timpani rolls under a trumpet.", True),
+        ("A bowed double bass moves under a trumpet.", False),
+        ("A strummed choir and a nylon-string bass guitar trade phrases.", True),
+        ("All of this happens at a cymbal.", True),
+        ("All of this happens at a moderately fast tempo.", False),
+        ("The piece is led by a moderate tempo.", True),
+        ("The tune is left to an instrumental element.", True),
+        ("A fast tempo tells a tale.", True),
     ],
 )
 def test_roles_that_make_no_sense(text, faulty):
