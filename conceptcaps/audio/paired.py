@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from tqdm import tqdm
 
 from conceptcaps.audio import balance, contexts, pairs, soundfont, table
 from conceptcaps.audio.pairs import Pair
@@ -18,6 +19,7 @@ from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 SIDES = ("with", "without")
 TRIES = 24
 _POOL = 1.6  # candidates for each clip of a designed set
+_VAIN = 4  # times as many are looked for where contexts yield none
 _TEST = 0.25
 _STRINGS = pa.list_(pa.string())
 PAIR_FIELDS = [
@@ -149,7 +151,7 @@ def _perform(side: pairs.Side, source: Source, font: Path, *, sample_rate: int, 
     )  # fmt: skip
 
 
-def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
     """Choose positives and negatives for each concept whose other tags are equally frequent.
 
     Candidates are the sides of pairs, a quarter of them in contexts kept for testing. Tags that the concept implies or
@@ -161,13 +163,24 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
         count: Positives, and negatives, of each.
 
     Returns:
-        The rows to play (``id``, ``concept``, ``positive``, ``part``, ``group``, ``number``, ``place``), and the
-        table of balance as ``balance.table``, with the tags that are not compared in ``apart``.
+        The rows to play (``id``, ``concept``, ``positive``, ``part``, ``group``, ``number``, ``place``), the table of
+        balance as ``balance.table``, with the tags that are not compared in ``apart``, and of concepts for which too
+        few pairs are found the reason.
+
+    Raises:
+        ValueError: If that are all.
     """
-    rows, tables = [], []
+    rows, tables, short = [], [], {}
     parts = {"test": round(count * _TEST), "train": count - round(count * _TEST)}
-    for tag in tags:
+    for tag in tqdm(tags, desc="find pairs", unit="concept"):
         numbers, places, strata, sides = _candidates(source, tag, parts)
+        if few := [
+            f"{strata.count(part)} of {most} pairs to {part}"
+            for part, most in parts.items()
+            if strata.count(part) < most
+        ]:
+            short[tag] = f"found {' and '.join(few)}: give more --tries, or contexts in which it can be left out"
+            continue
         others = [place for place, other in enumerate(source.taxonomy.tags) if other not in _kin(source, tag)]
         held, lacked = (source.taxonomy.encode(side)[:, others] for side in sides)
         chosen = balance.choose(held, lacked, strata=(strata, strata), counts=parts)
@@ -180,7 +193,11 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
                 row = {"id": f"{group}-{SIDES[not positive]}", "concept": tag, "positive": positive}
                 row |= {"part": strata[place], "group": group, "number": numbers[place], "place": places[place]}
                 rows.append(row)
-    return pd.DataFrame(rows), pd.concat(tables, ignore_index=True)
+    if not rows:
+        raise ValueError(
+            f"expected a concept with enough pairs, {'; '.join(f'{tag}: {why}' for tag, why in short.items())}"
+        )
+    return pd.DataFrame(rows), pd.concat(tables, ignore_index=True), short
 
 
 @lru_cache(maxsize=512)
@@ -193,17 +210,19 @@ def _candidates(
 ) -> tuple[list[int], list[int], list[str], tuple[list[list[str]], list[list[str]]]]:
     """Numbers, places, parts and what both sides hold of pairs, those in which nothing else changes first.
 
-    Of these as many as are wanted are enough: pairs are balanced by themselves.
+    Of these as many as are wanted are enough: pairs are balanced by themselves. Where contexts are drawn in vain, more
+    are drawn, up to a bound.
     """
     found = []
     for part, count in parts.items():
-        clean = 0
-        for number in range(int(np.ceil(count * _POOL)) + 2):
+        clean, here, pool = 0, 0, int(np.ceil(count * _POOL)) + 2
+        for number in range(_VAIN * pool):
             one = find(source, tag, number, part)
             if one is not None:
                 found.append((len(set(one.pair.changed) - _kin(source, tag)), number, part, one))
                 clean += found[-1][0] == 0
-            if clean == count:
+                here += 1
+            if clean == count or (number + 1 >= pool and here >= count):
                 break
     found.sort(key=lambda each: each[:3])
     held = [each[3].pair.holding.truth.present for each in found]

@@ -42,3 +42,13 @@ def test_silence_fails_the_clip_of_a_concept_alone():
     rows = rows.assign(place=places, positive=rows.pop("side") == "with", part=None, group=rows.pop("pair_id"))
     made = paired.play_concepts(rows, source=SOURCE, fonts=[assets.fetch("soundfont")], **FORM)
     assert made["error"].isna().tolist() == [True, False, True, True] and "got silence" in made["error"][1]
+
+
+def test_a_concept_without_enough_pairs_is_named_and_leaves_the_others(monkeypatch):
+    find = paired.find
+    monkeypatch.setattr(paired, "find", lambda *args: None if args[1] == "piano" else find(*args))
+    rows, table, short = paired.design(SOURCE, ["piano", "violin"], count=4)
+    assert set(rows["concept"]) == set(table["concept"]) == {"violin"} and len(rows) == 8
+    assert short["piano"].startswith("found 0 of 1 pairs to test and 0 of 3 pairs to train: give more --tries")
+    with pytest.raises(ValueError, match="expected a concept with enough pairs, piano: found 0 of 1"):
+        paired.design(SOURCE, ["piano"], count=4)
