@@ -25,7 +25,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--quantization", choices=language_model.QUANTIZATIONS, default="none", help="of the base")
     parser.add_argument("--epochs", type=float, default=1.0, help="passes over the training rows")
     parser.add_argument("--learning_rate", type=float, default=0.002, help="peak learning rate of AdamW")
-    parser.add_argument("--batch_size", type=int, default=4, help="examples in a step")
+    parser.add_argument("--batch_size", type=int, default=2, help="examples in a step")
     parser.add_argument("--max_examples", type=int, default=1200, help="captions to learn from; 0 takes all")
     parser.add_argument("--max_tokens", type=int, default=256, help="longest prompt and caption (tokens)")
     parser.add_argument("--params_from", default="none", help="runs:/<id> of a sweep whose best trial rules, or none")

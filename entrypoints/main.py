@@ -17,12 +17,11 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--quantization", default="none", help="of the base weights: none, or nf4 (needs a GPU)")
     parser.add_argument("--caption_corpus", default="builtin", help="text to learn: builtin, tag_sets, or a file")
     parser.add_argument("--max_examples", type=int, default=240, help="captions to fine-tune on; 0 takes all")
+    parser.add_argument("--batch_size", type=int, default=1, help="captions in a step of fine-tuning")
     parser.add_argument("--audio_backend", default="soundfont", help="soundfont or musicgen")
     parser.add_argument("--audio_model", default="none", help="text-to-audio model of the backend, or none")
     parser.add_argument("--duration", type=float, default=7.0, help="length of a clip (s)")
-    parser.add_argument(
-        "--concepts", default=feasibility.CONCEPTS, help="tags that get designed sets and pairs, by commas, or all"
-    )
+    parser.add_argument("--concepts", default=feasibility.CONCEPTS, help="tags with designed sets and pairs, or all")
     parser.add_argument("--concept_count", type=int, default=16, help="positives of a concept; half as many pairs")
     parser.add_argument("--balance", type=float, default=2.0, help="largest imbalance of concept sets; .05 to publish")
     parser.add_argument("--tries", type=int, default=3, help="contexts tried for a pair; 24 to publish")
@@ -34,7 +33,7 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse.ArgumentParser | None = None) -> None:
     args = (parser or command_line()).parse_args(argv)
-    seed = {"seed": args.seed}
+    seed, played = {"seed": args.seed}, args.duration if args.audio_backend == "soundfont" else 0.0
     with tracking.run(name, vars(args)):
         feasibility.require(vars(args))
         pipeline = tracking.Pipeline(pull=args.pull)
@@ -48,9 +47,10 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         vae = promoted("conceptcaps-vae", trained_by="train_vae", metric="val/iwae")
         drawn = {"vae": vae, "tag_sets": tag_sets, "realisable_by": args.audio_backend}
         samples = step("sample_tags", "samples", count=args.count, **drawn, **seed)
-        step("finetune_captioner", caption_corpus=args.caption_corpus, max_examples=args.max_examples, **base)
+        learnt = {"caption_corpus": args.caption_corpus, "max_examples": args.max_examples}
+        step("finetune_captioner", batch_size=args.batch_size, **learnt, **base)
         writer = promoted("conceptcaps-captioner", trained_by="finetune_captioner", metric="val/loss")
-        captions = step("write_captions", "captions", captioner=writer, samples=samples, **seed)
+        captions = step("write_captions", "captions", captioner=writer, samples=samples, duration=played, **seed)
         optional("evaluate_captions", captions=captions, references=tag_sets, **seed)
         sound = {"backend": args.audio_backend, "model": args.audio_model, "duration": args.duration, **seed}
         audio = step("generate_audio", "audio", captions=captions, **sound)

@@ -17,6 +17,7 @@ def command_line() -> argparse.ArgumentParser:
         base_model="meta-llama/Llama-3.1-8B-Instruct",
         quantization="nf4",
         max_examples=0,
+        batch_size=16,
         caption_corpus="tag_sets",
         audio_backend="musicgen",
         audio_model="facebook/musicgen-large",

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from conceptcaps import executor, figures, project, shards, tracking
+from conceptcaps.audio import table as sounds
 from conceptcaps.captions import captioner, language_model, table
 from conceptcaps.captions.sampling import Sampling
 from conceptcaps.tags import carried
@@ -19,11 +20,10 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captioner", default="models:/conceptcaps-captioner@champion", help="model URI, or a folder")
     parser.add_argument("--samples", required=True, help="folder or runs:/<id>/samples of sample_tags")
+    parser.add_argument("--duration", type=float, default=0.0, help="of soundfont clips to follow (s); 0: none")
     parser.add_argument("--variant", choices=captioner.VARIANTS, default="tuned", help="tuned: with the adapter")
     parser.add_argument("--engine", choices=captioner.ENGINES, default="torch", help="vllm: see make vllm")
-    parser.add_argument(
-        "--precision", choices=language_model.PRECISIONS, default="auto", help="number format of the weights"
-    )
+    parser.add_argument("--precision", choices=language_model.PRECISIONS, default="auto", help="of the weights")
     parser.add_argument("--batch_size", type=int, default=256, help="texts decoded at once, each candidate one")
     parser.add_argument("--candidates", type=int, default=4, help="drawn for each sentence; the best is kept")
     parser.add_argument("--attempts", type=int, default=3, help="most rounds of candidates, while each has a fault")
@@ -31,9 +31,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--top_k", type=int, default=50, help="most likely tokens that are kept")
     parser.add_argument("--top_p", type=float, default=0.97, help="probability that the kept tokens hold, 0 to 1")
     parser.add_argument("--repetition_penalty", type=float, default=1.0, help="over 1 discourages repetition")
-    parser.add_argument(
-        "--no_repeat_ngram", type=int, default=0, help="length of runs of tokens that may occur once; 0: any"
-    )
+    parser.add_argument("--no_repeat_ngram", type=int, default=0, help="length of runs of tokens said once; 0: any")
     parser.add_argument("--max_new_tokens", type=int, default=160, help="longest sentence, or unplanned text (tokens)")
     parser.add_argument("--max_words", type=int, default=0, help="longer ones lose sentences (CLAP hears ~55); 0 any")
     parser.add_argument("--shard_size", type=int, default=512, help="captions in a shard")
@@ -53,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_dataset(rows, name="samples", source=args.samples, context="generation")
         options = {name: getattr(args, name) for name in ("variant", "engine", "precision")}
         writer = captioner.load(tracking.fetch(args.captioner), **options)
+        if args.duration:
+            rows["present"] = sounds.foreseen(rows, taxonomy=writer.taxonomy, duration=args.duration, seed=args.seed)
         sampling = Sampling(**{name: getattr(args, name) for name in Sampling.__dataclass_fields__})
         dials = {name: getattr(args, name) for name in ("batch_size", "candidates", "attempts", "max_words", "seed")}
         settings = {**vars(args), "captioner": tracking.resolve(args.captioner), "precision": writer.precision}

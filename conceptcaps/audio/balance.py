@@ -1,6 +1,6 @@
 """Two sets of clips in which all tags but one are equally frequent, chosen from more; how far they are from that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -130,3 +130,15 @@ def balanced(table: pd.DataFrame, *, most: float, leave_out: bool = False) -> li
             "(--unbalanced leave_out), ask for a larger --balance, or give other --contexts"
         )
     return [name for name in table["concept"].unique().tolist() if name not in set(off["concept"])]
+
+
+def require_none(short: Mapping[str, str], *, leave_out: bool) -> None:
+    """Refuse concepts for which too few pairs are found, or say that they are left out.
+
+    Raises:
+        ValueError: If there are any and they are not to be left out.
+    """
+    if short and not leave_out:
+        raise ValueError("; ".join(f"{tag}: {why}" for tag, why in short.items()))
+    for tag, why in short.items():
+        print(f"left out   {tag}: {why}")

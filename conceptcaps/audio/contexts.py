@@ -9,6 +9,7 @@ import pandas as pd
 from conceptcaps import hashing, shards
 from conceptcaps.tags.taxonomy import Taxonomy
 
+_DRAWS = 1000  # of contexts, until one belongs to a part
 _TEST = 4  # one context in so many belongs to the test part
 _SHARES = {"genre": 0.7, "mood": 0.5, "tempo": 0.4}
 _INSTRUMENTS = (1, 3)
@@ -45,15 +46,22 @@ def draw(
         seed: Decides.
         wanted: ``train`` or ``test`` to draw until the context belongs to that part, None for any.
         taxonomy: Gives categories.
+
+    Raises:
+        ValueError: If none of many that are drawn belongs to the part.
     """
     generator = np.random.default_rng(seed)
-    while True:
+    for _ in range(_DRAWS):
         if known:
             found = sorted(set(known[int(generator.integers(len(known)))]) & set(possible))
         else:
             found = _put_together(possible, generator, taxonomy)
         if wanted is None or part(found) == wanted:
             return found
+    raise ValueError(
+        f"expected contexts of which some are for {wanted}, got none in {_DRAWS} draws from {len(known)}; give more "
+        "--contexts, or auto"
+    )
 
 
 def _put_together(possible: Sequence[str], generator: np.random.Generator, taxonomy: Taxonomy) -> list[str]:

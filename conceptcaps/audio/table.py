@@ -10,9 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import torch
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from conceptcaps import shards
-from conceptcaps.audio import soundfont, spectrum, waveform
+from conceptcaps.audio import composition, soundfont, spectrum, waveform
+from conceptcaps.audio.truth import truth
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -60,10 +62,12 @@ def play_rows(
     """Clips of the soundfont backend.
 
     Args:
-        rows: Columns ``id``, ``tags``, ``caption`` and ``split``.
+        rows: Columns ``id``, ``tags``, ``caption`` and ``split``; and ``sample_id``, that of the tag set, if it is not
+            ``id``.
         taxonomy: Its tags are told of every clip.
         duration: Length of a clip (s).
-        seed: Seed of the run; a row draws from ``row_seed(id, seed)``.
+        seed: Seed of the run; a row draws from ``row_seed(sample_id, seed)``, so that its music does not depend on
+            its caption, which may be written for what will sound (``foreseen``).
         fonts: Soundfonts; each row draws one.
         sample_rate: Hz.
         channels: 1 or 2.
@@ -71,8 +75,9 @@ def play_rows(
     Returns:
         Columns of ``FIELDS``. A row that cannot be played has no audio and says why in ``error``.
     """
-    seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
-    drawn = [fonts[row_seed(f"{row_id} font", seed) % len(fonts)] for row_id in rows["id"]]
+    sets = rows["sample_id"] if "sample_id" in rows else rows["id"]
+    seeds = [row_seed(sample, seed) for sample in sets]
+    drawn = [fonts[row_seed(f"{sample} font", seed) % len(fonts)] for sample in sets]
     play = partial(soundfont.play, duration=duration, taxonomy=taxonomy, sample_rate=sample_rate, channels=channels)
 
     def made(row_id: str, tags: Sequence[str], own: int, font: Path) -> dict[str, Any]:
@@ -83,6 +88,28 @@ def play_rows(
         return sound(clip, tags, name=row_id, seed=own, font=font.name, sample_rate=sample_rate, taxonomy=taxonomy)
 
     return beside(rows, [made(*row) for row in zip(rows["id"], rows["tags"], seeds, drawn, strict=True)])
+
+
+def foreseen(rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, seed: int) -> list[list[str]]:
+    """Tags that will be present in the clips that ``play_rows`` makes for tag sets, by their notes alone.
+
+    Args:
+        rows: Columns ``id`` and ``tags``.
+        taxonomy: Its tags are told.
+        duration: Length of a clip (s).
+        seed: As for ``play_rows``.
+
+    Returns:
+        For each row its present tags; of one that cannot be played its own tags.
+    """
+    found = []
+    for row_id, tags in tqdm(zip(rows["id"], rows["tags"], strict=True), total=len(rows), desc="foresee", unit="row"):
+        try:
+            piece = composition.compose(list(tags), duration=duration, seed=row_seed(row_id, seed), taxonomy=taxonomy)
+            found.append(truth(piece, duration=duration, taxonomy=taxonomy).present)
+        except ValueError:
+            found.append(list(tags))
+    return found
 
 
 def sound(
@@ -138,15 +165,16 @@ def beside(rows: pd.DataFrame, clips: Sequence[Mapping[str, Any]]) -> pd.DataFra
 
 
 def to_play(folder: Path) -> pd.DataFrame:
-    """Rows that clips are made for: ``id``, ``tags``, ``caption`` and ``split``.
+    """Rows that clips are made for: ``id``, ``sample_id``, ``tags``, ``caption`` and ``split``.
 
     Args:
         folder: Shards of ``write_captions``, or one with the ``samples.parquet`` of ``sample_tags``, whose captions are
             empty.
     """
-    columns = ["id", "tags", "caption", "split"]
+    columns = ["id", "sample_id", "tags", "caption", "split"]
     if (folder / "samples.parquet").exists():
-        return pd.read_parquet(folder / "samples.parquet").assign(caption="")[columns]
+        samples = pd.read_parquet(folder / "samples.parquet")
+        return samples.assign(caption="", sample_id=samples["id"])[columns]
     return shards.read(str(folder), columns=columns)
 
 

@@ -22,6 +22,7 @@ FIELDS = [
     ("id", pa.string()),
     ("sample_id", pa.string()),
     ("tags", _STRINGS),
+    ("asked", _STRINGS),
     ("split", pa.string()),
     ("seed", pa.int64()),
     ("caption", pa.string()),
@@ -60,6 +61,7 @@ def write_rows(
 
     Returns:
         Columns of ``FIELDS``: ``id`` is the hash of tag set, row seed and caption; ``sample_id`` the input's id;
+        ``asked`` the tags that the caption was to say, all of ``tags`` where nothing is known of the sound;
         ``prompt`` the sha256 of the chat.
     """
     seeds = [row_seed(sample, seed) for sample in rows["id"]]
@@ -89,6 +91,7 @@ def write_rows(
             "sample_id": rows["id"].to_numpy(),
             "split": rows["split"].to_numpy(),
             "tags": tag_sets,
+            "asked": asked,
             "seed": seeds,
             "caption": [row.caption for row in written],
             "tag_recall": [row.faithfulness.tag_recall for row in written],
@@ -137,13 +140,13 @@ def open_table(source: str, *, taxonomy: Taxonomy) -> pd.DataFrame:
         taxonomy: Maps the aspects.
 
     Returns:
-        Columns ``id``, ``sample_id``, ``tags`` and ``caption`` at least.
+        Columns ``id``, ``sample_id``, ``tags`` (those that the caption was to say) and ``caption`` at least.
 
     Raises:
         ValueError: If the CSV lacks a column, or no row has a tag.
     """
     if not source.endswith(".csv"):
-        return shards.read(source)
+        return _by_what_was_asked(shards.read(source))
     frame = pd.read_csv(source, keep_default_na=False).rename(columns={"prediction": "caption"})
     if not {"aspect_list", "caption"} <= set(frame):
         raise ValueError(f"expected columns aspect_list and caption or prediction in {source}, got {list(frame)}")
@@ -157,6 +160,10 @@ def open_table(source: str, *, taxonomy: Taxonomy) -> pd.DataFrame:
     if found.empty:
         raise ValueError(f"expected rows with a tag of the taxonomy in {source}, got none in {len(frame)}")
     return found
+
+
+def _by_what_was_asked(captions: pd.DataFrame) -> pd.DataFrame:
+    return captions.assign(tags=captions["asked"]) if "asked" in captions else captions
 
 
 def judge(captions: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:
@@ -187,7 +194,7 @@ def summary(captions: pd.DataFrame, *, taxonomy: Taxonomy, seed: int) -> dict[st
         ``captions/<column of judge>``, each with ``_low`` and ``_high``, and ``captions/words`` and ``/count``.
     """
     found: dict[str, float] = {"captions/count": len(captions)}
-    found |= means(judge(captions, taxonomy=taxonomy), seed=seed)
+    found |= means(judge(_by_what_was_asked(captions), taxonomy=taxonomy), seed=seed)
     return found | {"captions/words": float(captions["words"].mean())}
 
 

@@ -79,7 +79,7 @@ def row(
         origin: What the ``chain`` of all rows shares, see ``chain.of_row``.
     """
     asked, facts = list(caption["tags"]), clip["facts"] or {}
-    said = (set(asked) - set(caption["missed"])) | set(caption["hallucinated"])
+    said = (set(caption.get("asked", asked)) - set(caption["missed"])) | set(caption["hallucinated"])
     lists = {name: list(clip[name]) for name in ("present", "absent", "unrealised", "added")}
     evidence: Evidence = weigh(
         asked=asked, present=lists["present"], absent=lists["absent"], verdicts=verdicts, said=said

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conceptcaps import assets
-from conceptcaps.audio import paired
+from conceptcaps.audio import balance, paired
 from conceptcaps.tags.taxonomy import Taxonomy
 
 FORM = {"sample_rate": 8000, "channels": 1}
@@ -47,8 +47,11 @@ def test_silence_fails_the_clip_of_a_concept_alone():
 def test_a_concept_without_enough_pairs_is_named_and_leaves_the_others(monkeypatch):
     find = paired.find
     monkeypatch.setattr(paired, "find", lambda *args: None if args[1] == "piano" else find(*args))
-    rows, table, short = paired.design(SOURCE, ["piano", "violin"], count=4)
+    source = SOURCE._replace(known=(), possible=("piano", "violin", "flute", "drums", "happy", "jazz"), tries=2)
+    rows, table, short = paired.design(source, ["piano", "violin"], count=4)
     assert set(rows["concept"]) == set(table["concept"]) == {"violin"} and len(rows) == 8
     assert short["piano"].startswith("found 0 of 1 pairs to test and 0 of 3 pairs to train: give more --tries")
+    with pytest.raises(ValueError, match="piano: found 0 of 1 pairs"):
+        balance.require_none(short, leave_out=False)
     with pytest.raises(ValueError, match="expected a concept with enough pairs, piano: found 0 of 1"):
-        paired.design(SOURCE, ["piano"], count=4)
+        paired.design(source, ["piano"], count=4)

@@ -76,6 +76,13 @@ def test_contexts_hold_what_is_possible_and_parts_share_none():
     assert contexts.draw(known, possible, seed=0, wanted=None, taxonomy=TAXONOMY) in (["rock"], ["jazz", "piano"])
 
 
+def test_a_part_without_contexts_is_named():
+    only = [["piano"]]
+    other = {"train": "test", "test": "train"}[contexts.part(only[0])]
+    with pytest.raises(ValueError, match=f"some are for {other}, got none in 1000 draws from 1"):
+        contexts.draw(only, ["piano"], seed=0, wanted=other, taxonomy=TAXONOMY)
+
+
 def test_differences_by_hand():
     one, other = np.zeros((100, 3), dtype=bool), np.zeros((100, 3), dtype=bool)
     one[:50, 0] = other[:40, 0] = one[:7, 1] = other[20:27, 1] = True

@@ -221,6 +221,7 @@ def test_only_what_sounds_is_asked_for(trained):
     )
     written = table.write_rows(rows, writer, sampling=GREEDY, batch_size=4, seed=0, **ONCE)
     assert written["plan"].tolist() == ["piano", "drums"] and written["tags"].tolist() == [["jazz", "piano"], ["rock"]]
+    assert written["asked"].tolist() == [["piano"], ["drums"]]
 
 
 def test_plain_peft_opens_the_adapter_and_no_card_names_a_place(trained, base):

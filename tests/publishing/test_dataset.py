@@ -118,6 +118,16 @@ def test_rows_hold_the_reference_s_fields_and_the_evidence(built):
     assert (row["bpm"], row["key"], row["meter"]) == (120.0, "C", 4)
 
 
+def test_a_caption_says_none_of_the_tags_that_it_was_not_asked_for():
+    captions, clips, _ = table(2)
+    caption = captions.iloc[0].to_dict() | {"tags": ["piano", "drums"], "asked": ["piano"]}
+    clip = clips[0].iloc[0].to_dict() | {"present": ["piano"], "absent": ["drums"], "unrealised": ["drums"]}
+    assert dataset.row(caption, clip, {}, taxonomy=TAXONOMY)["contradictions"] == ["unrealised: drums"]
+    caption |= {"hallucinated": ["drums"]}
+    said = dataset.row(caption, clip, {}, taxonomy=TAXONOMY)["contradictions"]
+    assert said == ["missaid: drums", "unrealised: drums"]
+
+
 def test_streams(built):
     rows = opened(built[0], "audio", streaming=True)["test"]
     assert next(iter(rows))["audio"]["bytes"]

@@ -1,0 +1,30 @@
+"""Tables of clips: what will sound is known before it is played, and hangs on the tag set, not on its caption."""
+
+import pandas as pd
+
+from conceptcaps import assets
+from conceptcaps.audio import table
+from conceptcaps.tags.taxonomy import Taxonomy
+
+TAXONOMY = Taxonomy.load()
+SETS = [["jazz", "piano", "slow tempo"], ["rock", "drums", "sad"], ["salsa", "calm", "trumpet"]]
+FORM = {"sample_rate": 8000, "channels": 1}
+
+
+def test_what_will_sound_is_foreseen_whatever_the_caption():
+    samples = pd.DataFrame({"id": ["a", "b", "c"], "tags": SETS})
+    foreseen = table.foreseen(samples, taxonomy=TAXONOMY, duration=4.0, seed=3)
+    written = samples.assign(sample_id=samples["id"], id=["x", "y", "z"], caption="Words.", split="train")
+    dials = {"taxonomy": TAXONOMY, "duration": 4.0, "seed": 3, "fonts": [assets.fetch("soundfont")]}
+    played = table.play_rows(written, **dials, **FORM)
+    for tags, will, row in zip(SETS, foreseen, played.to_dict("records"), strict=True):
+        assert set(row["present"]) <= set(will), "by notes alone nothing that sounds is missed"
+        assert set(will) & set(tags) == set(row["present"]) & set(tags)
+        assert "drums" not in tags or "drums" in will
+    plain = table.play_rows(samples.assign(caption="", split="train"), **dials, **FORM)
+    assert [clip["bytes"] for clip in plain["audio"]] == [clip["bytes"] for clip in played["audio"]]
+
+
+def test_what_cannot_be_played_keeps_its_tags():
+    samples = pd.DataFrame({"id": ["a"], "tags": [[]]})
+    assert table.foreseen(samples, taxonomy=TAXONOMY, duration=4.0, seed=3) == [[]]
