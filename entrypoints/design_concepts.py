@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         known = () if folder is None else tuple(tuple(each) for each in contexts.read(folder))
         source = paired.Source(known, tuple(possible), args.duration, args.seed, taxonomy, args.tries)
         rows, table, short = paired.design(source, tags, count=args.count)
-        balance.require_none(short, leave_out=args.unbalanced == "leave_out")
+        print(balance.left_out(short, allowed=args.unbalanced == "leave_out"), end="")
         tracking.log_frame(table, "balance.parquet")
         print(balance.report(table))
         kept = balance.balanced(table, most=args.balance, leave_out=args.unbalanced == "leave_out")

@@ -132,13 +132,12 @@ def balanced(table: pd.DataFrame, *, most: float, leave_out: bool = False) -> li
     return [name for name in table["concept"].unique().tolist() if name not in set(off["concept"])]
 
 
-def require_none(short: Mapping[str, str], *, leave_out: bool) -> None:
-    """Refuse concepts for which too few pairs are found, or say that they are left out.
+def left_out(short: Mapping[str, str], *, allowed: bool) -> str:
+    """Concepts for which too few pairs are found, with the reason, a line each.
 
     Raises:
-        ValueError: If there are any and they are not to be left out.
+        ValueError: If there are any and they may not be left out.
     """
-    if short and not leave_out:
+    if short and not allowed:
         raise ValueError("; ".join(f"{tag}: {why}" for tag, why in short.items()))
-    for tag, why in short.items():
-        print(f"left out   {tag}: {why}")
+    return "".join(f"left out   {tag}: {why}\n" for tag, why in short.items())

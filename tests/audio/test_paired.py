@@ -52,6 +52,6 @@ def test_a_concept_without_enough_pairs_is_named_and_leaves_the_others(monkeypat
     assert set(rows["concept"]) == set(table["concept"]) == {"violin"} and len(rows) == 8
     assert short["piano"].startswith("found 0 of 1 pairs to test and 0 of 3 pairs to train: give more --tries")
     with pytest.raises(ValueError, match="piano: found 0 of 1 pairs"):
-        balance.require_none(short, leave_out=False)
+        balance.left_out(short, allowed=False)
     with pytest.raises(ValueError, match="expected a concept with enough pairs, piano: found 0 of 1"):
         paired.design(source, ["piano"], count=4)
