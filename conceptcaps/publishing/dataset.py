@@ -149,7 +149,7 @@ def write_rows(
         taxonomy: Gives categories.
         seed: Seed of the subsets.
         origin: What the ``chain`` of all rows shares, see ``chain.of_row``.
-        most_bytes: Size at which a file is ended and the next one begun.
+        most_bytes: Most bytes of a file.
 
     Raises:
         ValueError: If ids repeat, captions and clips are not of the same rows, or no clip could be made.
@@ -158,7 +158,7 @@ def write_rows(
         raise ValueError(f"expected unique ids of captions, got {int(captions['id'].duplicated().sum())} repeated ones")
     waiting = {caption["id"]: caption for caption in captions.to_dict("records")}
     files, contents = ParquetFiles(folder / "data", most_bytes=most_bytes), Contents()
-    tables = {name: Features(features) for name, features in (("text", TEXT), ("audio", TEXT | SOUND))}
+    tables = {name: Features(features).arrow_schema for name, features in (("text", TEXT), ("audio", TEXT | SOUND))}
     for batch in clips:
         for clip in batch.to_dict("records"):
             caption = waiting.pop(clip["id"], None)
@@ -170,9 +170,9 @@ def write_rows(
             made = row(caption, clip, verdicts.get(clip["id"], {}), taxonomy=taxonomy, origin=origin)
             kind = "verified" if made["verified"] else "other"
             place = f"{made['split']}-{subset(made['aspect_list'], seed=seed)}-{kind}"
-            for table, features in tables.items():
-                own = {column: made[column] for column in features}
-                files.add(f"{table}/{place}", own, schema=features.arrow_schema)
+            for table, schema in tables.items():
+                own = {column: made[column] for column in schema.names}
+                files.add(f"{table}/{place}", own, schema=schema)
             contents.sizes[made["split"]] += 1
             contents.hours += made["duration"] / 3600
             contents.verified += made["verified"]

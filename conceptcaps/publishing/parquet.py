@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 MOST_BYTES = 500 * 10**6
 _ROW_GROUP = 100  # most rows that a reader holds at once
 _GROUP_BYTES = 4 * 10**6  # from which on a group is written: many tables wait at once
+_FOOTER = 30_000  # bytes at a file's end for its schema and its first group, a third of it for each other: with margin
 
 
 class ParquetFiles:
@@ -20,18 +21,24 @@ class ParquetFiles:
 
         Args:
             folder: Of all files.
-            most_bytes: Size at which a file is ended and the next one begun.
+            most_bytes: Most bytes of a file; one that holds a single row may be as large as its row.
         """
         self._folder, self._most = folder, most_bytes
         self._waiting: dict[str, list[pa.Table]] = {}
+        self._bytes: dict[str, int] = {}
         self._open: dict[str, tuple[pq.ParquetWriter, Path]] = {}
+        self._footer: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
 
     def add(self, name: str, row: Mapping[Hashable, Any], *, schema: pa.Schema) -> None:
         """Append a row to a table; the schema is that of its first row."""
         waiting = self._waiting.setdefault(name, [])
-        waiting.append(pa.Table.from_pylist([row], schema=waiting[0].schema if waiting else schema))
-        if len(waiting) >= _ROW_GROUP or sum(own.nbytes for own in waiting) >= _GROUP_BYTES:
+        table = pa.Table.from_pylist([row], schema=waiting[0].schema if waiting else schema)
+        if self._bytes.get(name, 0) + table.nbytes + _FOOTER > self._most:
+            self._flush(name)
+        waiting.append(table)
+        self._bytes[name] = self._bytes.get(name, 0) + table.nbytes
+        if len(waiting) >= _ROW_GROUP or self._bytes[name] >= _GROUP_BYTES:
             self._flush(name)
 
     def close(self) -> None:
@@ -45,19 +52,22 @@ class ParquetFiles:
         rows = self._waiting[name]
         if not rows:
             return
+        if name in self._open:
+            self._footer[name] += _FOOTER // 3
+            if self._open[name][1].stat().st_size + self._bytes[name] + self._footer[name] > self._most:
+                self._end(name)
         if name not in self._open:
             number = self._numbers[name] = self._numbers.get(name, -1) + 1
             path = self._folder / f"{name}-{number:05d}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._open[name] = pq.ParquetWriter(path.with_suffix(".tmp"), rows[0].schema, compression="zstd"), path
-        writer, path = self._open[name]
-        writer.write_table(pa.concat_tables(rows))
+            temporary, self._footer[name] = path.with_suffix(".tmp"), _FOOTER
+            self._open[name] = pq.ParquetWriter(temporary, rows[0].schema, compression="zstd"), temporary
+        self._open[name][0].write_table(pa.concat_tables(rows))
         rows.clear()
+        self._bytes[name] = 0
         pa.default_memory_pool().release_unused()
-        if path.with_suffix(".tmp").stat().st_size >= self._most:
-            self._end(name)
 
     def _end(self, name: str) -> None:
-        writer, path = self._open.pop(name)
+        writer, temporary = self._open.pop(name)
         writer.close()
-        path.with_suffix(".tmp").rename(path)
+        temporary.rename(temporary.with_suffix(".parquet"))
