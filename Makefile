@@ -37,11 +37,14 @@ server: $(LAUNCHER)/.done
 	  ../$(LAUNCHER)/bin/mlflow server --app-name basic-auth --workers 1 --host $(HOST) --port $(PORT) \
 	    --backend-store-uri sqlite:///mlflow.db --artifacts-destination artifacts
 
+# Two processes of one thread each: threads of both would wait for one another on two cores.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -n 2 --dist loadfile
+
 test: $(VENV)/.done
-	$(RUN) pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 fast: $(VENV)/.done
-	$(RUN) pytest -n 2 --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: format lint types doctest docs test
 
