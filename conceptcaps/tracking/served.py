@@ -6,6 +6,7 @@ It stands on its own: beside it lies ``code/conceptcaps.zip`` with the part of t
 import importlib
 import json
 import logging
+import os
 import sys
 import tempfile
 import zipfile
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT as TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
@@ -20,6 +22,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 WEIGHTS = "weights"
 ARCHIVE = "conceptcaps.zip"
+PATIENCE = 3600  # seconds: on CPUs a request of some hundred captions takes many minutes
 
 
 class Answer(MlflowException):
@@ -39,7 +42,12 @@ class LibraryModel(PythonModel):
     """Serves a folder of weights with ``load`` and ``predict`` of the library module that wrote it."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights once, when the server starts."""
+        """Load the weights once, when the server starts, and let a request take an hour unless the user said how long.
+
+        The server reads its limit after this. MLflow's own, a minute, reaches it as if it had been asked for.
+        """
+        if TIMEOUT.get() == TIMEOUT.default:
+            os.environ[TIMEOUT.name] = str(PATIENCE)
         self._library = importlib.import_module(context.model_config["module"])
         self._model = self._library.load(Path(context.artifacts[WEIGHTS]))
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mlflow
@@ -13,6 +14,7 @@ from mlflow.pyfunc import scoring_server
 from starlette.testclient import TestClient
 
 from conceptcaps import tracking
+from conceptcaps.tracking import served
 from tests import toy_model
 
 DEFAULTS = {"x": 1.0, "y": 2}
@@ -23,6 +25,7 @@ def load(path: Path) -> int:
 
 
 def predict(model: int, frame: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    time.sleep(max(frame["x"].max() - 90, 0))
     if (frame["x"] < 0).any():
         raise ValueError("expected x of at least 0,\n got less")
     if (frame["x"] > 100).any():
@@ -31,7 +34,8 @@ def predict(model: int, frame: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 @pytest.fixture
-def server(store):
+def server(store, monkeypatch):
+    monkeypatch.setenv(served.TIMEOUT.name, "30")  # put back when the test ends
     with tracking.run("train", {}):
         weights = toy_model.save(store / "weights", offset=10)
         tracking.register("toy", weights, module="tests.tracking.test_served", example=pd.DataFrame({"x": [1.0]}))
@@ -62,6 +66,16 @@ def test_a_fault_of_the_model_shows_nothing_of_the_server(server):
     assert answer.json()["message"] == "the model failed on these rows; the server's log says why"
     wrong = ask(server, dataframe_records=[{"x": "many"}])
     assert wrong.status_code == 400 and "Traceback" not in wrong.text and ".py" not in wrong.text
+
+
+@pytest.mark.parametrize(("limit", "status"), [("2", 200), ("1", 504)])
+def test_a_request_may_take_longer_than_mlflow_s_own_limit_unless_the_user_says_how_long(
+    server, monkeypatch, limit, status
+):
+    monkeypatch.setattr(served.TIMEOUT, "default", 2)
+    monkeypatch.setenv(served.TIMEOUT.name, limit)
+    patient = TestClient(scoring_server.init(mlflow.pyfunc.load_model("models:/toy/1")))
+    assert ask(patient, dataframe_records=[{"x": 93.0}]).status_code == status, "it takes 3 seconds"
 
 
 @pytest.mark.slow
