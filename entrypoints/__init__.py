@@ -2,7 +2,10 @@
 
 import logging
 import os
+import sys
 import warnings
+
+from conceptcaps import cache
 
 warnings.filterwarnings("ignore")
 warnings.filterwarnings("default", module=r"conceptcaps|entrypoints|__main__")
@@ -11,9 +14,12 @@ for _name, _value in {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "TORCHINDUCTOR_CACHE_DIR": str(cache.root() / "torchinductor"),  # made at import, else in the temporary folder
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
 }.items():
     os.environ.setdefault(_name, _value)
 for _name in ("alembic", "mlflow", "optuna", "httpx", "filelock"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+# None stands for a package that is not there. trl imports this one if it can, and it makes folders that a kill leaves.
+sys.modules["wandb"] = None  # type: ignore[assignment]
