@@ -18,8 +18,10 @@ export UV_COMPILE_BYTECODE ?= 1
 
 .PHONY: demo ui server test check format lint types doctest fast bench mutants vllm lock mlproject docs clean
 
-demo: $(LAUNCHER)/.done
-	MLFLOW_LOGGING_LEVEL=WARNING $(LAUNCHER)/bin/mlflow run . --env-manager uv
+demo: $(LAUNCHER)/.done $(LAUNCHER)/quiet/uv
+	@echo "The first time, the environment of the stages is installed before they begin."
+	@PATH="$(abspath $(LAUNCHER)/quiet):$$PATH" MLFLOW_LOGGING_LEVEL=WARNING \
+	  $(LAUNCHER)/bin/mlflow run . --env-manager uv
 
 ui: $(LAUNCHER)/.done
 	$(LAUNCHER)/bin/mlflow ui
@@ -91,11 +93,18 @@ lock: $(LAUNCHER)/.done
 
 # The launcher holds MLflow and uv as they are locked; uv itself is the one package that pip installs, by its hashes.
 $(LAUNCHER)/.done: requirements.txt
-	$(PYTHON) -m venv $(LAUNCHER)
-	awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.txt > $(LAUNCHER)/uv.txt
-	$(LAUNCHER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LAUNCHER)/uv.txt
-	$(UV) pip install --quiet --python $(LAUNCHER)/bin/python -c requirements.txt 'mlflow[auth]' uv
-	touch $@
+	@echo "The launcher, MLflow and uv, is installed in $(LAUNCHER)."
+	@$(PYTHON) -m venv $(LAUNCHER)
+	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.txt > $(LAUNCHER)/uv.txt
+	@$(LAUNCHER)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r $(LAUNCHER)/uv.txt
+	@$(UV) pip install --quiet --python $(LAUNCHER)/bin/python -c requirements.txt 'mlflow[auth]' uv
+	@touch $@
+
+# uv as MLflow calls it, without its line for each of two hundred packages; its errors are shown. No setting says so.
+$(LAUNCHER)/quiet/uv:
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nexec "%s" --quiet "$$@"\n' "$(abspath $(UV))" > $@
+	@chmod +x $@
 
 $(VENV)/.done: requirements.txt requirements-dev.txt $(LAUNCHER)/.done
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)

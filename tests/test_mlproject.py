@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,13 @@ def test_every_direct_requirement_is_imported():
         name = re.split(r"[=<>\[ ]", line)[0]
         if name and not name.startswith("#") and name not in by_name:
             assert modules.get(name, name.replace("-", "_")) in imported, f"{name} is required but never imported"
+
+
+def test_the_demo_s_uv_names_no_packages_and_says_what_fails(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (uv := tmp_path / "bin" / "uv").write_text('#!/bin/sh\necho "$@"; exit 3\n')
+    uv.chmod(0o755)
+    quiet = tmp_path / "quiet" / "uv"
+    made = subprocess.run(["make", f"LAUNCHER={tmp_path}", str(quiet)], cwd=ROOT, capture_output=True, check=True)
+    done = subprocess.run([quiet, "pip", "install", "a b"], capture_output=True, text=True, check=False)
+    assert not made.stdout and (done.returncode, done.stdout) == (3, "--quiet pip install a b\n")
