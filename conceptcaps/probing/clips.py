@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from conceptcaps import shards
 from conceptcaps.audio import waveform
-from conceptcaps.audio.clips import require_few
+from conceptcaps.audio.clips import fault, require_few
 from conceptcaps.tags.splits import SHARES, stratify
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
@@ -59,6 +60,17 @@ class Clips:
     def only(self, chosen: NDArray[np.bool_]) -> "Clips":
         """Some of the clips, by a mask over the rows."""
         return replace(self, rows=self.rows[chosen].reset_index(drop=True))
+
+    def readable(self) -> "Clips":
+        """The clips that can be listened to; the others' reasons join ``unreadable``.
+
+        Raises:
+            ValueError: If more than a tenth cannot.
+        """
+        reasons = [fault(clip) for clip in tqdm(self, desc="check clips", unit="clip")]
+        bad = {name: reason for name, reason in zip(self.rows["id"], reasons, strict=True) if reason}
+        require_few(bad, total=len(self))
+        return replace(self.only(np.array([not reason for reason in reasons])), unreadable=self.unreadable | bad)
 
 
 def read(folder: Path, *, split_file: Path | None = None) -> Clips:

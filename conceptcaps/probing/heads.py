@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from conceptcaps.audio import spectrum
 from conceptcaps.audio.spectrum import BANDS
 from conceptcaps.listening import musicnn
-from conceptcaps.probing.networks import MUSICNN_AXES, Probe, log_mel_windows
+from conceptcaps.probing.networks import MUSICNN_AXES, MUSICNN_FRONT, Probe, log_mel_windows
 
 HEADS = ("linear", "mlp", "cnn")
 _CHANNELS = (16, 32, 64, 128)
@@ -114,7 +114,8 @@ class GenreCNN(Classifier):
         def windows(clip: bytes) -> Tensor:
             return torch.from_numpy(spectrum.to_length(features_cnn(clip)["features"], length=self.length))[None]
 
-        return Probe(self, self.genres, ("conv3", "conv4", "embedding"), windows)
+        every = ("conv1", "conv2", "conv3", "conv4", "embedding", "output")
+        return Probe(self, self.genres, ("conv3", "conv4", "embedding"), windows, every=every)
 
 
 class Head(Classifier):
@@ -142,7 +143,8 @@ class Head(Classifier):
     def probe(self) -> Probe:
         """Musicnn with this head in place of its own output; ``pooled`` is what the head sees."""
         layers = ("timbral", "cnn3", "pooled")
-        return Probe(_Headed(_tagger(), self).eval(), self.genres, layers, log_mel_windows, MUSICNN_AXES)
+        every = (*MUSICNN_FRONT, "pooled")
+        return Probe(_Headed(_tagger(), self).eval(), self.genres, layers, log_mel_windows, MUSICNN_AXES, every)
 
 
 class _Headed(nn.Module):

@@ -25,6 +25,7 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 MUSICNN = {"musicnn_mtt": "MTT", "musicnn_msd": "MSD"}
 MUSICNN_LAYERS = ("timbral", "cnn3", "penultimate")
+MUSICNN_FRONT = ("timbral", "temporal", "cnn1", "cnn2", "cnn3")
 MUSICNN_AXES = {"timbral": 1, "temporal": 1}
 _WINDOWS = 10  # of a clip, at most
 _FEWEST, _MOST = 5, 50  # clips of a target that `targets` takes
@@ -42,6 +43,7 @@ class Probe:
             linear map, where every score is 0 or 1, so none of them should be that layer.
         windows: An encoded clip to the network's input ``(windows, ...)``; raises ``ValueError`` for one it cannot use.
         axes: Channel axis of layers whose type does not tell it: 1 for ``(n, channels, ...)``, -1 for ``(n, ..., d)``.
+        every: All layers from the input on, for who asks what each of them holds; ``layers`` where it is empty.
     """
 
     network: nn.Module
@@ -49,6 +51,7 @@ class Probe:
     layers: tuple[str, ...]
     windows: Callable[[bytes], Tensor]
     axes: Mapping[str, int] = field(default_factory=dict)
+    every: tuple[str, ...] = ()
 
     def read(
         self,
@@ -70,26 +73,34 @@ class Probe:
         )
 
     def randomised(self, *, seed: int) -> "Probe":
-        """The same network with new random weights: a control, for what it depends on nobody has taught it.
-
-        Layers that know how are initialised anew; the entries of other parameters are shuffled.
-        """
-        with torch.random.fork_rng(), torch.no_grad():
+        """The same network with new random weights: a control, for what it depends on nobody has taught it."""
+        with torch.no_grad():
             network = copy.deepcopy(self.network)
-            torch.manual_seed(seed)
-            for module in network.modules():
-                if callable(reset := getattr(module, "reset_parameters", None)):
-                    reset()
-                else:
-                    for values in module.parameters(recurse=False):
-                        values.copy_(values.flatten()[torch.randperm(values.numel())].view_as(values))
+        randomise(network, seed=seed)
         return replace(self, network=network.eval())
+
+
+def randomise(network: nn.Module, *, seed: int) -> None:
+    """Give a network new random weights, in place.
+
+    Layers that know how are initialised anew; the entries of other parameters are shuffled.
+    """
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        for module in network.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+            else:
+                for values in module.parameters(recurse=False):
+                    order = torch.randperm(values.numel()).to(values.device)
+                    values.copy_(values.flatten()[order].view_as(values))
 
 
 def of_musicnn(name: str) -> Probe:
     """Musicnn's tagger, by its name in ``MUSICNN``; a clip's first ten windows of 3 s, at least one."""
     model = musicnn.load(MUSICNN[name])
-    return Probe(model.tagger, model.tags, MUSICNN_LAYERS, log_mel_windows, MUSICNN_AXES)
+    every = (*MUSICNN_FRONT, "penultimate", "output")
+    return Probe(model.tagger, model.tags, MUSICNN_LAYERS, log_mel_windows, MUSICNN_AXES, every)
 
 
 def log_mel_windows(clip: bytes) -> Tensor:
