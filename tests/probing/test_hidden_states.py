@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import (
     AutoFeatureExtractor,
     EncodecConfig,
@@ -16,8 +17,10 @@ from transformers import (
 )
 
 from conceptcaps.audio import waveform
-from conceptcaps.probing import hidden_states
+from conceptcaps.listening import clap
+from conceptcaps.probing import hidden_states, networks
 from tests import tiny_audio, toy_clips
+from tests.listening.test_clap import state, tokenizer_files  # noqa: F401 (fixtures)
 
 SOUND = toy_clips.waveform(["techno", "piano"], seed=0, seconds=1.3)
 CLIP = toy_clips.flac(SOUND)
@@ -120,3 +123,18 @@ def test_weights_are_read_from_safetensors_alone_and_must_be_whole(tmp_path):
     weights.unlink()
     with pytest.raises(ValueError, match="expected weights in safetensors"):
         hidden_states.find(str(folder))
+
+
+def test_clap_gives_its_stages_and_its_embedding(tmp_path, state, tokenizer_files):  # noqa: F811
+    for name, content in tokenizer_files.items():
+        (tmp_path / name).write_bytes(content)
+    save_file(state, tmp_path / "clap.safetensors")
+    model, sha256 = hidden_states.of_clap(tmp_path / "clap.safetensors")
+    layers = model.read(CLIP)
+    assert list(layers) == ["stage1", "stage2", "stage3", "stage4", "embedding"] and len(sha256) == 64
+    assert all(np.isfinite(values).all() and np.ptp(values) > 0 for values in layers.values())
+    expected = clap.load(tmp_path / "clap.safetensors").embed_clip(CLIP)["clap"]
+    assert (layers["embedding"] == expected).all() and layers["stage4"].shape == (768,)
+    assert all((model.read(CLIP)[name] == values).all() for name, values in layers.items())
+    networks.randomise(model.network, seed=1)
+    assert not np.allclose(model.read(CLIP)["stage2"], layers["stage2"])
