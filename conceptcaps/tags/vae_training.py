@@ -66,7 +66,7 @@ def fit(
         warmup: Epochs over which beta rises from near 0 to its value.
         folder: Checkpoints ``best/`` and ``last/``, written after every epoch and resumed from; None keeps none.
         on_epoch: Called with the epoch (from 0) and ``train/loss``, ``train/kl``, ``val/elbo`` and ``val/iwae`` (nats,
-            means over rows); training ends where it returns True.
+            means over rows), first for epochs before a resume; training ends where it returns True.
 
     Returns:
         The network in evaluation mode; it remembers the training rows.
@@ -108,9 +108,10 @@ def fit(
             "penalty": penalty,
             "rows": hashing.digest(np.packbits(train).tolist()),
         }
-        start, best, best_bound, waited = _resume(folder, model, optimiser, settings=hashing.digest(settings))
+        history, best, best_bound, waited = _resume(folder, model, optimiser, settings=hashing.digest(settings))
+        start, stopped = len(history), any([on_epoch(epoch, metrics) for epoch, metrics in enumerate(history)])
         for epoch in tqdm(range(start, epochs), desc="train vae", unit="epoch", initial=start, total=epochs):
-            if waited >= patience:
+            if stopped or waited >= patience:
                 break
             metrics = train_epoch(
                 model,
@@ -127,10 +128,10 @@ def fit(
             if metrics["val/iwae"] > best_bound:
                 best_bound, waited = metrics["val/iwae"], 0
                 best = {name: value.clone() for name, value in model.state_dict().items()}
-            state = {"epoch": epoch, "best_bound": best_bound, "waited": waited, "settings": hashing.digest(settings)}
-            _checkpoint(folder, model, optimiser, state=state)
-            if on_epoch(epoch, metrics):
-                break
+            history.append(metrics)
+            state = {"history": history, "best_bound": best_bound, "waited": waited}
+            _checkpoint(folder, model, optimiser, state={**state, "settings": hashing.digest(settings)})
+            stopped = bool(on_epoch(epoch, metrics))
     if not best:
         raise ValueError(f"expected a finite validation bound; a smaller learning_rate than {learning_rate}?")
     model.load_state_dict(best)
@@ -195,10 +196,10 @@ def _checkpoint(
 
 def _resume(
     folder: Path | None, model: BetaVAE, optimiser: torch.optim.Optimizer, *, settings: str
-) -> tuple[int, dict[str, Tensor], float, int]:
-    """First epoch to train, the best weights, their bound, and the epochs waited since."""
+) -> tuple[list[dict[str, float]], dict[str, Tensor], float, int]:
+    """Metrics of the epochs that are done, the best weights, their bound, and the epochs waited since."""
     if folder is None or not (folder / "last" / _CHECKPOINT).exists():
-        return 0, {}, -float("inf"), 0
+        return [], {}, -float("inf"), 0
     path = folder / "last" / _CHECKPOINT
     with safe_open(path, framework="pt") as file:
         state = json.loads(file.metadata()["state"])
@@ -213,7 +214,7 @@ def _resume(
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     best = folder / "best" / _CHECKPOINT
     weights = _part(load_file(best), "model.") if best.exists() else {}
-    return state["epoch"] + 1, weights, state["best_bound"], state["waited"]
+    return state["history"], weights, state["best_bound"], state["waited"]
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

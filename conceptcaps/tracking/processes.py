@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from mlflow.entities import Run
 
+from conceptcaps import project
 from conceptcaps.tracking.store import client, search
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -32,7 +33,9 @@ def process_tags() -> dict[str, str]:
 def close_orphans() -> None:
     """Mark runs KILLED whose process on this machine is gone: a process that is killed cannot do it itself.
 
-    With it go the runs below that have no process yet: those that a pipeline made for a stage which never began.
+    With it go the runs that have no process yet, of a stage which never began: those below it, which a pipeline made,
+    and those that an ``mlflow run`` of this checkout made, if no such command is as old. One that begins nevertheless
+    is RUNNING again.
     """
     for orphan in search(f"tags.process.machine = '{machine()}' AND attributes.status = 'RUNNING'"):
         if not _lives(orphan):
@@ -41,6 +44,31 @@ def close_orphans() -> None:
             for child in below:
                 if "process.id" not in child.data.tags:
                     client().set_terminated(child.info.run_id, "KILLED")
+    for begun in search("tags.mlflow.project.backend = 'local' AND attributes.status = 'RUNNING'"):
+        if _is_abandoned(begun):
+            client().set_terminated(begun.info.run_id, "KILLED")
+
+
+def _is_abandoned(run: Run) -> bool:
+    """Whether a run was made by a command of this checkout that was gone before its stage began."""
+    tags = run.data.tags
+    if run.info.run_id == os.environ.get("MLFLOW_RUN_ID") or {"process.id", "mlflow.parentRunId"} & set(tags):
+        return False
+    if tags.get("mlflow.source.name", "").removeprefix("file://") != str(project.PROJECT):
+        return False
+    return not any(
+        process.info["create_time"] < run.info.start_time / 1000 and _is_launcher(process.info["cmdline"] or [])
+        for process in psutil.process_iter(["create_time", "cmdline"])
+    )
+
+
+def _is_launcher(command: list[str]) -> bool:
+    """Whether a command line is one of ``mlflow run``.
+
+    >>> _is_launcher(["python", "-m", "mlflow", "run", "."]), _is_launcher(["bin/mlflow", "ui"])
+    (True, False)
+    """
+    return "run" in command and any(Path(word).name == "mlflow" for word in command)
 
 
 def _lives(run: Run) -> bool:

@@ -161,13 +161,11 @@ def test_same_seed_same_weights_and_resume_ends_where_one_go_does(tmp_path):
     whole = fit(epochs=4).state_dict()
     assert all(torch.equal(value, fit(epochs=4).state_dict()[name]) for name, value in whole.items())
 
-    def stop(epoch, metrics):
-        return epoch == 1
-
-    fit(epochs=4, folder=tmp_path, on_epoch=stop)
-    seen = []
-    resumed = fit(epochs=4, folder=tmp_path, on_epoch=lambda epoch, metrics: seen.append(epoch))
-    assert seen == [2, 3]
+    seen, again = [], []
+    fit(epochs=2, folder=tmp_path, on_epoch=lambda epoch, metrics: seen.append((epoch, metrics)))
+    fit(epochs=4, folder=tmp_path, on_epoch=lambda epoch, metrics: epoch == 1)
+    resumed = fit(epochs=4, folder=tmp_path, on_epoch=lambda epoch, metrics: again.append((epoch, metrics)))
+    assert [epoch for epoch, _ in again] == [0, 1, 2, 3] and again[:2] == seen, "the curves of a resumed run are whole"
     for name, value in whole.items():
         torch.testing.assert_close(resumed.state_dict()[name], value)
     with pytest.raises(ValueError, match="expected checkpoints of the same rows and parameters"):

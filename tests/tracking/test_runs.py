@@ -252,6 +252,22 @@ def test_a_killed_process_leaves_no_running_run(store):
     assert statuses() == {"train_vae": "KILLED", "promote": "FINISHED"}
 
 
+def test_a_command_that_is_killed_before_its_stage_begins_leaves_no_running_run(store):
+    client, own = mlflow.MlflowClient(), {"mlflow.project.backend": "local"}
+    here, elsewhere = (own | {"mlflow.source.name": f"file://{place}"} for place in (project.PROJECT, "/elsewhere"))
+    long_ago = 1_000_000  # no process is as old
+    for name, tags in {"here": here, "elsewhere": elsewhere, "below": here | {"mlflow.parentRunId": "0"}}.items():
+        client.create_run("0", start_time=long_ago, tags=tags, run_name=name)
+    launcher = [sys.executable, "-c", "import time; time.sleep(60)", "mlflow", "run"]
+    with subprocess.Popen(launcher) as process:
+        client.create_run("0", start_time=int(time.time() * 1000) + 5000, tags=here, run_name="installs")
+        with tracking.run("promote", {}):
+            pass
+        process.kill()
+    expected = {"here": "KILLED", "elsewhere": "RUNNING", "below": "RUNNING", "installs": "RUNNING"}
+    assert statuses() == {**expected, "promote": "FINISHED"}
+
+
 def test_a_log_that_fails_does_not_stop_a_training():
     def full(*_):
         raise OSError(28, "No space left on device")
