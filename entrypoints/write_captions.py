@@ -27,7 +27,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--batch_size", type=int, default=256, help="texts decoded at once, each candidate one")
     parser.add_argument("--candidates", type=int, default=4, help="drawn for each sentence; the best is kept")
     parser.add_argument("--attempts", type=int, default=3, help="most rounds of candidates, while each has a fault")
-    parser.add_argument("--temperature", type=float, default=0.7, help="divides the logits; 0 decodes greedily")
+    parser.add_argument("--temperature", type=float, default=0.4, help="divides the logits; 0 decodes greedily")
     parser.add_argument("--top_k", type=int, default=50, help="most likely tokens that are kept")
     parser.add_argument("--top_p", type=float, default=0.97, help="probability that the kept tokens hold, 0 to 1")
     parser.add_argument("--repetition_penalty", type=float, default=1.0, help="over 1 discourages repetition")

@@ -6,12 +6,14 @@ What speaks against one is counted by cheap measures; what judges captions in th
 
 from collections.abc import Callable, Collection, Sequence
 
-from conceptcaps.captions import caption_corpus, readability
+from conceptcaps.captions import caption_corpus, english, readability
 from conceptcaps.captions.decoding import Answer
 from conceptcaps.captions.planning import Plan
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "missed": 2, "invented": 3, "elsewhere": 1}
+_WEIGHTS |= {"article": 2, "again": 1}
+_BEGINNING = 3  # words that two sentences should not begin with alike
 
 
 def faults(
@@ -30,7 +32,8 @@ def faults(
     Returns:
         How many of each: ``cut`` off; tags that are ``denied``; content words ``doubled`` inside it, those aside that
         several of its tags share; ``role`` faults; things ``supposed``, not heard; tags ``missed``; tags ``invented``;
-        tags of other sentences, ``elsewhere``, and a whole sentence that stood before.
+        tags of other sentences, ``elsewhere``, and a whole sentence that stood before; a wrong ``article``; and a
+        beginning that an earlier sentence had, ``again``.
 
     >>> dials = {"others": [], "said": "", "ended": True, "taxonomy": Taxonomy.load()}
     >>> {name: count for name, count in faults("No piano, but a cymbal.", asked=["piano"], **dials).items() if count}
@@ -48,8 +51,14 @@ def faults(
         "supposed": int(bool(caption_corpus.beside_the_music(sentence))),
         "missed": len(set(asked) - taxonomy.closure(found)),
         "invented": len(found - whole),
+        "article": int(english.indefinite(sentence) != sentence),
+        "again": int(_beginning(sentence) in map(_beginning, readability.sentences(said))),
         "elsewhere": len((found & set(others)) - taxonomy.closure(asked)) + int(sentence in said),
     }
+
+
+def _beginning(sentence: str) -> str:
+    return " ".join(sentence.lower().split()[:_BEGINNING])
 
 
 def weight(counts: dict[str, int]) -> int:

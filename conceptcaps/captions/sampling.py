@@ -21,7 +21,7 @@ class Sampling:
         max_new_tokens: Longest text in tokens.
     """
 
-    temperature: float = 0.7
+    temperature: float = 0.4
     top_k: int = 50
     top_p: float = 0.97
     repetition_penalty: float = 1.0

@@ -20,6 +20,7 @@ TAXONOMY = Taxonomy.load()
         ("A slow jazz tune for piano with a hi-hat melody.", "role"),
         ("A slow jazz tune for piano that could be played at a party.", "supposed"),
         ("A slow jazz tune for piano with a soft violin.", "elsewhere"),
+        ("A slow jazz tune for an piano.", "article"),
     ],
 )
 def test_faults_are_seen(sentence, fault):
@@ -30,6 +31,13 @@ def test_faults_are_seen(sentence, fault):
         "invented"
     }
     assert (found["invented"] > 0) == (fault in ("invented", "role")) and (choice.weight(found) == 0) == (fault is None)
+
+
+def test_sentences_that_begin_alike_are_seen():
+    dials = {"asked": ["drums"], "others": ["piano"], "ended": True, "taxonomy": TAXONOMY}
+    said = "A slow tune. The rhythm comes from a piano."
+    assert choice.faults("The rhythm comes from drums.", said=said, **dials)["again"] == 1
+    assert choice.faults("Drums keep the rhythm.", said=said, **dials)["again"] == 0
 
 
 def test_words_that_tags_share_may_stand_twice():
