@@ -19,8 +19,11 @@ class Evidence:
 
     Attributes:
         contradictions: ``<kind>: <tag>``, kinds as in ``KINDS``, sorted.
-        verified: Whether every asked tag is shown to sound and nothing contradicts anything. Where there is a score, it
-            shows it; where there is none (a text-to-audio model), a detector has to hear the tag.
+        verified: Whether all that the row claims, by its tags and its caption, holds: every asked tag is shown to
+            sound, and of no tag that is asked for or said a witness contradicts another. Where there is a score, it
+            shows it; where there is none (a text-to-audio model), a detector has to hear the tag. A detector that hears
+            what nobody claims is a contradiction and no claim: of a hundred detectors that are each wrong in 5 % of the
+            clips without their tag, several are in nearly every clip.
     """
 
     contradictions: list[str]
@@ -45,7 +48,7 @@ def weigh(
         said: Tags that the caption names.
 
     >>> weigh(asked=["piano"], present=["piano"], absent=["drums"], verdicts={"drums": "present"}, said=["piano"])
-    Evidence(contradictions=['misheard: drums'], verified=False)
+    Evidence(contradictions=['misheard: drums'], verified=True)
     """
     heard = {tag for tag, verdict in verdicts.items() if verdict == "present"}
     unheard = {tag for tag, verdict in verdicts.items() if verdict == "absent"}
@@ -58,7 +61,8 @@ def weigh(
         "missaid": set(absent) & set(said),
     }
     contradictions = sorted(f"{kind}: {tag}" for kind, tags in found.items() for tag in tags)
-    return Evidence(contradictions, not contradictions and bool(asked) and set(asked) <= shown)
+    doubted = set().union(*found.values()) & {*asked, *said}
+    return Evidence(contradictions, not doubted and bool(asked) and set(asked) <= shown)
 
 
 def verdicts_by_row(verification: pd.DataFrame) -> dict[str, dict[str, str]]:

@@ -18,6 +18,13 @@ TRUE = {"asked": ["jazz", "piano"], "present": ["jazz", "piano"], "absent": ["dr
         ({"verdicts": {"piano": "absent"}}, ["unheard: piano"], False),
         ({"verdicts": {"drums": "present"}, "said": ["drums"]}, ["misheard: drums", "missaid: drums"], False),
         ({"said": ["catchy"]}, [], True),
+        ({"verdicts": {"drums": "present"}}, ["misheard: drums"], True),  # nobody claims drums
+        ({"present": ["jazz", "piano", "bass"], "verdicts": {"bass": "absent"}}, ["unheard: bass"], True),
+        (
+            {"present": ["jazz", "piano", "bass"], "verdicts": {"bass": "absent"}, "said": ["bass"]},
+            ["unheard: bass"],
+            False,
+        ),
     ],
 )
 def test_witnesses_of_a_row_whose_score_is_known(change, contradictions, verified):
