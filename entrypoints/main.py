@@ -22,7 +22,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--audio_model", default="none", help="text-to-audio model of the backend, or none")
     parser.add_argument("--duration", type=float, default=7.0, help="length of a clip (s)")
     parser.add_argument("--concepts", default=feasibility.CONCEPTS, help="tags with designed sets and pairs, or all")
-    parser.add_argument("--concept_count", type=int, default=16, help="positives of a concept; half as many pairs")
+    parser.add_argument("--concept_count", type=int, default=32, help="positives of a concept; half as many pairs")
     parser.add_argument("--balance", type=float, default=2.0, help="largest imbalance of concept sets; .05 to publish")
     parser.add_argument("--tries", type=int, default=3, help="contexts tried for a pair; 24 to publish")
     parser.add_argument("--classifier_count", type=int, default=800, help="clips that the genre classifier is made of")

@@ -8,7 +8,7 @@ import torch
 
 from conceptcaps.tags.taxonomy import Taxonomy
 
-CONCEPTS = "piano,electric guitar,violin,flute,trumpet,organ,strings,drums,choir,happy,sad,slow tempo,fast tempo,jazz"
+CONCEPTS = "piano,electric guitar,violin,flute,trumpet,organ,strings,drums"
 _SECOND = 64_000  # bytes of FLAC that a second of a clip takes at most, 32 kHz mono
 _COPIES = 3  # shards, artifact and dataset
 
