@@ -70,6 +70,7 @@ def test_the_demo_s_uv_names_no_packages_and_says_what_fails(tmp_path):
     (uv := tmp_path / "bin" / "uv").write_text('#!/bin/sh\necho "$@"; exit 3\n')
     uv.chmod(0o755)
     quiet = tmp_path / "quiet" / "uv"
-    made = subprocess.run(["make", f"LAUNCHER={tmp_path}", str(quiet)], cwd=ROOT, capture_output=True, check=True)
+    make = ["make", "--no-print-directory", f"LAUNCHER={tmp_path}", str(quiet)]
+    made = subprocess.run(make, cwd=ROOT, capture_output=True, check=True)
     done = subprocess.run([quiet, "pip", "install", "a b"], capture_output=True, text=True, check=False)
     assert not made.stdout and (done.returncode, done.stdout) == (3, "--quiet pip install a b\n")

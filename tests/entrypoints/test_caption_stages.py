@@ -49,6 +49,7 @@ def small(store) -> dict[str, object]:
 
 
 def test_two_processes_train_what_one_does(store, small):
+    small = small | {"batch_size": 4}
     one = stages.run("finetune_captioner", **small)
     (store / "outputs").rename(store / "outputs of one")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
@@ -66,7 +67,7 @@ def test_two_processes_train_what_one_does(store, small):
 
 
 def test_captions_of_every_epoch_are_shown(small):
-    run = stages.run("finetune_captioner", **small)
+    run = stages.run("finetune_captioner", **small, batch_size=4)
     shown = sorted(path.name for path in tracking.fetch(f"runs:/{run}/captions").iterdir())
     assert shown == ["step_000006.json", "step_000012.json"]
     rows = pd.read_json(tracking.fetch(f"runs:/{run}/captions/step_000012.json"))
