@@ -11,8 +11,8 @@ from conceptcaps.captions.decoding import Answer
 from conceptcaps.captions.planning import Plan
 from conceptcaps.tags.taxonomy import Taxonomy
 
-_WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "missed": 2, "invented": 3, "elsewhere": 1}
-_WEIGHTS |= {"article": 2, "again": 1}
+_WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "invented": 3}
+_WEIGHTS |= {"missed": 2, "elsewhere": 2, "twice": 2, "article": 2, "again": 1}
 _BEGINNING = 3  # words that two sentences should not begin with alike
 
 
@@ -32,8 +32,8 @@ def faults(
     Returns:
         How many of each: ``cut`` off; tags that are ``denied``; content words ``doubled`` inside it, those aside that
         several of its tags share; ``role`` faults; things ``supposed``, not heard; tags ``missed``; tags ``invented``;
-        tags of other sentences, ``elsewhere``, and a whole sentence that stood before; a wrong ``article``; and a
-        beginning that an earlier sentence had, ``again``.
+        tags of other sentences, ``elsewhere``, and a whole sentence that stood before; of these what an earlier
+        sentence said already, ``twice``; a wrong ``article``; and a beginning that an earlier sentence had, ``again``.
 
     >>> dials = {"others": [], "said": "", "ended": True, "taxonomy": Taxonomy.load()}
     >>> {name: count for name, count in faults("No piano, but a cymbal.", asked=["piano"], **dials).items() if count}
@@ -51,6 +51,7 @@ def faults(
         "supposed": int(bool(caption_corpus.beside_the_music(sentence))),
         "missed": len(set(asked) - taxonomy.closure(found)),
         "invented": len(found - whole),
+        "twice": len((found & set(others) & set(taxonomy.find(said))) - taxonomy.closure(asked)),
         "article": int(english.indefinite(sentence) != sentence),
         "again": int(_beginning(sentence) in map(_beginning, readability.sentences(said))),
         "elsewhere": len((found & set(others)) - taxonomy.closure(asked)) + int(sentence in said),

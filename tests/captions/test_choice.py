@@ -40,6 +40,14 @@ def test_sentences_that_begin_alike_are_seen():
     assert choice.faults("Drums keep the rhythm.", said=said, **dials)["again"] == 0
 
 
+def test_what_was_said_before_weighs_more_than_what_comes_later():
+    dials = {"asked": ["drums"], "others": ["piano", "violin"], "ended": True, "taxonomy": TAXONOMY}
+    before = choice.faults("Drums and a piano join in.", said="A tune for piano.", **dials)
+    later = choice.faults("Drums and a violin join in.", said="A tune for piano.", **dials)
+    assert (before["twice"], later["twice"], before["elsewhere"], later["elsewhere"]) == (1, 0, 1, 1)
+    assert choice.weight(before) > choice.weight(later) > 0
+
+
 def test_words_that_tags_share_may_stand_twice():
     dials = {"others": [], "said": "", "ended": True, "taxonomy": TAXONOMY}
     text = "An acoustic guitar answers an electric guitar."
