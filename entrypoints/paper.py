@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from conceptcaps import tracking
+from conceptcaps.publishing import feasibility
 from entrypoints import main as pipeline
 
 
@@ -22,6 +23,7 @@ def command_line() -> argparse.ArgumentParser:
         audio_backend="musicgen",
         audio_model="facebook/musicgen-large",
         duration=30.0,
+        concepts=feasibility.CONCEPTS + ",choir,happy,sad,slow tempo,fast tempo,jazz",
         concept_count=100,
         balance=0.05,
         tries=24,

@@ -39,15 +39,15 @@ def hubert(folder: Path, **changes: object) -> Path:
     return folder
 
 
-def musicgen(folder: Path, *, channels: int = 1) -> Path:
+def musicgen(folder: Path, *, channels: int = 1, layers: int = 2, words: int = 40) -> Path:
     torch.manual_seed(0)
-    text = T5Config(vocab_size=40, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2, pad_token_id=1)
+    text = T5Config(vocab_size=words, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2, pad_token_id=1)
     codec = EncodecConfig(
         sampling_rate=RATE, num_filters=4, hidden_size=16, codebook_size=32, codebook_dim=16, upsampling_ratios=[8, 5],
         num_lstm_layers=1, target_bandwidths=[1.0], kernel_size=3, last_kernel_size=3,
     )  # fmt: skip
     decoder = MusicgenDecoderConfig(
-        vocab_size=32, hidden_size=32, ffn_dim=32, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=32, hidden_size=32, ffn_dim=32, num_hidden_layers=layers, num_attention_heads=2,
         num_codebooks=2 * channels, audio_channels=channels, pad_token_id=32, bos_token_id=32,
         max_position_embeddings=256,
     )  # fmt: skip
@@ -55,7 +55,8 @@ def musicgen(folder: Path, *, channels: int = 1) -> Path:
     model = MusicgenForConditionalGeneration(config)
     for layer in model.audio_encoder.quantizer.layers:
         layer.codebook.embed.normal_()  # zero at first: all sounds would have one code
-    model.generation_config.decoder_start_token_id = 32
+    for token in ("decoder_start", "pad", "bos"):
+        setattr(model.generation_config, f"{token}_token_id", 32)
     model.save_pretrained(folder)
     EncodecFeatureExtractor(feature_size=1, sampling_rate=RATE).save_pretrained(folder)
     return folder

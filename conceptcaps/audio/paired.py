@@ -168,7 +168,7 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
         few pairs are found the reason.
 
     Raises:
-        ValueError: If that are all.
+        ValueError: If no concept has enough pairs.
     """
     rows, tables, short = [], [], {}
     parts = {"test": round(count * _TEST), "train": count - round(count * _TEST)}

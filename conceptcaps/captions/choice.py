@@ -4,6 +4,7 @@ What speaks against one is counted by cheap measures; what judges captions in th
 (``evaluate_captions``).
 """
 
+import re
 from collections.abc import Callable, Collection, Sequence
 
 from conceptcaps.captions import caption_corpus, english, readability
@@ -11,8 +12,13 @@ from conceptcaps.captions.decoding import Answer
 from conceptcaps.captions.planning import Plan
 from conceptcaps.tags.taxonomy import Taxonomy
 
-_WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "invented": 3}
+_WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "invented": 3, "alone": 3}
 _WEIGHTS |= {"missed": 2, "elsewhere": 2, "twice": 2, "article": 2, "again": 1}
+_ONLY = re.compile(
+    r"\bthe only (?:other )?(?:\w+ )?(?:thing|sounds?|instruments?|players?|element|company|accompaniment)\b",
+    re.IGNORECASE,
+)
+_PACE = re.compile(r"\b(?:tempo|pace|speed)\b[^.;]*\b(?:tempo|pace|speed)\b", re.IGNORECASE)
 _BEGINNING = 3  # words that two sentences should not begin with alike
 
 
@@ -31,9 +37,10 @@ def faults(
 
     Returns:
         How many of each: ``cut`` off; tags that are ``denied``; content words ``doubled`` inside it, those aside that
-        several of its tags share; ``role`` faults; things ``supposed``, not heard; tags ``missed``; tags ``invented``;
-        tags of other sentences, ``elsewhere``, and a whole sentence that stood before; of these what an earlier
-        sentence said already, ``twice``; a wrong ``article``; and a beginning that an earlier sentence had, ``again``.
+        several of its tags share, and a pace told twice; ``role`` faults; a thing that is said to be the only one,
+        ``alone``, where other sentences have instruments; things ``supposed``, not heard; tags ``missed``; tags
+        ``invented``; tags of other sentences, ``elsewhere``, and a whole sentence that stood before; of these what an
+        earlier sentence said already, ``twice``; a wrong ``article``; a beginning that an earlier one had, ``again``.
 
     >>> dials = {"others": [], "said": "", "ended": True, "taxonomy": Taxonomy.load()}
     >>> {name: count for name, count in faults("No piano, but a cymbal.", asked=["piano"], **dials).items() if count}
@@ -46,11 +53,12 @@ def faults(
     return {
         "cut": int(not ended),
         "denied": len(caption_corpus.denied(sentence, taxonomy=taxonomy)),
-        "doubled": len(doubled),
+        "doubled": len(doubled) + bool(_PACE.search(sentence)),
         "role": len(readability.role_faults(sentence)),
         "supposed": int(bool(caption_corpus.beside_the_music(sentence))),
         "missed": len(set(asked) - taxonomy.closure(found)),
         "invented": len(found - whole),
+        "alone": int(bool(_ONLY.search(sentence)) and any(taxonomy.category(tag) == "instrument" for tag in others)),
         "twice": len((found & set(others) & set(taxonomy.find(said))) - taxonomy.closure(asked)),
         "article": int(english.indefinite(sentence) != sentence),
         "again": int(_beginning(sentence) in map(_beginning, readability.sentences(said))),

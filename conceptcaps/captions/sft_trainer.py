@@ -168,14 +168,7 @@ class Reporter(TrainerCallback):
 class Progress(ProgressCallback):
     """The bar of the steps, with the losses beside it in place of a line for each of them."""
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, Any] | None = None,
-        **kwargs: object,
-    ) -> None:
+    def on_log(self, *_: object, logs: Mapping[str, Any] | None = None, **__: object) -> None:
         """Show the last losses, in nats a token."""
         losses = {name: f"{value:.2f}" for name, value in (logs or {}).items() if name in ("loss", "eval_loss")}
         if losses and self.training_bar is not None:

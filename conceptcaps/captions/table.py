@@ -69,7 +69,7 @@ def write_rows(
     asked = tag_sets
     if "present" in rows:
         asked = [
-            [tag for tag in tags if tag in sounding] or list(sounding)
+            [tag for tag in tags if tag in sounding] or sorted(sounding)
             for tags, sounding in zip(tag_sets, map(set, rows["present"]), strict=True)
         ]
     written = write(

@@ -4,41 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import (
-    EncodecConfig,
-    MusicgenConfig,
-    MusicgenDecoderConfig,
-    MusicgenForConditionalGeneration,
-    T5Config,
-)
 
 from conceptcaps.audio import musicgen
 from conceptcaps.audio.musicgen import Guidance
-from tests import tiny_model
+from tests import tiny_audio, tiny_model
 
 CAPTIONS = ["A calm tune for harp.", "A loud and very fast rock song with drums and bass.", "Jazz."]
 SEEDS = [11, 22, 33]
 
 
 def save(folder) -> str:
-    torch.manual_seed(0)
-    text = T5Config(vocab_size=700, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2, pad_token_id=1)
-    codec = EncodecConfig(
-        sampling_rate=4000, num_filters=4, hidden_size=16, codebook_size=32, codebook_dim=16, upsampling_ratios=[8, 5],
-        num_lstm_layers=1, target_bandwidths=[1.0], kernel_size=3, last_kernel_size=3,
-    )  # fmt: skip
-    decoder = MusicgenDecoderConfig(
-        vocab_size=32, hidden_size=32, ffn_dim=32, num_hidden_layers=1, num_attention_heads=2, num_codebooks=2,
-        pad_token_id=32, bos_token_id=32, max_position_embeddings=256,
-    )  # fmt: skip
-    config = MusicgenConfig(text_encoder=text.to_dict(), audio_encoder=codec.to_dict(), decoder=decoder.to_dict())
-    model = MusicgenForConditionalGeneration(config)
-    for layer in model.audio_encoder.quantizer.layers:
-        layer.codebook.embed.normal_()  # zero at first: all codes would sound the same
-    model.generation_config.decoder_start_token_id = 32
-    model.generation_config.pad_token_id = 32
-    model.generation_config.bos_token_id = 32
-    model.save_pretrained(folder / "model")
+    tiny_audio.musicgen(folder / "model", layers=1, words=700)
     tiny_model.save(folder / "tokenizer", texts=CAPTIONS)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         if (folder / "tokenizer" / name).exists():

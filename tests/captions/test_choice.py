@@ -21,6 +21,8 @@ TAXONOMY = Taxonomy.load()
         ("A slow jazz tune for piano that could be played at a party.", "supposed"),
         ("A slow jazz tune for piano with a soft violin.", "elsewhere"),
         ("A slow jazz tune for an piano.", "article"),
+        ("A slow jazz tune; the only sound is a piano.", "alone"),
+        ("A jazz piano piece at a slow pace and tempo.", "doubled"),
     ],
 )
 def test_faults_are_seen(sentence, fault):
@@ -31,6 +33,12 @@ def test_faults_are_seen(sentence, fault):
         "invented"
     }
     assert (found["invented"] > 0) == (fault in ("invented", "role")) and (choice.weight(found) == 0) == (fault is None)
+
+
+def test_the_only_instrument_may_be_said_to_be_it():
+    dials = {"asked": ["piano"], "said": "", "ended": True, "taxonomy": TAXONOMY}
+    assert choice.faults("The only instrument is a piano.", others=["sad"], **dials)["alone"] == 0
+    assert choice.faults("The only instrument is a piano.", others=["flute"], **dials)["alone"] == 1
 
 
 def test_sentences_that_begin_alike_are_seen():
