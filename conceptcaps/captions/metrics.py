@@ -22,6 +22,8 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from conceptcaps.tags.jaccard import jaccard
+
 Floats = NDArray[np.float64]
 MAUVE_LEAST = 20  # texts a side
 MAUVE_NEEDS = 1000  # texts a side, below which values are not comparable with published ones
@@ -50,12 +52,9 @@ def nearest_references(tags: NDArray[np.bool_], reference_tags: NDArray[np.bool_
     """
     if not len(tags) or not len(reference_tags):
         raise ValueError(f"expected tag sets and references, got {len(tags)} and {len(reference_tags)}")
-    one, other = tags.astype(np.float64), reference_tags.astype(np.float64)
-    shared = one @ other.T
-    union = one.sum(1)[:, None] + other.sum(1)[None] - shared
-    jaccard = shared / np.maximum(union, 1)
-    rows = jaccard.argmax(1)
-    return rows, jaccard[np.arange(len(rows)), rows]
+    likeness = jaccard(tags.astype(np.float64), reference_tags.astype(np.float64))
+    rows = likeness.argmax(1)
+    return rows, likeness[np.arange(len(rows)), rows]
 
 
 def bert_scorer(model: str, *, layer: int) -> BERTScorer:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from conceptcaps.probing import contrasts
 from conceptcaps.probing.contrasts import Contrast
+from conceptcaps.tags.jaccard import jaccard
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _FEWEST = 5  # clips on each side
@@ -55,7 +56,7 @@ class Concept:
         found: list[Draw] = []
         for _ in range(sets):
             chosen = np.sort(generator.choice(sides[0], size, replace=False))
-            near = jaccard(self.covariates[chosen], self.covariates[sides[1]])
+            near = jaccard(*(self.covariates[clips].astype(np.float64) for clips in (chosen, sides[1])))
             keys = near / _TEMPERATURE + generator.gumbel(size=near.shape)  # the largest is a draw from the softmax
             partners = np.empty(size, dtype=np.int64)
             for row in generator.permutation(size):
@@ -176,17 +177,6 @@ def frequent(clips: pd.DataFrame, *, taxonomy: Taxonomy, most: int) -> list[str]
         best = ", ".join(f"{tag} ({count})" for tag, count in sorted(smaller.items(), key=lambda item: -item[1])[:5])
         raise ValueError(f"expected a tag with clips enough with and without it, got {len(clips)} clips: {best}")
     return found
-
-
-def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Jaccard index of each row of one binary matrix with each of another; 0 for two empty ones.
-
-    >>> jaccard(np.array([[True, True, False]]), np.array([[True, True, False], [True, False, True]])).round(3).tolist()
-    [[1.0, 0.333]]
-    """
-    one, other = first.astype(np.float64), second.astype(np.float64)
-    shared = one @ other.T
-    return shared / np.maximum(one.sum(1)[:, None] + other.sum(1) - shared, 1)
 
 
 def related(tag: str, *, taxonomy: Taxonomy) -> set[str]:

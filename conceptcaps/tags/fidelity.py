@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
+from conceptcaps.tags.jaccard import jaccard
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.two_sample import Separation, real_against_real, require_rows, separation
 
@@ -109,9 +110,7 @@ def nearest_jaccard(rows: Rows, training: Rows) -> Floats:
     one, other = rows.astype(np.float32), training.astype(np.float32)
     best = np.zeros(len(rows))
     for start in range(0, len(rows), 2048):
-        shared = one[start : start + 2048] @ other.T
-        union = one[start : start + 2048].sum(1)[:, None] + other.sum(1)[None] - shared
-        best[start : start + 2048] = (shared / np.maximum(union, 1)).max(1)
+        best[start : start + 2048] = jaccard(one[start : start + 2048], other).max(1)
     return best
 
 
