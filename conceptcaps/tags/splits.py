@@ -42,7 +42,7 @@ def near_duplicates(captions: Sequence[str], *, threshold: float = NEAR_DUPLICAT
     """
     if not any(captions):
         return np.empty((0, 2), dtype=np.int64)
-    vectoriser = CountVectorizer(ngram_range=(3, 3), binary=True, token_pattern=r"(?u)\b\w+\b", dtype=np.int32)
+    vectoriser = CountVectorizer(ngram_range=(3, 3), binary=True, token_pattern=r"(?u)\b\w+\b")
     padded = [f"startmark {caption} endmark" for caption in captions]
     return _close(vectoriser.fit_transform(padded).tocsr(), threshold=threshold)
 
@@ -70,7 +70,7 @@ def group_rows(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
     """
     pairs = []
     for column in _TAG_SETS:
-        sets = pd.Series([tuple(tags) or (row,) for row, tags in enumerate(frame[column])], dtype=object)
+        sets = pd.Series([tuple(tags) or (row,) for row, tags in enumerate(frame[column])])
         same = pd.Series(pd.factorize(sets)[0])
         pairs.append(np.stack([same.groupby(same).transform(lambda rows: rows.index[0]), same.index], axis=1))
     for column in _CAPTIONS:
@@ -88,7 +88,7 @@ def _close(items: sparse.csr_matrix, *, threshold: float) -> npt.NDArray[np.int6
         close = shared.data >= threshold * (sizes[rows] + sizes[columns] - shared.data)
         close &= rows < columns
         found.append(np.stack([rows[close], columns[close]], axis=1))
-    return np.concatenate(found).astype(np.int64)
+    return np.concatenate(found)
 
 
 def _components(pairs: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
@@ -117,12 +117,12 @@ def stratify(
         Sechidis, Tsoumakas, Vlahavas: On the stratification of multi-label data. ECML PKDD 2011.
     """
     numbers, members = np.unique(groups, return_inverse=True)
-    rows = np.bincount(members).astype(np.float64)
+    rows = np.bincount(members)
     per_group = np.zeros((len(numbers), labels.shape[1]))
     np.add.at(per_group, members, labels)
-    share = np.asarray(shares, dtype=np.float64)
+    share = np.asarray(shares)
     wanted, wanted_rows = share[:, None] * per_group.sum(axis=0), share * rows.sum()
-    left = (per_group > 0).sum(axis=0).astype(np.float64)
+    left = (per_group > 0).sum(axis=0)
     part = np.full(len(numbers), -1)
     generator = np.random.default_rng(seed)
     draws = generator.random((len(numbers), len(share)))
@@ -142,7 +142,7 @@ def stratify(
             wanted[target] -= per_group[group]
             wanted_rows[target] -= rows[group]
             left -= per_group[group] > 0
-    return part[members].astype(np.int64)
+    return part[members]
 
 
 def split_rows(frame: pd.DataFrame, *, taxonomy: Taxonomy, split: str, seed: int) -> dict[str, pd.DataFrame]:
