@@ -21,6 +21,7 @@ from conceptcaps.listening import embeddings
 from conceptcaps.probing import heads
 from conceptcaps.probing.heads import Classifier
 from conceptcaps.processor import one_thread
+from conceptcaps.tags.early_stopping import EarlyStopping
 from conceptcaps.tags.splits import SPLITS
 
 _BATCH = 32  # of evaluation, which no result depends on
@@ -101,7 +102,7 @@ def fit(
     if len(inputs) < 2 or not len(validation[0]):
         raise ValueError(f"expected training and validation clips, got {len(inputs)} and {len(validation[0])}")
     generator = torch.Generator().manual_seed(seed)
-    best, best_nll, waited = {}, float("inf"), 0
+    stopping = EarlyStopping(patience)
     with torch.random.fork_rng(), one_thread():
         torch.manual_seed(seed)
         model = heads.build(head, genres, length=inputs.shape[1]).to(device)
@@ -122,15 +123,12 @@ def fit(
             nll = float(scores["nll"].mean())
             metrics = {"train/nll": total / len(inputs), "val/nll": nll, "val/accuracy": scores["correct"].mean()}
             on_epoch(epoch, {name: float(value) for name, value in metrics.items()})
-            waited += 1
-            if nll < best_nll:
-                best_nll, waited = nll, 0
-                best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-            if waited >= patience:
+            stopping.note(-nll, model)
+            if stopping.over:
                 break
-    if not best:
+    if not stopping.weights:
         raise ValueError(f"expected a finite validation NLL, got {nll}; a smaller learning_rate than {learning_rate}?")
-    model.load_state_dict(best)
+    model.load_state_dict(stopping.weights)
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return calibrate(model.cpu().eval(), validation)
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from conceptcaps import hashing
 from conceptcaps.files import whole
 from conceptcaps.processor import one_thread
+from conceptcaps.tags.early_stopping import EarlyStopping
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.vae import BetaVAE, Rows, bounds, loss
 
@@ -108,10 +109,10 @@ def fit(
             "penalty": penalty,
             "rows": hashing.digest(np.packbits(train).tolist()),
         }
-        history, best, best_bound, waited = _resume(folder, model, optimiser, settings=hashing.digest(settings))
+        history, stopping = _resume(folder, model, optimiser, settings=hashing.digest(settings), patience=patience)
         start, stopped = len(history), any([on_epoch(epoch, metrics) for epoch, metrics in enumerate(history)])
         for epoch in tqdm(range(start, epochs), desc="train vae", unit="epoch", initial=start, total=epochs):
-            if stopped or waited >= patience:
+            if stopped or stopping.over:
                 break
             metrics = train_epoch(
                 model,
@@ -124,17 +125,14 @@ def fit(
             )
             found = bounds(model, validation, seed=seed)
             metrics |= {f"val/{name}": float(values.mean()) for name, values in found.items()}
-            waited += 1
-            if metrics["val/iwae"] > best_bound:
-                best_bound, waited = metrics["val/iwae"], 0
-                best = {name: value.clone() for name, value in model.state_dict().items()}
+            stopping.note(metrics["val/iwae"], model)
             history.append(metrics)
-            state = {"history": history, "best_bound": best_bound, "waited": waited}
+            state = {"history": history, "best_bound": stopping.best, "waited": stopping.waited}
             _checkpoint(folder, model, optimiser, state={**state, "settings": hashing.digest(settings)})
             stopped = bool(on_epoch(epoch, metrics))
-    if not best:
+    if not stopping.weights:
         raise ValueError(f"expected a finite validation bound; a smaller learning_rate than {learning_rate}?")
-    model.load_state_dict(best)
+    model.load_state_dict(stopping.weights)
     model.remember(rows)
     return model
 
@@ -195,11 +193,11 @@ def _checkpoint(
 
 
 def _resume(
-    folder: Path | None, model: BetaVAE, optimiser: torch.optim.Optimizer, *, settings: str
-) -> tuple[list[dict[str, float]], dict[str, Tensor], float, int]:
-    """Metrics of the epochs that are done, the best weights, their bound, and the epochs waited since."""
+    folder: Path | None, model: BetaVAE, optimiser: torch.optim.Optimizer, *, settings: str, patience: int
+) -> tuple[list[dict[str, float]], EarlyStopping]:
+    """Metrics of the epochs that are done, and the best of them."""
     if folder is None or not (folder / "last" / _CHECKPOINT).exists():
-        return [], {}, -float("inf"), 0
+        return [], EarlyStopping(patience)
     path = folder / "last" / _CHECKPOINT
     with safe_open(path, framework="pt") as file:
         state = json.loads(file.metadata()["state"])
@@ -214,7 +212,7 @@ def _resume(
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     best = folder / "best" / _CHECKPOINT
     weights = _part(load_file(best), "model.") if best.exists() else {}
-    return state["history"], weights, state["best_bound"], state["waited"]
+    return state["history"], EarlyStopping(patience, state["best_bound"], state["waited"], weights)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
