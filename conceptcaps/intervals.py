@@ -17,8 +17,13 @@ class Interval:
     n: int
 
     def metrics(self, name: str) -> dict[str, float]:
-        """The numbers to log: ``name``, ``name_low`` and ``name_high``."""
-        return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
+        """The numbers to log, as ``as_metrics``."""
+        return as_metrics(name, self.mean, self.low, self.high)
+
+
+def as_metrics(name: str, value: float, low: float, high: float) -> dict[str, float]:
+    """A value and the ends of its interval as they are logged: ``name``, ``name_low`` and ``name_high``."""
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def bootstrap_mean(values: ArrayLike, *, seed: int, level: float = 0.95, resamples: int = 2000) -> Interval:

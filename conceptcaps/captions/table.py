@@ -209,9 +209,7 @@ def means(scores: pd.DataFrame, *, seed: int) -> dict[str, float]:
         if len(values) < 2:  # no interval of one caption
             found |= {f"captions/{name}": float(value) for value in values}
             continue
-        interval = bootstrap_mean(values, seed=seed)
-        found |= {f"captions/{name}": interval.mean}
-        found |= {f"captions/{name}_low": interval.low, f"captions/{name}_high": interval.high}
+        found |= bootstrap_mean(values, seed=seed).metrics(f"captions/{name}")
     return found
 
 
@@ -242,7 +240,6 @@ def paired(scores: pd.DataFrame, baseline: pd.DataFrame, *, seed: int) -> dict[s
         if len(pairs) < 2:
             continue
         ours, theirs = pairs[name], pairs[f"{name} theirs"]
-        difference = paired_difference(ours, theirs, seed=seed)
-        found |= {f"paired/{name}": difference.mean, f"paired/{name}_p": paired_p_value(ours, theirs, seed=seed)}
-        found |= {f"paired/{name}_low": difference.low, f"paired/{name}_high": difference.high}
+        found |= paired_difference(ours, theirs, seed=seed).metrics(f"paired/{name}")
+        found[f"paired/{name}_p"] = paired_p_value(ours, theirs, seed=seed)
     return found

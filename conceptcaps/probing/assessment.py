@@ -52,8 +52,7 @@ def assess(model: Classifier, parts: Mapping[str, Part], *, seed: int) -> tuple[
         metrics[f"{prefix}/accuracy_majority"] = float((parts[name][1] == majority).double().mean())
         metrics[f"{prefix}/calibration_error"] = calibration_error(found[name]["probability"], correct)
         if len(correct) > 1:
-            interval = intervals.bootstrap_mean(correct, seed=seed)
-            metrics |= {f"{prefix}/accuracy_low": interval.low, f"{prefix}/accuracy_high": interval.high}
+            metrics |= intervals.bootstrap_mean(correct, seed=seed).metrics(f"{prefix}/accuracy")
     low = metrics.get("test/accuracy_low", 0.0)
     metrics["test/interpretable"] = float(low > metrics["test/accuracy_majority"])
     per_item = pd.DataFrame({"val/nll": found["validation"]["nll"], "val/accuracy": found["validation"]["correct"]})

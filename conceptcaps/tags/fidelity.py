@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
+from conceptcaps.intervals import as_metrics
 from conceptcaps.tags.jaccard import jaccard
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.two_sample import Separation, real_against_real, require_rows, separation
@@ -177,8 +178,8 @@ def evaluate(
     }
     found: dict[str, float] = {}
     for name, value in alike.items():
-        found |= {name: value.cosine, f"{name}_ceiling": value.ceiling, f"{name}_of_ceiling": value.ratio}
-        found |= {f"{name}_of_ceiling_low": value.low, f"{name}_of_ceiling_high": value.high}
+        found |= {name: value.cosine, f"{name}_ceiling": value.ceiling}
+        found |= as_metrics(f"{name}_of_ceiling", value.ratio, value.low, value.high)
     everything = np.concatenate([real, held_out])
     near, near_real = nearest_jaccard(samples, real), nearest_jaccard(held_out, real)
     return found | {
@@ -239,10 +240,7 @@ def glance(samples: Rows, *, train: Rows, validation: Rows, prefix: str) -> dict
 
 
 def _told_apart(ours: Separation, null: Separation) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for name, side in {"two_sample_auc": ours, "two_sample_auc_real": null}.items():
-        found |= {name: side.auc, f"{name}_low": side.low, f"{name}_high": side.high}
-    return found
+    return as_metrics("two_sample_auc", *ours) | as_metrics("two_sample_auc_real", *null)
 
 
 def _margins(samples: Rows, held_out: Rows, real: Rows) -> dict[str, float]:
