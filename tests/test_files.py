@@ -1,6 +1,6 @@
 import pytest
 
-from conceptcaps.files import whole, whole_folder
+from conceptcaps.files import first_folder, whole, whole_folder
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -24,3 +24,20 @@ def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["model"] and [file.name for file in path.iterdir()] == [
         "old"
     ]
+
+
+def test_the_first_of_two_folders_stays(tmp_path):
+    path = tmp_path / "cache" / "model"
+    with first_folder(path) as late:
+        with first_folder(path) as early:
+            (early / "file").write_text("first")
+        (late / "file").write_text("second")
+    assert (path / "file").read_text() == "first" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_take_its_place_is_an_error_and_leaves_nothing(tmp_path):
+    path = tmp_path / "model"
+    path.write_text("a file")
+    with pytest.raises(NotADirectoryError), first_folder(path) as temporary:
+        (temporary / "file").write_text("x")
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "a file"

@@ -11,7 +11,6 @@ References:
 import json
 import logging
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from conceptcaps import cache
 from conceptcaps.audio import loudness, table
 from conceptcaps.audio.musicgen import Guidance
 from conceptcaps.audio.waveform import Waveform
+from conceptcaps.files import first_folder
 from conceptcaps.hashing import content, file_sha256, row_seed
 from conceptcaps.project import PROJECT
 
@@ -77,16 +77,10 @@ def environment(*, root: Path | None = None) -> Path:
     folder = root / f"audiocraft-{file_sha256(REQUIREMENTS)[:16]}"
     if not folder.exists():
         _LOG.warning("building audiocraft's environment in %s", folder)
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as made:
-            _uv("venv", "--relocatable", "--allow-existing", "--python", sys.executable, made)
-            python = str(Path(made, "bin", "python"))
+        with first_folder(folder) as made:
+            _uv("venv", "--relocatable", "--allow-existing", "--python", sys.executable, str(made))
+            python = str(made / "bin" / "python")
             _uv("pip", "install", "--no-deps", "--require-hashes", "--python", python, "-r", str(REQUIREMENTS))
-            try:
-                os.rename(made, folder)
-            except OSError:
-                if not folder.exists():  # otherwise another process was first, with the same packages
-                    raise
     return folder / "bin" / "python"
 
 

@@ -4,9 +4,6 @@ A reference says which model it is without holding its weights: ``smollm2`` (an 
 ``<owner>/<name>@<revision>`` (the Hub), or the path of a folder.
 """
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import torch
@@ -23,6 +20,7 @@ from transformers.utils import is_bitsandbytes_available
 
 from conceptcaps import assets
 from conceptcaps.cache import root as cache_root
+from conceptcaps.files import first_folder
 from conceptcaps.processor import multiplies_bfloat16
 
 QUANTIZATIONS = ("none", "nf4")
@@ -86,7 +84,6 @@ def unpacked(name: str, *, cache: Path | None = None) -> Path:
     folder = (cache or cache_root()) / "unpacked" / f"{name}-{next(iter(assets.ASSETS[name].sha256.values()))[:16]}"
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
     read = AutoModelForCausalLM.from_pretrained(asset.parent, gguf_file=asset.name, dtype=torch.float32)
     config = AutoConfig.from_pretrained(asset.parent, gguf_file=asset.name)
     for attribute in ("quantization_config", "_name_or_path"):
@@ -94,16 +91,9 @@ def unpacked(name: str, *, cache: Path | None = None) -> Path:
             delattr(config, attribute)
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(read.state_dict())
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-    try:
+    with first_folder(folder) as temporary:
         plain.save_pretrained(temporary)
         AutoTokenizer.from_pretrained(asset.parent, gguf_file=asset.name).save_pretrained(temporary)
-        os.rename(temporary, folder)
-    except OSError:
-        if not folder.is_dir():  # otherwise another process was first
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

@@ -1,11 +1,14 @@
 """Parquet files of bounded size, written as a stream under temporary names."""
 
 from collections.abc import Hashable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from conceptcaps.files import whole
 
 MOST_BYTES = 500 * 10**6
 _ROW_GROUP = 100  # most rows that a reader holds at once
@@ -26,7 +29,7 @@ class ParquetFiles:
         self._folder, self._most = folder, most_bytes
         self._waiting: dict[str, list[pa.Table]] = {}
         self._bytes: dict[str, int] = {}
-        self._open: dict[str, tuple[pq.ParquetWriter, Path]] = {}
+        self._open: dict[str, tuple[pq.ParquetWriter, Path, ExitStack]] = {}
         self._footer: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
 
@@ -46,7 +49,7 @@ class ParquetFiles:
         for name in self._waiting:
             self._flush(name)
         for name in list(self._open):
-            self._end(name)
+            self._open.pop(name)[2].close()
 
     def _flush(self, name: str) -> None:
         rows = self._waiting[name]
@@ -55,19 +58,14 @@ class ParquetFiles:
         if name in self._open:
             self._footer[name] += _FOOTER // 3
             if self._open[name][1].stat().st_size + self._bytes[name] + self._footer[name] > self._most:
-                self._end(name)
+                self._open.pop(name)[2].close()
         if name not in self._open:
             number = self._numbers[name] = self._numbers.get(name, -1) + 1
-            path = self._folder / f"{name}-{number:05d}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary, self._footer[name] = path.with_suffix(".tmp"), _FOOTER
-            self._open[name] = pq.ParquetWriter(temporary, rows[0].schema, compression="zstd"), temporary
+            end = ExitStack()
+            path = end.enter_context(whole(self._folder / f"{name}-{number:05d}.parquet"))
+            writer = end.enter_context(pq.ParquetWriter(path, rows[0].schema, compression="zstd"))
+            self._open[name], self._footer[name] = (writer, path, end), _FOOTER
         self._open[name][0].write_table(pa.concat_tables(rows))
         rows.clear()
         self._bytes[name] = 0
         pa.default_memory_pool().release_unused()
-
-    def _end(self, name: str) -> None:
-        writer, temporary = self._open.pop(name)
-        writer.close()
-        temporary.rename(temporary.with_suffix(".parquet"))
