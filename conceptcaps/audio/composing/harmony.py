@@ -3,19 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from conceptcaps.audio import scales
+
 OCTAVE = 12
-MODES: dict[str, tuple[int, ...]] = {  # semitones above the tonic
-    "major": (0, 2, 4, 5, 7, 9, 11),
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "phrygian": (0, 1, 3, 5, 7, 8, 10),
-    "dorian": (0, 2, 3, 5, 7, 9, 10),
-    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
-    "lydian": (0, 2, 4, 6, 7, 9, 11),
-    "hijaz": (0, 1, 4, 5, 7, 8, 10),
+MODES = scales.HEPTATONIC | {
     "pentatonic": (0, 2, 4, 7, 9),
     "minorpentatonic": (0, 3, 5, 7, 10),
     "blues": (0, 3, 5, 6, 7, 10),
-    "wholetone": (0, 2, 4, 6, 8, 10),
+    "wholetone": tuple(range(0, OCTAVE, 2)),
     "chromatic": tuple(range(OCTAVE)),
 }
 CHORD_SCALE = {"pentatonic": "major", "minorpentatonic": "minor", "blues": "mixolydian"}

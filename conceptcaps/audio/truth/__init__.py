@@ -7,7 +7,7 @@ import numpy as np
 
 from conceptcaps.audio.score import Piece
 from conceptcaps.audio.truth import rules
-from conceptcaps.audio.truth.harmony import NAMES, Harmony, tonality
+from conceptcaps.audio.truth.harmony import NAMES, Harmony
 from conceptcaps.audio.truth.sounding import Levels, Sounding, sounding_notes
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -48,12 +48,12 @@ def truth(piece: Piece, *, duration: float, taxonomy: Taxonomy, levels: Levels |
     if not duration > 0:
         raise ValueError(f"expected a duration above 0 s, got {duration}")
     music = sounding_notes(piece, duration=duration, levels=levels)
-    tones = tonality(music)
-    values = rules.decide(music, tones, taxonomy)
+    judge = rules.Judge(music)
+    values = rules.decide(judge, taxonomy)
     return Truth(
         sorted(tag for tag, value in values.items() if value == rules.PRESENT),
         sorted(tag for tag, value in values.items() if value == rules.ABSENT),
-        _facts(piece, music, tones),
+        _facts(piece, music, judge.harmony),
     )
 
 

@@ -10,20 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from conceptcaps.audio import scales
 from conceptcaps.audio.truth.sounding import Flags, Indices, Numbers, Sounding
 
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-MODES = {
-    "major": (0, 2, 4, 5, 7, 9, 11),
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "dorian": (0, 2, 3, 5, 7, 9, 10),
-    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
-    "lydian": (0, 2, 4, 6, 7, 9, 11),
-    "phrygian": (0, 1, 3, 5, 7, 8, 10),
-    "hijaz": (0, 1, 4, 5, 7, 8, 10),
-    "blues": (0, 3, 4, 5, 6, 7, 10),
-    "wholetone": (0, 2, 4, 6, 8, 10),
-}
+MODES = scales.HEPTATONIC | {"blues": (0, 3, 4, 5, 6, 7, 10), "wholetone": (0, 2, 4, 6, 8, 10)}
 CHORDS = {
     "maj": (0, 4, 7),
     "min": (0, 3, 7),

@@ -27,15 +27,14 @@ def table() -> Mapping[str, Any]:
     return content
 
 
-def decide(music: Sounding, tones: Harmony, taxonomy: Taxonomy) -> dict[str, int]:
+def decide(judge: "Judge", taxonomy: Taxonomy) -> dict[str, int]:
     """1, 0 or -1 (present, unknown, absent) for every tag of a taxonomy.
 
     A tag without a rule is unknown. Presence is handed up to ancestors, absence down to descendants; of tags that
     exclude each other the presence of one is the absence of the others. Where nothing sounds everything is absent.
     """
-    if not len(music.start):
+    if not len(judge.music.start):
         return dict.fromkeys(taxonomy.tags, ABSENT)
-    judge = Judge(music, tones)
     values = {tag: judge.tag(tag) for tag in taxonomy.tags}
     for tag in taxonomy.tags:
         if values[tag] == PRESENT:
@@ -52,21 +51,26 @@ def decide(music: Sounding, tones: Harmony, taxonomy: Taxonomy) -> dict[str, int
 class Judge:
     """Decides tags of one clip one by one; what a rule does not ask for is not computed."""
 
-    def __init__(self, music: Sounding, tones: Harmony | None = None) -> None:
-        """Judge what sounds; key and chords are read where they are not given."""
-        self._music, self._tones = music, tones
+    def __init__(self, music: Sounding) -> None:
+        """Judge what sounds."""
+        self.music = music
         self._rules, self._tolerance = table()["tags"], table()["features"]
         self._found: dict[str, int] = {}
 
     @cached_property
     def lines(self) -> Lines:
         """Melodic parts with the features of their lines."""
-        return part_lines(self._music)
+        return part_lines(self.music)
+
+    @cached_property
+    def harmony(self) -> Harmony:
+        """Key and chords."""
+        return tonality(self.music)
 
     @cached_property
     def numbers(self) -> dict[str, float]:
         """Features of the whole."""
-        return features(self._music, self._tones or tonality(self._music), self.lines)
+        return features(self.music, self.harmony, self.lines)
 
     def tag(self, tag: str) -> int:
         """Value of a tag by its own rule; what its children say is added in the end."""
@@ -102,9 +106,9 @@ class Judge:
                 if source.program in programs
             ]
             return max(played, default=ABSENT)
-        found = [source for source in self._music.sources if _among(source, programs, keys)]
+        found = [source for source in self.music.sources if _among(source, programs, keys)]
         others, other_keys = rule.get("maybe", []), rule.get("maybe_keys", [])
-        maybe = [source for source in self._music.sources if _among(source, others, other_keys)]
+        maybe = [source for source in self.music.sources if _among(source, others, other_keys)]
         sure = _heard(found, lasting=bool(rule.get("lasting")))
         return max(sure, min(UNKNOWN, _heard(maybe, lasting=False)))
 
