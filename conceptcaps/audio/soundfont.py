@@ -1,4 +1,4 @@
-"""Tag sets to sound: a score in which the tags hold, played by a General MIDI soundfont."""
+"""Scores to sound, played by a General MIDI soundfont."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from conceptcaps import assets
-from conceptcaps.audio import composition, loudness, midi
+from conceptcaps.audio import loudness, midi
 from conceptcaps.audio.score import Part, Piece
 from conceptcaps.audio.sf2 import DRUMS, Bank
 from conceptcaps.audio.truth import Levels, Truth, truth
@@ -60,57 +60,16 @@ def named(text: str) -> list[str]:
     return [str(assets.fetch("soundfont")) if name == "embedded" else name for name in text.split(",")]
 
 
-def play(
-    tags: Sequence[str],
-    *,
-    duration: float,
-    seed: int,
-    taxonomy: Taxonomy,
-    soundfont: Path | None = None,
-    sample_rate: int = 32_000,
-    channels: int = 1,
-) -> Clip:
-    """Compose a piece for a tag set and perform it; playing draws nothing.
-
-    Args:
-        tags: Canonical tags.
-        duration: Length of the clip (s), at least 0.5.
-        seed: Seed of the composition.
-        taxonomy: Gives categories and ancestors.
-        soundfont: As ``perform``.
-        sample_rate: Hz.
-        channels: 1 or 2.
-
-    Raises:
-        ValueError: As ``composition.compose`` and ``perform``.
-    """
-    piece = composition.compose(tags, duration=duration, seed=seed, taxonomy=taxonomy)
-    return perform(
-        piece,
-        duration=duration,
-        taxonomy=taxonomy,
-        soundfont=soundfont,
-        sample_rate=sample_rate,
-        channels=channels,
-    )
-
-
 def perform(
-    piece: Piece,
-    *,
-    duration: float,
-    taxonomy: Taxonomy,
-    soundfont: Path | None = None,
-    sample_rate: int = 32_000,
-    channels: int = 1,
+    piece: Piece, *, duration: float, taxonomy: Taxonomy, soundfont: Path, sample_rate: int, channels: int
 ) -> Clip:
-    """Play a piece and tell what sounds in it.
+    """Play a piece, which draws nothing, and tell what sounds in it.
 
     Args:
         piece: The score.
         duration: Length of the clip (s), at least 0.5.
         taxonomy: Tags that are told.
-        soundfont: A General MIDI soundfont (sf2, sf3); TimGM6mb if None.
+        soundfont: A General MIDI soundfont (sf2, sf3).
         sample_rate: Hz.
         channels: 1 or 2.
 
@@ -119,8 +78,8 @@ def perform(
     """
     if duration < 0.5:
         raise ValueError(f"expected a duration of at least 0.5 s, got {duration}")
-    font, length = soundfont or assets.fetch("soundfont"), round(duration * sample_rate)
-    sound = render(piece, soundfont=font, length=length, sample_rate=sample_rate, channels=channels)
+    length = round(duration * sample_rate)
+    sound = render(piece, soundfont=soundfont, length=length, sample_rate=sample_rate, channels=channels)
     if not np.any(sound.waveform):
         raise ValueError(f"expected a piece that sounds within {duration} s, got silence")
     heard = truth(piece, duration=duration, taxonomy=taxonomy, levels=Levels(sound.levels, sound.pieces))

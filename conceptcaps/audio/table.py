@@ -78,11 +78,14 @@ def play_rows(
     sets = rows["sample_id"] if "sample_id" in rows else rows["id"]
     seeds = [row_seed(sample, seed) for sample in sets]
     drawn = [fonts[row_seed(f"{sample} font", seed) % len(fonts)] for sample in sets]
-    play = partial(soundfont.play, duration=duration, taxonomy=taxonomy, sample_rate=sample_rate, channels=channels)
+    compose = partial(composition.compose, duration=duration, taxonomy=taxonomy)
+    perform = partial(
+        soundfont.perform, duration=duration, taxonomy=taxonomy, sample_rate=sample_rate, channels=channels
+    )
 
     def made(row_id: str, tags: Sequence[str], own: int, font: Path) -> dict[str, Any]:
         try:
-            clip = play(list(tags), seed=own, soundfont=font)
+            clip = perform(compose(list(tags), seed=own), soundfont=font)
         except ValueError as error:
             return failed(tags, seed=own, reason=str(error))
         return sound(clip, tags, name=row_id, seed=own, font=font.name, sample_rate=sample_rate, taxonomy=taxonomy)

@@ -16,8 +16,14 @@ TAXONOMY = Taxonomy.load()
 RATE = 32_000
 
 
-def play(*tags: str, duration: float = 6, seed: int = 0) -> soundfont.Clip:
-    return soundfont.play(list(tags), duration=duration, seed=seed, taxonomy=TAXONOMY)
+def play(*tags: str, duration: float = 6, seed: int = 0, sample_rate: int = RATE, channels: int = 1) -> soundfont.Clip:
+    score = composition.compose(list(tags), duration=duration, seed=seed, taxonomy=TAXONOMY)
+    return perform(score, duration=duration, sample_rate=sample_rate, channels=channels)
+
+
+def perform(score: Piece, *, duration: float, sample_rate: int = RATE, channels: int = 1) -> soundfont.Clip:
+    font, form = assets.fetch("soundfont"), {"sample_rate": sample_rate, "channels": channels}
+    return soundfont.perform(score, duration=duration, taxonomy=TAXONOMY, soundfont=font, **form)
 
 
 def test_clips_have_the_length_and_loudness_that_was_asked_for():
@@ -30,10 +36,10 @@ def test_clips_have_the_length_and_loudness_that_was_asked_for():
 
 
 def test_rate_and_channels_are_what_was_asked_for():
-    clip = soundfont.play(["piano"], duration=2, seed=0, taxonomy=TAXONOMY, sample_rate=44_100, channels=2)
+    clip = play("piano", duration=2, sample_rate=44_100, channels=2)
     assert clip.waveform.shape == (2, 88_200)
     with pytest.raises(ValueError, match="expected 1 or 2 channels, got 6"):
-        soundfont.play(["piano"], duration=2, seed=0, taxonomy=TAXONOMY, channels=6)
+        play("piano", duration=2, channels=6)
 
 
 def piece(*parts: Part, tempi: Sequence[tuple[float, float]] = ((0.0, 120.0),)) -> Piece:
