@@ -133,7 +133,7 @@ def test_a_flute_is_higher_than_a_bass_and_cymbals_brighter_than_a_kick():
 
 def test_calm_is_thinner_than_aggressive():
     onsets = [
-        sum(len(part.notes) for part in soundfont.composition.compose(
+        sum(len(part.notes) for part in composition.compose(
             ["rock", mood, "medium tempo"], duration=10, seed=0, taxonomy=TAXONOMY).parts)
         for mood in ("calm", "aggressive")
     ]  # fmt: skip
