@@ -86,7 +86,7 @@ def work_hash(stage: str, *, project: Path = PROJECT) -> str:
 
 
 def default_folder(stage: str, parameters: Mapping[str, object]) -> str:
-    """Where a stage keeps its work when ``out`` is ``auto``: ``outputs/<stage>/<hash of parameters and code>``.
+    """Where a stage keeps its work unless it is told: ``outputs/<stage>/<hash of parameters and code>``.
 
     Args:
         stage: Name of the entry point.
@@ -94,6 +94,11 @@ def default_folder(stage: str, parameters: Mapping[str, object]) -> str:
     """
     text = {name: str(value) for name, value in parameters.items()}
     return str(Path("outputs", stage, digest([text, work_hash(stage)])[:16]))
+
+
+def out_folder(stage: str, out: str, parameters: Mapping[str, object]) -> str:
+    """Where a stage writes its shards: the folder or URL that was given, or for ``auto`` its ``default_folder``."""
+    return default_folder(stage, parameters) if out == "auto" else out
 
 
 def study_name(stage: str, study: str, parameters: Mapping[str, object]) -> str:

@@ -19,7 +19,7 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("audit_taxonomy", vars(args)):
-        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
+        taxonomy = Taxonomy.load(tracking.fetch_unless(args.taxonomy, "builtin"))
         rows = corpus.load_corpus(args.corpus)
         tracking.log_dataset(rows, name="corpus", source=args.corpus, context="source")
         found = corpus.coverage(rows, taxonomy=taxonomy)

@@ -7,11 +7,10 @@ from functools import partial
 import pyarrow as pa
 
 from conceptcaps import project, shards, tracking
-from conceptcaps.audio import balance, clips, contexts, makeable, paired, soundfont
+from conceptcaps.audio import balance, clips, makeable, paired, soundfont, table
+from conceptcaps.audio.contexts import Source
 from conceptcaps.hashing import file_sha256
 from conceptcaps.tags import carried
-from conceptcaps.tags.sampling import split_tags
-from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -41,21 +40,18 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("design_concepts", vars(args)):
-        folder = None if args.contexts == "auto" else tracking.fetch(args.contexts)
-        taxonomy = Taxonomy.load() if folder is None else carried.taxonomy_of(folder)
-        possible = makeable.makeable(taxonomy)
-        tags = possible if args.tags == "all" else makeable.require(split_tags(args.tags), possible)
-        known = () if folder is None else tuple(tuple(each) for each in contexts.read(folder))
-        source = paired.Source(known, tuple(possible), args.duration, args.seed, taxonomy, args.tries)
-        rows, table, short = paired.design(source, tags, count=args.count)
+        folder = tracking.fetch_unless(args.contexts, "auto")
+        source = Source.open(folder, duration=args.duration, seed=args.seed, tries=args.tries)
+        tags = makeable.chosen(args.tags, source.possible)
+        rows, compared, short = paired.design(source, tags, count=args.count)
         print(balance.left_out(short, allowed=args.unbalanced == "leave_out"), end="")
-        tracking.log_frame(table, "balance.parquet")
-        print(balance.report(table))
-        kept = balance.balanced(table, most=args.balance, leave_out=args.unbalanced == "leave_out")
+        tracking.log_frame(compared, "balance.parquet")
+        print(balance.report(compared))
+        kept = balance.balanced(compared, most=args.balance, leave_out=args.unbalanced == "leave_out")
         rows = rows[rows["concept"].isin(kept)]
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
         form = {"sample_rate": args.sample_rate, "channels": args.channels}
-        out = project.default_folder("design_concepts", vars(args)) if args.out == "auto" else args.out
+        out = project.out_folder("design_concepts", args.out, vars(args))
         settings = {name: value for name, value in vars(args).items() if name != "out"}
         shards.map_shards(
             partial(paired.play_concepts, source=source, fonts=fonts, **form),
@@ -65,12 +61,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             shard_size=args.shard_size,
             settings=settings | {"fonts": [file_sha256(font) for font in fonts]},
             description="design_concepts",
-            files=carried.files(taxonomy),
+            files=carried.files(source.taxonomy),
         )
         made = shards.read(out, columns=["id", "error"])
-        bad = made[made["error"].notna()]
-        clips.require_few(dict(zip(bad["id"], bad["error"], strict=True)), total=len(made))
-        largest = table.loc[table["concept"].isin(kept), "difference"].max()
+        clips.require_few(table.failures(made), total=len(made))
+        largest = compared.loc[compared["concept"].isin(kept), "difference"].max()
         counts = {"concepts/count": len(kept), "concepts/left_out": len(tags) - len(kept), "concepts/clips": len(made)}
         tracking.log_metrics(counts | {"concepts/largest_difference": largest})
         tracking.log_folder(tracking.fetch(out), "concepts")

@@ -27,7 +27,7 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("distill_tags", vars(args)), tempfile.TemporaryDirectory() as folder:
-        taxonomy = Taxonomy.load(None if args.taxonomy == "builtin" else tracking.fetch(args.taxonomy))
+        taxonomy = Taxonomy.load(tracking.fetch_unless(args.taxonomy, "builtin"))
         rows = corpus.load_corpus(args.corpus)
         tracking.log_dataset(rows, name="corpus", source=args.corpus, context="source")
         distilled = corpus.distil(rows, taxonomy=taxonomy, min_categories=args.min_categories)

@@ -48,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         dials = {name: value for name, value in vars(args).items() if name in backends.DIALS}
         make, read = backends.maker(args.backend, fonts=fonts, taxonomy=taxonomy, **dials)
         settings = {name: value for name, value in (vars(args) | {"read": read}).items() if name not in NO_SETTINGS}
-        auto = project.default_folder("generate_audio", {**settings, "rows": shards.content(rows)})
-        out = auto if args.out == "auto" else args.out
+        out = project.out_folder("generate_audio", args.out, {**settings, "rows": shards.content(rows)})
         if not shards.map_shards(
             make,
             rows,

@@ -7,11 +7,10 @@ from functools import partial
 import pyarrow as pa
 
 from conceptcaps import project, shards, tracking
-from conceptcaps.audio import clips, contexts, makeable, paired, soundfont
+from conceptcaps.audio import clips, makeable, paired, soundfont, table
+from conceptcaps.audio.contexts import Source
 from conceptcaps.hashing import file_sha256
 from conceptcaps.tags import carried
-from conceptcaps.tags.sampling import split_tags
-from conceptcaps.tags.taxonomy import Taxonomy
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -37,14 +36,11 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("make_pairs", vars(args)):
-        folder = None if args.contexts == "auto" else tracking.fetch(args.contexts)
-        taxonomy = Taxonomy.load() if folder is None else carried.taxonomy_of(folder)
-        possible = makeable.makeable(taxonomy)
-        tags = possible if args.tags == "all" else makeable.require(split_tags(args.tags), possible)
-        known = () if folder is None else tuple(tuple(each) for each in contexts.read(folder))
-        source = paired.Source(known, tuple(possible), args.duration, args.seed, taxonomy, args.tries)
+        folder = tracking.fetch_unless(args.contexts, "auto")
+        source = Source.open(folder, duration=args.duration, seed=args.seed, tries=args.tries)
+        tags = makeable.chosen(args.tags, source.possible)
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
-        out = project.default_folder("make_pairs", vars(args)) if args.out == "auto" else args.out
+        out = project.out_folder("make_pairs", args.out, vars(args))
         settings = {name: value for name, value in vars(args).items() if name != "out"}
         shards.map_shards(
             partial(
@@ -56,12 +52,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             shard_size=2 * args.shard_size,
             settings=settings | {"fonts": [file_sha256(font) for font in fonts]},
             description="make_pairs",
-            files=carried.files(taxonomy),
+            files=carried.files(source.taxonomy),
         )
         made = shards.read(out, columns=["id", "tag", "changed", "means", "error"])
-        tracking.log_metrics(paired.summary(made, taxonomy=taxonomy))
-        bad = made[made["error"].notna()]
-        clips.require_few(dict(zip(bad["id"], bad["error"], strict=True)), total=len(made))
+        tracking.log_metrics(paired.summary(made, taxonomy=source.taxonomy))
+        clips.require_few(table.failures(made), total=len(made))
         tracking.log_folder(tracking.fetch(out), "pairs")
 
 

@@ -33,8 +33,7 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("train_classifier", vars(args)), tempfile.TemporaryDirectory() as folder:
-        splits = None if args.split_file == "none" else tracking.fetch(args.split_file)
-        found = clips.read(tracking.fetch(args.audio), split_file=splits)
+        found = clips.read(tracking.fetch(args.audio), split_file=tracking.fetch_unless(args.split_file, "none"))
         tracking.log_json(found.unreadable, "unreadable.json")
         data = clips.label(found, taxonomy=taxonomy_of(found.folder), min_clips=args.min_clips, seed=args.seed)
         rows = data.clips.rows

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         dials = {name: getattr(args, name) for name in ("batch_size", "candidates", "attempts", "max_words", "seed")}
         settings = {**vars(args), "captioner": tracking.resolve(args.captioner), "precision": writer.precision}
         settings = {name: value for name, value in settings.items() if name not in NO_SETTINGS}
-        out = project.default_folder("write_captions", settings) if args.out == "auto" else args.out
+        out = project.out_folder("write_captions", args.out, settings)
         shards.map_shards(
             partial(table.write_rows, captioner=writer, sampling=sampling, **dials),
             rows,

@@ -2,17 +2,47 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from conceptcaps import hashing, shards
+from conceptcaps.audio import makeable
+from conceptcaps.tags import carried
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _DRAWS = 1000  # of contexts, until one belongs to a part
 _TEST = 4  # one context in so many belongs to the test part
 _SHARES = {"genre": 0.7, "mood": 0.5, "tempo": 0.4}
 _INSTRUMENTS = (1, 3)
+
+
+class Source(NamedTuple):
+    """Where pairs come from: all that one depends on besides a tag and a number.
+
+    Attributes:
+        known: Tag sets to draw contexts from; empty to put them together.
+        possible: Tags that the backend can make.
+        duration: Length of a clip (s).
+        seed: Of every draw.
+        taxonomy: Of all tags.
+        tries: How many contexts are tried for a pair in which nothing else changes.
+    """
+
+    known: tuple[tuple[str, ...], ...]
+    possible: tuple[str, ...]
+    duration: float
+    seed: int
+    taxonomy: Taxonomy
+    tries: int
+
+    @classmethod
+    def open(cls, folder: Path | None, *, duration: float, seed: int, tries: int) -> "Source":
+        """Tag sets and taxonomy of a folder; without one, contexts are put together and the taxonomy is built in."""
+        taxonomy = Taxonomy.load() if folder is None else carried.taxonomy_of(folder)
+        known = () if folder is None else tuple(tuple(tags) for tags in read(folder))
+        return cls(known, tuple(makeable.makeable(taxonomy)), duration, seed, taxonomy, tries)
 
 
 def read(folder: Path) -> list[list[str]]:

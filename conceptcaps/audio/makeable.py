@@ -1,10 +1,12 @@
 """Which tags the soundfont backend makes true when it is asked for them: computed from what it composes."""
 
 import json
+from collections.abc import Sequence
 
 from conceptcaps import cache, files, hashing, project
 from conceptcaps.audio import composition
 from conceptcaps.audio.truth import truth
+from conceptcaps.tags.sampling import split_tags
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _SEEDS = (101, 102, 103)
@@ -41,12 +43,16 @@ def _holds(tag: str, taxonomy: Taxonomy) -> bool:
     return hits >= 2
 
 
-def require(tags: list[str], possible: list[str]) -> list[str]:
-    """The tags, all of them among those that are possible.
+def chosen(text: str, possible: Sequence[str]) -> list[str]:
+    """Tags of a list ``piano,violin``, all of them possible; ``all`` stands for every possible tag.
 
     Raises:
-        ValueError: Names those that are not, or says that there are none.
+        ValueError: Names those that are not possible, or says that there are none.
+
+    >>> chosen("piano, violin", ["violin", "piano", "rock"])
+    ['piano', 'violin']
     """
+    tags = list(possible) if text == "all" else split_tags(text)
     missing = sorted(set(tags) - set(possible))
     if missing or not tags:
         raise ValueError(f"expected tags that the soundfont backend can make true, got {missing or 'none'}")

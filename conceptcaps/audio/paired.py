@@ -11,6 +11,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from conceptcaps.audio import balance, contexts, pairs, soundfont, table
+from conceptcaps.audio.contexts import Source
 from conceptcaps.audio.pairs import Pair
 from conceptcaps.audio.truth import ties
 from conceptcaps.hashing import row_seed
@@ -30,20 +31,6 @@ CONCEPT_FIELDS = [
     ("id", pa.string()), ("concept", pa.string()), ("positive", pa.bool_()), ("part", pa.string()),
     ("group", pa.string()), ("tags", _STRINGS), *table.SOUND,
 ]  # fmt: skip
-
-
-class Source(NamedTuple):
-    """Where pairs come from: all that ``find`` depends on besides a tag and a number.
-
-    ``tries`` is how many contexts are tried for a pair in which nothing else changes.
-    """
-
-    known: tuple[tuple[str, ...], ...]
-    possible: tuple[str, ...]
-    duration: float
-    seed: int
-    taxonomy: Taxonomy
-    tries: int = TRIES
 
 
 class Found(NamedTuple):

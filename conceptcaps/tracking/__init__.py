@@ -3,7 +3,7 @@
 No other room imports mlflow. The store is MLflow's own choice: ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db``.
 """
 
-from conceptcaps.tracking.artifacts import fetch, figures
+from conceptcaps.tracking.artifacts import fetch, fetch_unless, figures
 from conceptcaps.tracking.lineage import ancestors, origin
 from conceptcaps.tracking.pipeline import Pipeline, repeat, submit
 from conceptcaps.tracking.records import (
@@ -61,6 +61,7 @@ __all__ = [
     "crown",
     "execute",
     "fetch",
+    "fetch_unless",
     "figures",
     "history",
     "info",

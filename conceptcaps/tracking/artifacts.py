@@ -58,6 +58,11 @@ def fetch(uri: str, *, foreign: bool = False) -> Path:
     return path
 
 
+def fetch_unless(uri: str, word: str) -> Path | None:
+    """What ``fetch`` gives, or None for the word that stands for no file, such as ``auto``, ``builtin`` or ``none``."""
+    return None if uri == word else fetch(uri)
+
+
 def _copied(url: str) -> Path:
     """A file or folder of an fsspec URL: itself if it is local, else a copy."""
     fs, root = fsspec.core.url_to_fs(url)

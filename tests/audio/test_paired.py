@@ -6,10 +6,11 @@ import pytest
 
 from conceptcaps import assets
 from conceptcaps.audio import balance, paired
+from conceptcaps.audio.contexts import Source
 from conceptcaps.tags.taxonomy import Taxonomy
 
 FORM = {"sample_rate": 8000, "channels": 1}
-SOURCE = paired.Source((("piano",),), ("piano", "violin"), 2.0, 5, Taxonomy.load())
+SOURCE = Source((("piano",),), ("piano", "violin"), 2.0, 5, Taxonomy.load(), tries=24)
 
 
 @pytest.fixture(autouse=True)
