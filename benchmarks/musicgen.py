@@ -95,9 +95,9 @@ def main() -> None:
     for dtype in [torch.float32, *([torch.bfloat16] if multiplies_bfloat16() else [])]:
         model.model.decoder.to(dtype)
         started = clock()
-        ours(model, captions, Guidance())
+        ours(model, captions, Guidance(3.0, 1.0, 250))
         seconds[str(dtype)] = clock() - started
-        agreed = (ours(model, captions, Guidance(top_k=1)) == likeliest).float().mean()
+        agreed = (ours(model, captions, Guidance(3.0, 1.0, top_k=1)) == likeliest).float().mean()
         print(
             f"musicgen, {CLIPS} clips of {FRAMES} frames, {torch.get_num_threads()} threads: plain float32 loop "
             f"{seconds['plain']:.1f} s, ours in {dtype} {seconds[str(dtype)]:.1f} s, "

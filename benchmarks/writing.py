@@ -16,7 +16,7 @@ def main() -> None:
     generator = np.random.default_rng(0)
     sets = [generator.choice(taxonomy.tags, size, replace=False) for size in generator.integers(2, 9, ROWS)]
     chats = [captioner.messages([list(tags)]) for tags in sets]
-    model, tokenizer = language_model.load("smollm2", device="cpu")
+    model, tokenizer = language_model.load("smollm2", quantization="none", device="cpu")
 
     started = time.perf_counter()
     plain: list[str] = []

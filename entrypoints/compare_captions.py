@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tools = {"scorer": metrics.bert_scorer(model, layer=args.feature_layer), "encoder": model, "seed": args.seed}
         prefer = None
         if args.judge_model != "none":
-            judge, tokenizer = language_model.load(args.judge_model)
+            judge, tokenizer = language_model.load(args.judge_model, quantization="none")
             prefer = partial(llm_judge.preferences, model=judge, tokenizer=tokenizer)
         items = {}
         for name, source in comparison.sources(args.writers).items():

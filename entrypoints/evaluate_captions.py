@@ -38,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         scorer = metrics.bert_scorer(model, layer=args.feature_layer)
         tracking.set_tags({"bertscore.hash": scorer.hash.replace(model, args.feature_model)})
         learnt = str(tracking.fetch(args.learnt)) if args.learnt.startswith("runs:/") else args.learnt
+        given = {"taxonomy": taxonomy, "seed": args.seed}
         found = evaluation.evaluate(
             written,
             real,
-            taxonomy=taxonomy,
+            **given,
             scorer=scorer,
             encoder=model,
-            seed=args.seed,
-            learnt=None if learnt == "none" else caption_corpus.load_for(folder, source=learnt, taxonomy=taxonomy),
+            learnt=None if learnt == "none" else caption_corpus.load_for(folder, source=learnt, **given),
             outside=model_of(args.perplexity_model),
             judge=model_of(args.judge_model),
         )
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def model_of(name: str) -> Any:
-    return None if name == "none" else language_model.load(name)
+    return None if name == "none" else language_model.load(name, quantization="none")
 
 
 if __name__ == "__main__":

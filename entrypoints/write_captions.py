@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from conceptcaps import executor, figures, project, shards, tracking
 from conceptcaps.audio import table as sounds
-from conceptcaps.captions import captioner, language_model, table
-from conceptcaps.captions.sampling import Sampling
+from conceptcaps.captions import captioner, language_model, sampling, table
 from conceptcaps.tags import carried
 
 NO_SETTINGS = {"out", "executor", "ray_address", "workers", "batch_size", "upload"}  # what captions do not depend on
@@ -27,12 +26,12 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--batch_size", type=int, default=256, help="texts decoded at once, each candidate one")
     parser.add_argument("--candidates", type=int, default=4, help="drawn for each sentence; the best is kept")
     parser.add_argument("--attempts", type=int, default=3, help="most rounds of candidates, while each has a fault")
-    parser.add_argument("--temperature", type=float, default=0.4, help="divides the logits; 0 decodes greedily")
-    parser.add_argument("--top_k", type=int, default=50, help="most likely tokens that are kept")
-    parser.add_argument("--top_p", type=float, default=0.97, help="probability that the kept tokens hold, 0 to 1")
-    parser.add_argument("--repetition_penalty", type=float, default=1.0, help="over 1 discourages repetition")
-    parser.add_argument("--no_repeat_ngram", type=int, default=0, help="length of runs of tokens said once; 0: any")
-    parser.add_argument("--max_new_tokens", type=int, default=160, help="longest sentence, or unplanned text (tokens)")
+    parser.add_argument("--temperature", type=float, help="divides the logits; 0 decodes greedily")
+    parser.add_argument("--top_k", type=int, help="most likely tokens that are kept")
+    parser.add_argument("--top_p", type=float, help="probability that the kept tokens hold, 0 to 1")
+    parser.add_argument("--repetition_penalty", type=float, help="over 1 discourages repetition")
+    parser.add_argument("--no_repeat_ngram", type=int, help="length of runs of tokens said once; 0: any")
+    parser.add_argument("--max_new_tokens", type=int, help="longest sentence, or unplanned text (tokens)")
     parser.add_argument("--max_words", type=int, default=0, help="longer ones lose sentences (CLAP hears ~55); 0 any")
     parser.add_argument("--shard_size", type=int, default=512, help="captions in a shard")
     parser.add_argument("--executor", choices=executor.EXECUTORS, default="local", help="where shards are made")
@@ -41,6 +40,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, for resuming after a kill, or auto")
     parser.add_argument("--upload", type=int, choices=[0, 1], default=1, help="0: the run holds manifest and URL alone")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
+    parser.set_defaults(**vars(sampling.Sampling()))
     return parser
 
 
@@ -53,13 +53,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         writer = captioner.load(tracking.fetch(args.captioner), **options)
         if args.duration:
             rows["present"] = sounds.foreseen(rows, taxonomy=writer.taxonomy, duration=args.duration, seed=args.seed)
-        sampling = Sampling(**{name: getattr(args, name) for name in Sampling.__dataclass_fields__})
+        decoding = sampling.Sampling(**{name: getattr(args, name) for name in vars(sampling.Sampling())})
         dials = {name: getattr(args, name) for name in ("batch_size", "candidates", "attempts", "max_words", "seed")}
         settings = {**vars(args), "captioner": tracking.resolve(args.captioner), "precision": writer.precision}
         settings = {name: value for name, value in settings.items() if name not in NO_SETTINGS}
         out = project.out_folder("write_captions", args.out, settings)
         shards.map_shards(
-            partial(table.write_rows, captioner=writer, sampling=sampling, **dials),
+            partial(table.write_rows, captioner=writer, sampling=decoding, **dials),
             rows,
             out=out,
             schema=pa.schema(table.FIELDS),

@@ -1,6 +1,8 @@
 """MLproject is what the parsers of the stages say; the environment is the lock file."""
 
 import ast
+import importlib
+import inspect
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +13,7 @@ import yaml
 from tools import mlproject
 
 ROOT = Path(__file__).resolve().parents[1]
+WITHOUT_THE_DIAL = {("map_shards", "workers")}  # one suits the stages that have no such parameter
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 
 
@@ -27,6 +30,37 @@ def test_parameters_are_flags_with_help_and_a_default_of_their_type(stage):
         if not action.required:
             assert action.choices is None or action.default in action.choices
             assert type(action.default) is (action.type or str)
+
+
+def used_of_the_library(stage: str) -> dict[str, object]:
+    """Functions and classes of the library that a stage names, by name: called, or handed on to ``partial``."""
+    module = importlib.import_module(f"entrypoints.{stage}")
+    found = {}
+    for node in ast.walk(ast.parse((ROOT / "entrypoints" / f"{stage}.py").read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found[node.attr] = getattr(getattr(module, node.value.id, None), node.attr, None)
+        elif isinstance(node, ast.Name):
+            found[node.id] = getattr(module, node.id, None)
+    ours = {
+        name: each for name, each in found.items() if str(getattr(each, "__module__", "")).startswith("conceptcaps.")
+    }
+    return {name: each for name, each in ours.items() if inspect.isfunction(each) or _holds_dials(each)}
+
+
+def _holds_dials(each: object) -> bool:
+    return inspect.isclass(each) and not issubclass(each, BaseException)
+
+
+@pytest.mark.parametrize("stage", mlproject.STAGES)
+def test_a_parameter_s_default_stands_once(stage):
+    """In the parser, which may take all of a class's; None stands for nothing."""
+    source = (ROOT / "entrypoints" / f"{stage}.py").read_text()
+    names = {action.dest for action in mlproject.parameters(stage)}
+    for name, each in used_of_the_library(stage).items():
+        taken = names if re.search(rf"set_defaults\(\*\*vars\(\w+\.{name}\(\)\)\)", source) else set()
+        for parameter in inspect.signature(each).parameters.values():
+            if parameter.name in names - taken and parameter.default not in (None, inspect.Parameter.empty):
+                assert (name, parameter.name) in WITHOUT_THE_DIAL, f"{name} has a default for {parameter.name} too"
 
 
 def test_environment_is_the_lock_file():

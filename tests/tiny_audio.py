@@ -17,6 +17,8 @@ from transformers import (
     Wav2Vec2Model,
 )
 
+from conceptcaps.audio.musicgen import Guidance
+
 RATE = 4000
 _SMALL = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
@@ -60,3 +62,7 @@ def musicgen(folder: Path, *, channels: int = 1, layers: int = 2, words: int = 4
     model.save_pretrained(folder)
     EncodecFeatureExtractor(feature_size=1, sampling_rate=RATE).save_pretrained(folder)
     return folder
+
+
+def guidance(**changes: float) -> Guidance:
+    return Guidance(**{"scale": 3.0, "temperature": 1.0, "top_k": 250, **changes})

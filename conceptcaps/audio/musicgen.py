@@ -31,7 +31,7 @@ LONGEST = 30.0  # seconds that the published models were trained on
 
 @dataclass(frozen=True)
 class Guidance:
-    """Sampling dials; the defaults are the model authors'.
+    """Sampling dials.
 
     Attributes:
         scale: Weight of the caption, above 1; logits are ``u + scale (c - u)`` with and without it.
@@ -39,9 +39,9 @@ class Guidance:
         top_k: Most likely codes that are kept.
     """
 
-    scale: float = 3.0
-    temperature: float = 1.0
-    top_k: int = 250
+    scale: float
+    temperature: float
+    top_k: int
 
 
 @dataclass

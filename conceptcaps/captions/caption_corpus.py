@@ -53,7 +53,7 @@ class Corpus(NamedTuple):
     left_out: dict[str, int]
 
 
-def load(source: str, *, taxonomy: Taxonomy, seed: int = 0, tag_sets: Sequence[Collection[str]] = ()) -> Corpus:
+def load(source: str, *, taxonomy: Taxonomy, seed: int, tag_sets: Sequence[Collection[str]] = ()) -> Corpus:
     """Read captions to learn from.
 
     Args:
@@ -77,7 +77,7 @@ def load(source: str, *, taxonomy: Taxonomy, seed: int = 0, tag_sets: Sequence[C
     return select(_read(source), taxonomy=taxonomy)
 
 
-def load_for(folder: Path, *, source: str, taxonomy: Taxonomy, seed: int = 0) -> pd.DataFrame:
+def load_for(folder: Path, *, source: str, taxonomy: Taxonomy, seed: int) -> pd.DataFrame:
     """Rows of ``load`` for a folder of tag sets: the built-in captions are written for its training sets.
 
     Args:

@@ -152,22 +152,13 @@ def require_trained(adapter: Path) -> None:
         raise ValueError(f"expected a trained adapter in {adapter}, got one that changes no logit of its base")
 
 
-def load(
-    folder: Path,
-    *,
-    variant: str = "tuned",
-    quantization: str = "none",
-    engine: str = "torch",
-    precision: str = "auto",
-    cache: Path | None = None,
-) -> Captioner:
+def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path | None = None) -> Captioner:
     """Open a captioner.
 
     Args:
         folder: Written by ``save``.
         variant: ``tuned``; of the base without the adapter: ``base``, the same prompt; ``few_shot``, behind three
             examples; ``zero_shot``, a plain request.
-        quantization: As ``language_model.load``; a quantised base keeps its adapter unmerged.
         engine: What decodes: ``torch``, or ``vllm`` where that is installed, on the base as it is.
         precision: Of the weights that decode: ``float32``, ``bfloat16``, or ``auto``, bfloat16 where the processor
             multiplies it; the adapter is merged before it is rounded.
@@ -187,7 +178,7 @@ def load(
         require_trained(adapter)
     taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
     plans = [] if variant == "zero_shot" else json.loads((folder / "plans.json").read_text(encoding="utf-8"))
-    again = partial(load, folder.resolve(), variant=variant, quantization=quantization, engine=engine, cache=cache)
+    again = partial(load, folder.resolve(), variant=variant, engine=engine, precision=precision, cache=cache)
     ask = partial(
         Captioner,
         taxonomy=taxonomy,
@@ -198,11 +189,9 @@ def load(
     if engine == "vllm":
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
         return ask(vllm_engine.load(facts["base"], adapter=adapter, cache=cache), tokenizer, again=again)
-    model, tokenizer = language_model.load(facts["base"], quantization=quantization, cache=cache)
+    model, tokenizer = language_model.load(facts["base"], quantization="none", cache=cache)
     if adapter is not None:
-        adapted = PeftModel.from_pretrained(model, adapter)
-        model = adapted.merge_and_unload() if quantization == "none" else adapted
-    if quantization == "none":
-        model = model.to(language_model.decoding_dtype(precision, device=model.device.type))
-        again = partial(again, precision=str(model.dtype).removeprefix("torch."))
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    model = model.to(language_model.decoding_dtype(precision, device=model.device.type))
+    again = partial(again, precision=str(model.dtype).removeprefix("torch."))
     return ask(model.eval(), tokenizer, again=again)

@@ -127,8 +127,8 @@ def fit(
     max_tokens: int,
     seed: int,
     report: Report,
-    adapter: str = "lora",
-    target_modules: str = "all-linear",
+    adapter: str,
+    target_modules: str,
     on_epoch: OnEpoch = lambda step, model: None,
 ) -> PeftModel:
     """Train a LoRA adapter and keep it as it was when its validation loss, read twice an epoch, was lowest.

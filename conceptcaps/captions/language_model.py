@@ -38,7 +38,7 @@ def source(reference: str, *, cache: Path | None = None) -> tuple[str, str | Non
 
 
 def load(
-    reference: str, *, quantization: str = "none", device: str | None = None, cache: Path | None = None
+    reference: str, *, quantization: str, device: str | None = None, cache: Path | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model in evaluation mode and its tokenizer, padding on the left.
 

@@ -44,7 +44,7 @@ def write_rows(
     candidates: int,
     attempts: int,
     seed: int,
-    max_words: int = 0,
+    max_words: int,
 ) -> pd.DataFrame:
     """Captions for tag sets.
 
@@ -106,7 +106,7 @@ def write_rows(
 
 def show(rows: pd.DataFrame, captioner: Captioner, *, most: int = 3) -> list[dict[str, Any]]:
     """Plan, caption and tag recall of the first ``most`` rows, each sentence drawn once: a look at a training."""
-    dials = {"batch_size": most, "candidates": 1, "attempts": 1}
+    dials = {"batch_size": most, "candidates": 1, "attempts": 1, "max_words": 0}
     written = write_rows(rows.head(most).assign(split="validation"), captioner, sampling=Sampling(), seed=0, **dials)
     return json.loads(written[["plan", "caption", "tag_recall"]].to_json(orient="records"))
 
@@ -122,7 +122,7 @@ def validate(rows: pd.DataFrame, captioner: Captioner, *, seed: int) -> dict[str
     Returns:
         ``val/tag_recall`` (0 to 1, best 1) and ``val/bertscore_f1`` with the rows' own captions (MiniLM, at most 1).
     """
-    dials = {"batch_size": 64, "candidates": 1, "attempts": 1}
+    dials = {"batch_size": 64, "candidates": 1, "attempts": 1, "max_words": 0}
     written = write_rows(
         rows.assign(split="validation"), captioner, sampling=Sampling(temperature=0.0), seed=seed, **dials
     )

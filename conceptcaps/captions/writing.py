@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 from conceptcaps.captions import choice, decoding, readability
-from conceptcaps.captions.captioner import Captioner, load
+from conceptcaps.captions.captioner import Captioner
+from conceptcaps.captions.captioner import load as load_captioner
 from conceptcaps.captions.decoding import Sampling
 from conceptcaps.captions.faithfulness import Faithfulness, check
 from conceptcaps.captions.planning import Plan
@@ -42,7 +44,7 @@ def write(
     batch_size: int,
     candidates: int,
     attempts: int,
-    max_words: int = 0,
+    max_words: int,
 ) -> list[Written]:
     """Write a caption for every tag set.
 
@@ -125,6 +127,11 @@ def whole_sentences(text: str) -> str:
     return text[:end] if end else text
 
 
+def load(folder: Path) -> Captioner:
+    """The captioner of a registered model, as it is served."""
+    return load_captioner(folder, variant="tuned", engine="torch", precision="auto")
+
+
 def predict(captioner: Captioner, frame: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """Captions for served requests.
 
@@ -155,6 +162,7 @@ def predict(captioner: Captioner, frame: pd.DataFrame, *, seed: int = 0) -> pd.D
         batch_size=256,
         candidates=4,
         attempts=2,
+        max_words=0,
     )
     return pd.DataFrame(
         {

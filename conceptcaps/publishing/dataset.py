@@ -235,7 +235,7 @@ def configs(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def finish(folder: Path, *, licence: str, template: Mapping[str, Any], version: str = "v1.0.0") -> None:
+def finish(folder: Path, *, licence: str, template: Mapping[str, Any], version: str) -> None:
     """Write the card, Croissant metadata and, last, the checksums of every file.
 
     Args:

@@ -17,7 +17,7 @@ def to_send(folder: Path) -> pd.DataFrame:
     )
 
 
-def push(folder: Path, name: str, *, version: str = "") -> None:
+def push(folder: Path, name: str, *, version: str) -> None:
     """Upload a dataset folder to the Hugging Face hub as ``<owner>/<name>``; the hub's client reads the token.
 
     Args:

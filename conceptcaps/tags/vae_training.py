@@ -38,8 +38,8 @@ def fit(
     seed: int,
     head: bool,
     penalty: float,
-    batch_norm: bool = False,
-    warmup: int = 0,
+    batch_norm: bool,
+    warmup: int,
     folder: Path | None = None,
     on_epoch: OnEpoch = lambda epoch, metrics: None,
 ) -> BetaVAE:

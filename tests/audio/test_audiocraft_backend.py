@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from conceptcaps.audio import audiocraft_backend, table
-from conceptcaps.audio.musicgen import Guidance
+from tests import tiny_audio
 
 pytestmark = pytest.mark.slow  # the environment is built once into the cache
 CAPTIONS = ["a calm harp", "rock", "a fast tune for drums", "jazz", "one two three"]
@@ -25,7 +25,7 @@ def model():
 
 def make(model, rows=ROWS, batch_size=4, duration=1.0, seed=0):
     return audiocraft_backend.generate_rows(
-        rows, model=model, guidance=Guidance(), duration=duration, batch_size=batch_size, seed=seed
+        rows, model=model, guidance=tiny_audio.guidance(), duration=duration, batch_size=batch_size, seed=seed
     )
 
 

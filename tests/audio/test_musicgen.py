@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from conceptcaps.audio import musicgen
-from conceptcaps.audio.musicgen import Guidance
 from tests import tiny_audio, tiny_model
 
 CAPTIONS = ["A calm tune for harp.", "A loud and very fast rock song with drums and bass.", "Jazz."]
@@ -34,7 +33,12 @@ def model(folder):
 
 def generate(model, captions=CAPTIONS, seeds=SEEDS, batch_size=3, **dials):
     return musicgen.generate(
-        model, captions, seeds=seeds, duration=0.6, guidance=Guidance(**{"top_k": 32, **dials}), batch_size=batch_size
+        model,
+        captions,
+        seeds=seeds,
+        duration=0.6,
+        guidance=tiny_audio.guidance(**{"top_k": 32, **dials}),
+        batch_size=batch_size,
     )
 
 
@@ -61,7 +65,7 @@ def test_the_likeliest_codes_are_those_of_transformers_own_loop(model):
     finally:
         model.model.audio_encoder.decode = hook
     frames = seen[0].shape[-1]
-    ours = musicgen.draw_codes(model, CAPTIONS, seeds=SEEDS, frames=frames, guidance=Guidance(top_k=1))
+    ours = musicgen.draw_codes(model, CAPTIONS, seeds=SEEDS, frames=frames, guidance=tiny_audio.guidance(top_k=1))
     assert torch.equal(torch.stack(ours), seen[0][0])
 
 
@@ -142,7 +146,9 @@ def test_a_clip_without_numbers_is_a_row_with_a_reason_and_harms_no_other(model,
     rows = pd.DataFrame(
         {"id": ["a", "b", "c"], "tags": [["harp"], ["rock"], ["jazz"]], "caption": CAPTIONS, "split": ["train"] * 3}
     )
-    made = musicgen.generate_rows(rows, model=model, guidance=Guidance(top_k=32), duration=0.6, batch_size=2, seed=0)
+    made = musicgen.generate_rows(
+        rows, model=model, guidance=tiny_audio.guidance(top_k=32), duration=0.6, batch_size=2, seed=0
+    )
     assert made["error"].tolist() == [None, None, "expected finite logits of the model, got NaN or infinity"]
     assert made["audio"].isna().tolist() == [False, False, True]
 
@@ -150,10 +156,10 @@ def test_a_clip_without_numbers_is_a_row_with_a_reason_and_harms_no_other(model,
 def test_draws_follow_the_guided_probabilities():
     share, rows = torch.tensor([0.6, 0.3, 0.1]), 4000
     uniform = torch.as_tensor(np.random.default_rng(0).random(rows))
-    codes = musicgen.draw(share.log().repeat(rows, 1), uniform, Guidance(temperature=0.5, top_k=3))
+    codes = musicgen.draw(share.log().repeat(rows, 1), uniform, tiny_audio.guidance(temperature=0.5, top_k=3))
     found = torch.bincount(codes, minlength=3) / rows
     np.testing.assert_allclose(found, share**2 / (share**2).sum(), atol=0.03)
-    assert set(musicgen.draw(share.log().repeat(rows, 1), uniform, Guidance(top_k=1)).tolist()) == {0}
+    assert set(musicgen.draw(share.log().repeat(rows, 1), uniform, tiny_audio.guidance(top_k=1)).tolist()) == {0}
 
 
 def test_refuses_wrong_dials(model):
@@ -162,4 +168,4 @@ def test_refuses_wrong_dials(model):
     with pytest.raises(ValueError, match="scale > 1"):
         generate(model, scale=1.0)
     with pytest.raises(ValueError, match="expected a duration of 0.5 to 30 s, on which MusicGen was trained, got 31"):
-        musicgen.generate(model, CAPTIONS, seeds=SEEDS, duration=31, guidance=Guidance(), batch_size=1)
+        musicgen.generate(model, CAPTIONS, seeds=SEEDS, duration=31, guidance=tiny_audio.guidance(), batch_size=1)

@@ -31,7 +31,7 @@ TAGS = [["jazz", "piano"], ["rock", "drums"], ["folk", "banjo"], ["metal", "fast
 CAPTIONS = ["A jazz piece for piano.", "A rock song with drums.", "A folk tune on the banjo.", "Fast tempo metal."]
 ROWS = pd.DataFrame({"id": [str(row) for row in range(8)], "caption": CAPTIONS * 2})
 GREEDY = Sampling(temperature=0)
-ONCE = {"candidates": 1, "attempts": 1}
+ONCE = {"candidates": 1, "attempts": 1, "max_words": 0}
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,16 @@ def base(tmp_path_factory) -> str:
     return str(tiny_model.save(tmp_path_factory.mktemp("base"), texts=texts))
 
 
+def opened(folder: Path, **changes) -> captioner.Captioner:
+    return captioner.load(folder, **{"variant": "tuned", "engine": "torch", "precision": "auto", **changes})
+
+
 def fit(base: str, folder, *, epochs: float = 1, **changes) -> tuple[PeftModel, list[dict[str, float]]]:
-    model, tokenizer = language_model.load(base, device="cpu")
+    model, tokenizer = tiny_model.load(base)
     rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     log: list[dict[str, float]] = []
     dials = {"rank": 32, "alpha": 64, "dropout": 0.0, "learning_rate": 5e-3, "batch_size": 4, "max_tokens": 256}
+    dials |= {"adapter": "lora", "target_modules": "all-linear"}
     dials["report"] = lambda step, metrics: log.append({"step": step, **metrics})
     tuned = finetuning.fit(
         model,
@@ -69,7 +74,7 @@ def trained(base, tmp_path_factory):
     """A captioner that has learnt its eight rows by heart, and its folder."""
     folder = tmp_path_factory.mktemp("trained")
     tuned, log = fit(base, folder / "checkpoints", epochs=20)
-    tokenizer = language_model.load(base, device="cpu")[1]
+    tokenizer = tiny_model.load(base)[1]
     save(folder / "captioner", tuned, tokenizer, base)
     return tuned, tokenizer, folder / "captioner", log
 
@@ -77,7 +82,7 @@ def trained(base, tmp_path_factory):
 def test_learns_its_rows_by_heart_and_reports_losses(base, trained):
     tuned, tokenizer, _, log = trained
     rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
-    before = finetuning.caption_losses(language_model.load(base, device="cpu")[0], tokenizer, rows, batch_size=4)
+    before = finetuning.caption_losses(tiny_model.load(base)[0], tokenizer, rows, batch_size=4)
     after = finetuning.caption_losses(tuned, tokenizer, rows, batch_size=4)
     assert before.min() > 4 and after.max() < 0.5
     assert {"train/loss", "val/loss"} <= {name for entry in log for name in entry}
@@ -106,7 +111,7 @@ def test_losses_do_not_depend_on_the_batch(trained):
 
 def test_writes_what_it_learnt_and_merged_equals_unmerged(trained):
     tuned, _, folder, _ = trained
-    merged = captioner.load(folder, precision="float32")
+    merged = opened(folder, precision="float32")
     unmerged = dataclasses.replace(merged, model=tuned)
     for one in (merged, unmerged):
         written = writing.write(one, TAGS, seeds=[0] * 4, sampling=GREEDY, batch_size=4, **ONCE)
@@ -129,15 +134,16 @@ def test_vllm_gives_the_same_captions_in_the_same_form(trained, variant, vllm):
     tables = [
         table.write_rows(
             rows,
-            captioner.load(trained[2], variant=variant, engine=engine, precision="float32"),
+            opened(trained[2], variant=variant, engine=engine, precision="float32"),
             candidates=2,
             attempts=2,
+            max_words=0,
             **dials,
         )
         for engine in captioner.ENGINES
     ]
     pd.testing.assert_frame_equal(*tables)
-    writer = captioner.load(trained[2], variant=variant, engine="vllm")
+    writer = opened(trained[2], variant=variant, engine="vllm")
     for sampling in (Sampling(repetition_penalty=1.1), Sampling(no_repeat_ngram=3)):
         with pytest.raises(ValueError, match="expected no_repeat_ngram=0 and repetition_penalty=1 with engine=vllm"):
             table.write_rows(rows, writer, **{**dials, **ONCE, "sampling": sampling})
@@ -145,9 +151,9 @@ def test_vllm_gives_the_same_captions_in_the_same_form(trained, variant, vllm):
 
 def test_vllm_has_to_be_installed(trained):
     with pytest.raises(ValueError, match="expected the package vllm for engine=vllm, got none; make vllm"):
-        captioner.load(trained[2], engine="vllm")
+        opened(trained[2], engine="vllm")
     with pytest.raises(ValueError, match="engine torch, vllm.*got 'tuned', 'onnx'"):
-        captioner.load(trained[2], engine="onnx")
+        opened(trained[2], engine="onnx")
 
 
 def test_a_sentence_is_as_long_as_its_plan_lets_it(trained):
@@ -156,7 +162,7 @@ def test_a_sentence_is_as_long_as_its_plan_lets_it(trained):
 
 
 def test_an_untrained_adapter_is_refused(base, tmp_path):
-    model, tokenizer = language_model.load(base, device="cpu")
+    model, tokenizer = tiny_model.load(base)
     untrained = get_peft_model(model, LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
     with pytest.raises(ValueError, match="changes no logit"):
         save(tmp_path, untrained, tokenizer, base)
@@ -167,17 +173,17 @@ def test_variants_differ_and_an_unknown_one_is_refused(trained):
     sampling = Sampling(temperature=0, max_new_tokens=30)
     texts = {
         variant: writing.write(
-            captioner.load(folder, variant=variant), TAGS, seeds=[0] * 4, sampling=sampling, batch_size=4, **ONCE
+            opened(folder, variant=variant), TAGS, seeds=[0] * 4, sampling=sampling, batch_size=4, **ONCE
         )[0].caption
         for variant in captioner.VARIANTS
     }
     assert len(set(texts.values())) == len(captioner.VARIANTS)
     with pytest.raises(ValueError, match="expected variant tuned, base, few_shot, zero_shot.*got 'none'"):
-        captioner.load(folder, variant="none")
+        opened(folder, variant="none")
 
 
 def test_a_few_shots_are_answered_before_the_request(trained):
-    writer = captioner.load(trained[2], variant="few_shot")
+    writer = opened(trained[2], variant="few_shot")
     roles = [message["role"] for message in writer.messages([["jazz"]])]
     assert roles == ["system", *["user", "assistant"] * captioner.SHOTS, "user"]
     assert writer.messages([["jazz"]])[2]["content"] in CAPTIONS
@@ -187,11 +193,11 @@ def test_a_few_shots_are_answered_before_the_request(trained):
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
 def test_captions_do_not_depend_on_the_batch(trained, temperature, precision):
     _, _, folder, _ = trained
-    writer = captioner.load(folder, variant="base", precision=precision)
+    writer = opened(folder, variant="base", precision=precision)
     rows = pd.DataFrame(
         {"id": list("abcdefgh"), "tags": [*TAGS, TAGS[0] + TAGS[1], TAGS[2] + TAGS[3], *TAGS[:2]], "split": "train"}
     )
-    dials = {"sampling": Sampling(temperature=temperature), "candidates": 3, "attempts": 2, "seed": 0}
+    dials = {"sampling": Sampling(temperature=temperature), "candidates": 3, "attempts": 2, "max_words": 0, "seed": 0}
 
     whole = table.write_rows(rows, writer, batch_size=24, **dials)
     for batch_size in (1, 7):
@@ -203,9 +209,9 @@ def test_captions_do_not_depend_on_the_batch(trained, temperature, precision):
 
 def test_more_candidates_and_attempts_leave_fewer_faults(trained):
     _, _, folder, _ = trained
-    writer = captioner.load(folder)
+    writer = opened(folder)
     sampling = Sampling(temperature=1.5)
-    dials = {"seeds": list(range(8)), "sampling": sampling, "batch_size": 32}
+    dials = {"seeds": list(range(8)), "sampling": sampling, "batch_size": 32, "max_words": 0}
 
     def faults(**drawn) -> int:
         return sum(row.faithfulness.faults for row in writing.write(writer, TAGS * 2, **dials, **drawn))
@@ -215,7 +221,7 @@ def test_more_candidates_and_attempts_leave_fewer_faults(trained):
 
 
 def test_only_what_sounds_is_asked_for(trained):
-    writer = captioner.load(trained[2])
+    writer = opened(trained[2])
     rows = pd.DataFrame(
         {
             "id": ["a", "b"],
@@ -233,7 +239,7 @@ def test_plain_peft_opens_the_adapter_and_no_card_names_a_place(trained, base):
     folder = trained[2]
     plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder / "adapter").eval()
     tokens = torch.tensor([[1, 2, 3]])
-    ours = captioner.load(folder, precision="float32").model(tokens).logits
+    ours = opened(folder, precision="float32").model(tokens).logits
     torch.testing.assert_close(plain(tokens).logits, ours)
     card = (folder / "adapter" / "README.md").read_text()
     assert "huggingface.co/None" not in card and "[More Information Needed]" not in card
@@ -252,7 +258,7 @@ def test_an_asset_as_base_is_named_by_package_and_hash_and_on_the_hub(trained, t
 
 
 def test_served_answers_have_the_signature_s_columns_and_heed_the_seed(trained):
-    writer = captioner.load(trained[2], variant="base")
+    writer = opened(trained[2], variant="base")
     asked = pd.DataFrame({"tags": ["jazz, piano", "rock, drums"]})
     frame = writing.predict(writer, asked)
     assert list(frame.columns) == ["caption", "tag_recall", "missed", "hallucinated"]
@@ -328,7 +334,7 @@ def test_padding_and_speed_are_reported_and_the_model_is_shown_each_epoch(base, 
     assert shown == [(2, False), (4, False)]
     steps = [entry for entry in log if "train/loss" in entry]
     assert len(steps) == 4 and all(entry["train/tokens_per_second"] > 0 for entry in steps)
-    model, tokenizer = language_model.load(base, device="cpu")
+    model, tokenizer = tiny_model.load(base)
     rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     lengths = [len(tokens) for tokens, _ in finetuning._pairs(tokenizer, rows)]
     assert 0 < steps[-1]["train/padding"] < 1 - np.mean(lengths) / max(lengths)
@@ -339,12 +345,12 @@ def test_other_adapters_learn_and_merge(base, tmp_path, adapter):
     tuned, log = fit(base, tmp_path / "checkpoints", epochs=8, adapter=adapter, target_modules="q_proj,v_proj,up_proj")
     losses = [entry["val/loss"] for entry in log if "val/loss" in entry]
     assert losses[-1] < losses[0] - 0.5
-    tokenizer = language_model.load(base, device="cpu")[1]
+    tokenizer = tiny_model.load(base)[1]
     save(tmp_path / "captioner", tuned, tokenizer, base)
     ids = torch.arange(20)[None]
     with torch.inference_mode():
         torch.testing.assert_close(
-            captioner.load(tmp_path / "captioner", precision="float32").model(ids).logits, tuned(ids).logits
+            opened(tmp_path / "captioner", precision="float32").model(ids).logits, tuned(ids).logits
         )
 
 
@@ -371,12 +377,12 @@ def test_nf4_needs_a_gpu(base):
 
 
 def test_a_model_without_chat_template_is_refused(base, tmp_path):
-    model, tokenizer = language_model.load(base, device="cpu")
+    model, tokenizer = tiny_model.load(base)
     tokenizer.chat_template = None
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="expected a model with a chat template"):
-        language_model.load(str(tmp_path))
+        tiny_model.load(tmp_path)
 
 
 def test_captions_that_say_too_little_teach_nothing():
@@ -387,7 +393,7 @@ def test_captions_that_say_too_little_teach_nothing():
 
 def test_examples_that_are_too_long_are_left_out_and_counted(base, tmp_path):
     """None is cut: every example that is learnt has its end token."""
-    tokenizer = language_model.load(base, device="cpu")[1]
+    tokenizer = tiny_model.load(base)[1]
     rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     lengths = sorted(len(tokens) for tokens, _ in finetuning._pairs(tokenizer, rows))
     kept, left_out = finetuning.encoded(tokenizer, rows, max_tokens=lengths[5])

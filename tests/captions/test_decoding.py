@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
-from conceptcaps.captions import chat, decoding, desk, language_model, sampling
+from conceptcaps.captions import chat, decoding, desk, sampling
 from conceptcaps.captions.lanes import Lanes, fast_attention
 from conceptcaps.captions.sampling import Sampling
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -18,7 +18,7 @@ GREEDY = Sampling(temperature=0, max_new_tokens=40)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tiny_model.save(tmp_path_factory.mktemp("base"), texts=[*TAXONOMY.tags, "A. B. C!"])
-    return language_model.load(str(folder), device="cpu")
+    return tiny_model.load(folder)
 
 
 def chats(number: int) -> list[list[dict[str, str]]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conceptcaps.captions import decoding, language_model, llm_judge, table
+from conceptcaps.captions import decoding, llm_judge, table
 from conceptcaps.tags.taxonomy import Taxonomy
 from tests import tiny_model
 
@@ -103,9 +103,7 @@ def test_an_answer_that_is_not_the_json_asked_for_is_nan(monkeypatch):
 
 
 def test_a_real_model_judges_without_a_crash(tmp_path):
-    model, tokenizer = language_model.load(
-        str(tiny_model.save(tmp_path, texts=["A jazz piece.", llm_judge.QUESTION])), device="cpu"
-    )
+    model, tokenizer = tiny_model.load(tiny_model.save(tmp_path, texts=["A jazz piece.", llm_judge.QUESTION]))
     found = llm_judge.preferences(
         [["jazz"], ["rock", "sad"]], ["A jazz piece.", "Sad."], ["Jazz.", "Rock."], model=model, tokenizer=tokenizer
     )

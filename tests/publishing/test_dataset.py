@@ -64,7 +64,7 @@ def build(folder: Path, count: int = 200, **changes) -> dataset.Contents:
         "stages": STAGES,
         "kinds": {"missaid": "x"},
     }
-    dataset.finish(folder, licence="cc-by-4.0", template=template)
+    dataset.finish(folder, licence="cc-by-4.0", template=template, version="v1.0.0")
     return contents
 
 

@@ -101,6 +101,7 @@ def test_fewer_sets_than_asked_for_are_kept_with_the_reason(monkeypatch):
     taxonomy = taxonomy_of([], 2)
     rows = np.array([[True, False], [True, True], [False, True], [False, False]] * 8)
     small = {"latent_dim": 1, "hidden_dim": 2, "dropout": 0.0, "beta": 1.0, "learning_rate": 1e-3, "batch_size": 8}
+    small |= {"batch_norm": False, "warmup": 0}
     model = vae_training.fit(
         train=rows, validation=rows, taxonomy=taxonomy, **small, head=True, penalty=0.0, epochs=1, patience=1, seed=0
     )

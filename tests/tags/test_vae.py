@@ -7,7 +7,7 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.load()
 DIALS = {"latent_dim": 8, "hidden_dim": 64, "dropout": 0.0, "beta": 0.25, "learning_rate": 3e-3}
-DIALS |= {"batch_size": 16, "head": True, "penalty": 0.001}
+DIALS |= {"batch_size": 16, "head": True, "penalty": 0.001, "batch_norm": False, "warmup": 0}
 
 
 def rows(count: int = 64, seed: int = 0) -> np.ndarray:
