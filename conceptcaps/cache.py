@@ -1,4 +1,4 @@
-"""The one folder that keeps what is costly to get and can be had again: packages, models, embeddings."""
+"""The one folder for what is costly to get but can be fetched or made again: packages, models, embeddings."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def size(folder: Path) -> int:
 
 
 def prune(folder: Path, *, limit: int = LIMIT) -> int:
-    """Remove the files that were used longest ago until a folder holds at most ``limit`` bytes; give how many went.
+    """Remove the least recently used files until a folder holds at most ``limit`` bytes; return how many were removed.
 
     Whoever reads a file of the folder touches it, so that its time of change says when it was used.
     """

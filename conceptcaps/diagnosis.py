@@ -1,4 +1,4 @@
-"""What the stages need of this machine: whether it is there, and how to mend it where it is not."""
+"""What the stages need on this machine: whether it is there, and what to do if it is not."""
 
 import importlib.util
 import platform
@@ -91,7 +91,7 @@ def _asset(name: str) -> Check:
 
 
 def attempted(what: str, look: Callable[[], str], *, mend: str) -> Check:
-    """A check that is passed where ``look`` says what it found, and failed where it raises an OSError or ValueError."""
+    """A check that passes if ``look`` says what it found, and fails if it raises an OSError or ValueError."""
     try:
         return Check(what, "ok", look())
     except (OSError, ValueError) as error:

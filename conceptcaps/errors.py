@@ -1,4 +1,4 @@
-"""Which failures are a user's to mend: they become one line; anything else is a bug and shows its traceback."""
+"""Which failures a user can mend: they become one line; anything else is a bug and shows its traceback."""
 
 import dis
 import re
@@ -9,7 +9,7 @@ _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s]*@")
 
 
 class Failure(Exception):
-    """Something that cannot be done here and now, for a reason that lies outside the code: ``str`` says what to do."""
+    """Something that cannot be done here and now, for a reason outside the code: ``str`` says what to do."""
 
     exit_code = 1
 
@@ -21,7 +21,7 @@ class Refused(Failure):
 
 
 def is_expected(error: BaseException) -> bool:
-    """Whether a failure is none of the code's: a ``Failure``, the machine's or the network's, or a refused input.
+    """Whether a failure is not the code's fault: a ``Failure``, the machine's or the network's, or a refused input.
 
     A refused input is a ``ValueError`` that a ``raise`` statement of this project raised; ``int("x")``, or a
     ``ValueError`` out of a library, is a bug.

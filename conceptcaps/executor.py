@@ -1,4 +1,4 @@
-"""Jobs that do not hang on each other, done in this process, in several, or by the actors of a Ray cluster.
+"""Independent jobs, run in this process, in several, or by the actors of a Ray cluster.
 
 References:
     Moritz et al., Ray: a distributed framework for emerging AI applications (2018), arXiv 1712.05889.
@@ -31,14 +31,14 @@ class Ray:
 
 
 def cluster(executor: str, address: str) -> Ray | None:
-    """Where jobs are done, of ``EXECUTORS``: None is this machine without Ray."""
+    """Where jobs run, one of ``EXECUTORS``: None is this machine without Ray."""
     return Ray(address) if executor == "ray" else None
 
 
 def finish(
     make: Callable[..., None], jobs: Sequence[tuple[Any, ...]], workers: int, *, ray: Ray | None = None
 ) -> Iterator[int]:
-    """Do every job, and give the number of each as it is done.
+    """Run every job, and yield the number of each as it finishes.
 
     Args:
         make: Called with a job's values; where processes work, they import it, and the values travel to them.

@@ -1,4 +1,4 @@
-"""Hashes of values and files, and the seeds that come out of them."""
+"""Hashes of values and files, and the seeds made from them."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ def file_sha256(path: Path) -> str:
 
 
 def share_of(value: object) -> float:
-    """Place of a value in [0, 1), even over values and the same for ever: draws that new values do not move."""
+    """Place of a value in [0, 1), uniform over values and always the same: draws that new values do not move."""
     return int(digest(value)[:8], 16) / 2**32
 
 
 def row_seed(row_id: str, seed: int) -> int:
-    """Seed of one row of a run, in [0, 2**32): the same whatever rows are worked on beside it."""
+    """Seed of one row of a run, in [0, 2**32): the same whichever other rows are processed."""
     return int(digest([row_id, seed])[:8], 16)
 
 

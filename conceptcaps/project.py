@@ -1,4 +1,4 @@
-"""The checkout: its entry points, and keys that stand for what a stage's code reaches."""
+"""The checkout: its entry points, and keys for the code that a stage reaches."""
 
 import ast
 import re
@@ -76,7 +76,7 @@ def code_hash(file: Path | str, *, project: Path = PROJECT, without: Collection[
 
 
 def work_hash(stage: str, *, project: Path = PROJECT) -> str:
-    """``code_hash`` of a stage without the room that only records: work begun with other code is not gone on with.
+    """``code_hash`` of a stage without the room that only records: work begun with other code is not resumed.
 
     Raises:
         FileNotFoundError: If this is an installed package and no checkout.
@@ -86,7 +86,7 @@ def work_hash(stage: str, *, project: Path = PROJECT) -> str:
 
 
 def default_folder(stage: str, parameters: Mapping[str, object]) -> str:
-    """Where a stage keeps its work unless it is told: ``outputs/<stage>/<hash of parameters and code>``.
+    """Where a stage keeps its work by default: ``outputs/<stage>/<hash of parameters and code>``.
 
     Args:
         stage: Name of the entry point.
@@ -102,7 +102,7 @@ def out_folder(stage: str, out: str, parameters: Mapping[str, object]) -> str:
 
 
 def study_name(stage: str, study: str, parameters: Mapping[str, object]) -> str:
-    """A sweep's study: the name that was given, or for ``auto`` one that its parameters, but not its trials, make."""
+    """A sweep's study: the given name, or for ``auto`` one made from its parameters except ``trials``."""
     if study != "auto":
         return study
     text = {name: str(value) for name, value in parameters.items() if name not in {"trials", "storage", "study"}}
@@ -128,7 +128,7 @@ def entry_point(name: str, *, project: Path = PROJECT) -> tuple[dict[str, str | 
 
 
 def step_key(name: str, parameters: Mapping[str, object], *, project: Path = PROJECT) -> str | None:
-    """Key under which a finished run of an entry point may stand for a new one.
+    """Key under which a finished run of an entry point may be used in place of a new one.
 
     It covers the entry point's name and command, all its parameters as text with MLproject's defaults merged in, the
     contents of parameters that name local files or folders, the files that the stage reaches, and the lock file.
@@ -154,7 +154,7 @@ def step_key(name: str, parameters: Mapping[str, object], *, project: Path = PRO
 
 
 def commit(*, project: Path = PROJECT) -> str:
-    """Commit of the checkout, with ``+`` behind it where a file differs from it; ``unknown`` where there is none."""
+    """Commit of the checkout, with ``+`` after it if a file differs from it; ``unknown`` if there is none."""
     found = _git(project, "rev-parse", "HEAD")
     return f"{found}{'+' if _git(project, 'status', '--porcelain') else ''}" if found else "unknown"
 

@@ -32,20 +32,20 @@ def require_validation(metric: str) -> None:
 
 
 def first(metric: str, candidate: pd.DataFrame) -> Decision:
-    """The decision where there is no other champion: yes, if the candidate was measured at all."""
+    """The decision if there is no other champion: yes, provided that the candidate was measured."""
     values = _column(candidate, metric)
     return Decision(True, f"no other champion; {metric} is {values.mean():.4g}", {"promote/n": len(values)})
 
 
 def replacement(metric: str, candidate: pd.DataFrame, *, champion: str) -> Decision:
-    """The decision where a champion is to be replaced whatever it is: yes, if the candidate was measured at all."""
+    """The decision if any champion is to be replaced: yes, provided that the candidate was measured."""
     values = _column(candidate, metric)
     reason = f"replaces version {champion}, as asked; {metric} is {values.mean():.4g}"
     return Decision(True, reason, {"promote/n": len(values)})
 
 
 def foreign(candidate: tuple[str, str] | None, champion: tuple[str, str] | None) -> Decision | None:
-    """The refusal of a candidate that is of another corpus or taxonomy than the champion; None if it is of the same.
+    """The refusal of a candidate from another corpus or taxonomy than the champion's; None if they are the same.
 
     Args:
         candidate: Hash and words of the candidate's corpus and taxonomy, or None if they are not known.

@@ -1,4 +1,4 @@
-"""The database of a study, which processes share: it may be restarted under them, and any of them may die."""
+"""The database of a study that processes share: it may restart while they run, and any of them may die."""
 
 import functools
 import inspect

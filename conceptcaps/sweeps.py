@@ -109,7 +109,7 @@ def open_study(*, name: str, storage: str, objective: str) -> optuna.Study:
 
 
 def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int, seed: int) -> FrozenTrial:
-    """Run trials until the study, over all processes, holds ``trials`` that ended; give the best.
+    """Run trials until the study holds ``trials`` finished ones, over all processes; return the best.
 
     A trial that raises ValueError or RuntimeError is recorded as failed and the search goes on. One whose process died
     or was interrupted is run again with the same parameters: here, or where the study is next opened. The sampler
@@ -177,7 +177,7 @@ def best(study: optuna.Study) -> FrozenTrial:
 
 
 def report(trial: optuna.Trial, metrics: Mapping[str, float], step: int) -> None:
-    """Tell the study how a trial goes, and end it if it is worse than the median of the others.
+    """Report a trial's progress to its study, and stop the trial if it is worse than the median of the others.
 
     Trials of several objectives are not pruned, nor those whose objective is not among the metrics.
 

@@ -12,7 +12,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", default="demo", help="demo, a MusicCaps CSV, or a Hub id with @revision")
     parser.add_argument("--taxonomy", default="builtin", help="builtin, or a taxonomy file")
-    parser.add_argument("--top", type=int, default=40, help="aspects of each table that are printed")
+    parser.add_argument("--top", type=int, default=40, help="aspects printed of each table")
     return parser
 
 

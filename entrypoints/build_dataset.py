@@ -20,7 +20,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--verification", default="none", help="runs:/<id>/verification of verify_concepts, or none")
     parser.add_argument("--pairs", default="none", help="runs:/<id>/pairs of make_pairs, a config of its own, or none")
     parser.add_argument("--concepts", default="none", help="runs:/<id>/concepts of design_concepts, or none")
-    parser.add_argument("--license", default="derived", help="the Hub's identifier, where it cannot be derived")
+    parser.add_argument("--license", default="derived", help="the Hub's licence identifier, or derived")
     parser.add_argument("--push_to", default="none", help="Hub id of a dataset to upload to (needs HF_TOKEN), or none")
     parser.add_argument("--version", default="v1.0.0", help="version tag of the upload")
     parser.add_argument("--dry_run", type=int, default=0, help="1 lists what push_to would send and sends nothing")

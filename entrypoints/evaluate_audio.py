@@ -1,4 +1,4 @@
-"""Measure clips: FAD, FAD-inf and KAD, CLAP score, loudness."""
+"""Evaluate clips: FAD, FAD-inf and KAD, CLAP score, loudness."""
 
 import argparse
 from collections.abc import Sequence

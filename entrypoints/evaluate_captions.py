@@ -1,4 +1,4 @@
-"""Compare written captions with real ones of the test split."""
+"""Evaluate captions against real ones of the test split."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--baseline", default="none", help="runs:/<id>/per_item.parquet to compare with, or none")
     parser.add_argument("--feature_model", default="minilm", help="minilm, a folder of a sentence encoder, or a Hub id")
     parser.add_argument("--feature_layer", type=int, default=5, help="hidden layer that BERTScore compares")
-    parser.add_argument("--perplexity_model", default="smollm2", help="causal LM that wrote none of them, or none")
-    parser.add_argument("--learnt", default="none", help="caption_corpus that was learnt, to compare with, or none")
-    parser.add_argument("--judge_model", default="none", help="chat model that compares with the references, or none")
+    parser.add_argument("--perplexity_model", default="smollm2", help="language model that wrote no caption, or none")
+    parser.add_argument("--learnt", default="none", help="caption_corpus that was learnt from, or none")
+    parser.add_argument("--judge_model", default="none", help="chat model to compare with references, or none")
     parser.add_argument("--seed", type=int, default=0, help="seed of intervals, shuffles and clusterings")
     return parser
 

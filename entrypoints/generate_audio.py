@@ -14,25 +14,25 @@ NO_SETTINGS = {"captions", "out", "executor", "ray_address", "workers", "shard_r
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captions", required=True, help="captions of write_captions, or samples of sample_tags")
-    parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files, a,b,c")
+    parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files a,b,c")
     parser.add_argument(
         "--backend", choices=backends.BACKENDS, default="soundfont", help="what plays or generates the clips"
     )
-    parser.add_argument("--model", default="none", help="of a neural backend: folder, Hub id, or audiocraft's debug")
+    parser.add_argument("--model", default="none", help="of a neural backend: folder, Hub id, or debug of audiocraft")
     parser.add_argument("--guidance", type=float, default=3.0, help="neural models: weight of the caption, above 1")
     parser.add_argument("--temperature", type=float, default=1.0, help="neural models: divides the logits")
-    parser.add_argument("--top_k", type=int, default=250, help="neural models: most likely codes that are kept")
+    parser.add_argument("--top_k", type=int, default=250, help="neural models: number of likeliest codes kept")
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
     parser.add_argument("--sample_rate", type=int, default=32_000, help="soundfont: samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="soundfont: 1 for mono, 2 for stereo")
     parser.add_argument("--batch_size", type=int, default=8, help="clips that a neural model makes at once")
     parser.add_argument("--shard_size", type=int, default=64, help="clips in a shard")
     parser.add_argument("--shard_range", default="all", help="shards that this run makes, such as 0:100, or all")
-    parser.add_argument("--workers", type=int, default=2, help="most processes or actors without GPU at once")
+    parser.add_argument("--workers", type=int, default=2, help="most processes, or actors without a GPU, at once")
     parser.add_argument("--executor", choices=executor.EXECUTORS, default="local", help="where shards are made")
-    parser.add_argument("--ray_address", default="local", help="ray: a cluster that is there, or local to start one")
-    parser.add_argument("--out", default="auto", help="folder or URL of the shards, for resuming after a kill, or auto")
-    parser.add_argument("--upload", type=int, choices=[0, 1], default=1, help="0: the run holds manifest and URL alone")
+    parser.add_argument("--ray_address", default="local", help="ray: a running cluster, or local to start one")
+    parser.add_argument("--out", default="auto", help="folder or URL of the shards, resumable after a kill, or auto")
+    parser.add_argument("--upload", type=int, choices=[0, 1], default=1, help="0: log only the manifest and the URL")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 

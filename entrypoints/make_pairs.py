@@ -15,20 +15,20 @@ from conceptcaps.tags import carried
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tags", required=True, help="tags to put in and leave out, by commas, or all")
+    parser.add_argument("--tags", required=True, help="tags to put in and leave out, comma-separated, or all")
     parser.add_argument("--count", type=int, default=10, help="pairs of each tag")
     parser.add_argument(
-        "--contexts", default="auto", help="what else is asked for: samples, tag sets, captions; auto draws"
+        "--contexts", default="auto", help="tag sets to combine with: samples, tag sets, captions; auto draws them"
     )
-    parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files, a,b,c")
+    parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files a,b,c")
     parser.add_argument(
-        "--tries", type=int, default=paired.TRIES, help="contexts tried for a pair that changes no more"
+        "--tries", type=int, default=paired.TRIES, help="contexts tried for a pair in which nothing else changes"
     )
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
     parser.add_argument("--sample_rate", type=int, default=32_000, help="samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="1 for mono, 2 for stereo")
     parser.add_argument("--shard_size", type=int, default=32, help="pairs in a shard")
-    parser.add_argument("--out", default="auto", help="folder or URL of the shards, for resuming after a kill, or auto")
+    parser.add_argument("--out", default="auto", help="folder or URL of the shards, resumable after a kill, or auto")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 

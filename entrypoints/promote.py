@@ -13,8 +13,10 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="models:/<name>/<version> or models:/<name>@candidate")
     parser.add_argument("--metric", required=True, help="column of both runs' per_item.parquet; must begin with val/")
-    parser.add_argument("--margin", type=float, default=0.0, help="gain that is asked for, in the metric's unit")
-    parser.add_argument("--replace", type=int, choices=[0, 1], default=0, help="1: whatever the present champion is")
+    parser.add_argument("--margin", type=float, default=0.0, help="gain that is required, in the metric's unit")
+    parser.add_argument(
+        "--replace", type=int, choices=[0, 1], default=0, help="1: promote whatever the present champion is"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     return parser
 

@@ -18,15 +18,17 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--vae", default="models:/conceptcaps-vae@champion", help="models:/conceptcaps-vae@<alias>, or a folder"
     )
-    parser.add_argument("--tag_sets", required=True, help="runs:/<id>/tag_sets; what samples are compared with")
+    parser.add_argument("--tag_sets", required=True, help="runs:/<id>/tag_sets to compare samples with")
     parser.add_argument("--count", type=int, default=1000, help="distinct tag sets to draw")
     parser.add_argument("--prior", choices=priors.PRIORS, default="aggregate", help="where latents come from")
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the decoder's logits")
     parser.add_argument(
-        "--condition", default="none", help="tags that each set holds, or does not with a minus: jazz,-piano; or none"
+        "--condition",
+        default="none",
+        help="tags that each set must hold, or with a minus must not: jazz,-piano; or none",
     )
-    parser.add_argument("--realisable_by", default="any", help="soundfont: only tags that it can make true; or any")
-    parser.add_argument("--min_categories", type=int, default=3, help="least number of categories in a set")
+    parser.add_argument("--realisable_by", default="any", help="soundfont: only tags that it can make true, or any")
+    parser.add_argument("--min_categories", type=int, default=3, help="fewest categories in a tag set")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
             with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)):
                 model = vae_training.fit(**rows, taxonomy=taxonomy, **budget, on_epoch=on_epoch, **dials)
-                found = vae.assess(model, rows["validation"], prefix="val", seed=args.seed)
+                found = vae.evaluate(model, rows["validation"], prefix="val", seed=args.seed)
                 found |= fidelity.glance(sampling.sample(model, **DRAWS, seed=args.seed).rows, **rows, prefix="val")
                 tracking.log_metrics(found)
             vae.save(model, kept / str(trial.number))

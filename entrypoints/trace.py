@@ -15,7 +15,7 @@ from conceptcaps.publishing import chain
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--row", required=True, help="id of a row, or several, a,b,c")
+    parser.add_argument("--row", required=True, help="ids of rows, comma-separated")
     parser.add_argument("--dataset", required=True, help="runs:/<id>/dataset of build_dataset, or a folder")
     parser.add_argument("--replay", type=int, choices=[0, 1], default=0, help="1: make the rows again, compare bytes")
     return parser
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             tracking.log_metrics({f"replay/same_{made}": equal[made].mean() for made in chain.MADE})
             differing = equal[~equal[list(chain.MADE)].all(axis=1)]
             if len(differing):
-                raise Failure(f"expected {len(rows)} rows made again alike, got others: {chain.differences(differing)}")
+                raise Failure(f"expected {len(rows)} rows equal when made again, got {chain.differences(differing)}")
             print(f"  replayed {len(rows)} of {len(rows)} alike: {', '.join(chain.MADE)}")
 
 

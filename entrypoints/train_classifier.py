@@ -20,7 +20,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--split_file", default="none", help="for a folder: CSV with file, split; or folder of lists")
     parser.add_argument("--head", choices=heads.HEADS, default="linear", help="linear or mlp on musicnn, or a cnn")
     parser.add_argument("--min_clips", type=int, default=6, help="training clips that a genre needs")
-    parser.add_argument("--permute_labels", type=int, choices=[0, 1], default=0, help="1: a control, must not learn")
+    parser.add_argument(
+        "--permute_labels", type=int, choices=[0, 1], default=0, help="1: a control that must not learn"
+    )
     parser.add_argument("--epochs", type=int, default=60, help="most epochs")
     parser.add_argument("--batch_size", type=int, default=32, help="clips in a step")
     parser.add_argument("--learning_rate", type=float, default=0.001, help="learning rate of AdamW")

@@ -17,7 +17,9 @@ from conceptcaps.tags.carried import taxonomy_of
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--concepts", required=True, help="runs:/<id>/concepts of design_concepts; several by commas")
+    parser.add_argument(
+        "--concepts", required=True, help="runs:/<id>/concepts of design_concepts, or several, comma-separated"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the principal components")
     return parser
 

@@ -18,7 +18,7 @@ def command_line() -> argparse.ArgumentParser:
         "--verifier", default="models:/conceptcaps-verifier@champion", help="models:/conceptcaps-verifier@<alias>"
     )
     parser.add_argument("--labels", default="none", help="recordings: a CSV with columns id, tag, truth, or none")
-    parser.add_argument("--ratings", default="none", help="answers that listening_test's page saved, *.csv, or none")
+    parser.add_argument("--ratings", default="none", help="CSV of answers to listening_test, or none")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     return parser
 

@@ -54,7 +54,7 @@ class Audiocraft:
 
 
 def load(model: str) -> Audiocraft:
-    """Name a model, and build audiocraft's environment where there is none yet."""
+    """Name a model, and build audiocraft's environment if there is none yet."""
     return Audiocraft(model, str(environment()), "cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -65,7 +65,7 @@ def traits(model: Audiocraft) -> list[str]:
 
 
 def environment(*, root: Path | None = None) -> Path:
-    """The Python of audiocraft's environment, which is built at the first call for each state of its locked file.
+    """The Python of audiocraft's environment, built at the first call and again when its lock file changes.
 
     Args:
         root: Folder to keep environments in; ``environments`` of the cache if None.

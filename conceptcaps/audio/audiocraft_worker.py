@@ -32,7 +32,7 @@ class Draws:
         self.broken = [False] * len(seeds)
 
     def multinomial(self, share: Tensor, num_samples: int) -> Tensor:
-        """In place of audiocraft's own, which draws for all clips from one generator."""
+        """Drawing in place of audiocraft's own, which draws for all clips from one generator."""
         whole = torch.isfinite(share).flatten(1).all(1)
         self.broken = [old or not new for old, new in zip(self.broken, whole.tolist(), strict=True)]
         share = share.where(whole.reshape(-1, *[1] * (share.ndim - 1)), torch.ones_like(share))
@@ -44,7 +44,7 @@ class Draws:
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, attn_bias: Tensor | None = None, p: float = 0.0) -> Tensor:
-    """In place of xformers', whose kernels are built for one version of torch; ``(batch, time, heads, features)``."""
+    """Attention ``(batch, time, heads, features)`` in place of xformers', which is built for one version of torch."""
     query, key, value = (each.transpose(1, 2) for each in (query, key, value))
     return F.scaled_dot_product_attention(query, key, value, attn_mask=attn_bias, dropout_p=p).transpose(1, 2)
 

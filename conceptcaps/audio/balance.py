@@ -1,4 +1,4 @@
-"""Two sets of clips in which all tags but one are equally frequent, chosen from more; how far they are from that."""
+"""Choosing two sets of clips in which all tags but one are equally frequent, and measuring how close they come."""
 
 from collections.abc import Mapping, Sequence
 
@@ -104,13 +104,13 @@ def table(positive: Flags, negative: Flags, *, concept: str, tags: Sequence[str]
 
 
 def report(table: pd.DataFrame, *, most: int = 3) -> str:
-    """Of each concept the tags whose shares differ most, as text."""
+    """For each concept, the tags whose shares differ most, as text."""
     worst = table.sort_values("difference", ascending=False).groupby("concept", sort=False).head(most)
     return str(worst.sort_values(["concept", "difference"], ascending=[True, False]).round(3).to_string(index=False))
 
 
 def balanced(table: pd.DataFrame, *, most: float, leave_out: bool = False) -> list[str]:
-    """Concepts of which every other tag's share differs by less than ``most``.
+    """Concepts for which every other tag's share differs by less than ``most``.
 
     Args:
         table: Of ``table``, for one or more concepts.
@@ -133,7 +133,7 @@ def balanced(table: pd.DataFrame, *, most: float, leave_out: bool = False) -> li
 
 
 def left_out(short: Mapping[str, str], *, allowed: bool) -> str:
-    """Concepts for which too few pairs are found, with the reason, a line each.
+    """Concepts with too few pairs, one a line, with the reason.
 
     Raises:
         ValueError: If there are any and they may not be left out.

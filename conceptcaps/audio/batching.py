@@ -1,4 +1,4 @@
-"""Batches of items of about one length, halved where memory does not suffice."""
+"""Batches of items of similar length, halved when memory runs out."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Encoded clips of a folder, read anew, a few at a time, whenever they are iterated; bad ones are named, not fatal."""
+"""Encoded clips of a folder, read again, a few at a time, at every iteration; bad ones are reported, not fatal."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -91,7 +91,7 @@ def fault(clip: bytes) -> str:
 
 
 def require_few(bad: Mapping[str, str], *, total: int) -> None:
-    """Refuse a set of rows of which more than a tenth is bad.
+    """Refuse a set of rows if more than a tenth of them are bad.
 
     Raises:
         ValueError: Names the number and the first with its reason.

@@ -1,4 +1,4 @@
-"""What else is asked for beside a concept: tag sets drawn from a table, or by seed from what the backend can make."""
+"""What is asked for besides a concept: tag sets drawn from a table, or by seed from what the backend can make."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ _INSTRUMENTS = (1, 3)
 
 
 class Source(NamedTuple):
-    """Where pairs come from: all that one depends on besides a tag and a number.
+    """Where pairs come from: everything that a pair depends on besides its tag and its number.
 
     Attributes:
         known: Tag sets to draw contexts from; empty to put them together.
@@ -89,7 +89,7 @@ def draw(
         if wanted is None or part(found) == wanted:
             return found
     raise ValueError(
-        f"expected contexts of which some are for {wanted}, got none in {_DRAWS} draws from {len(known)}; give more "
+        f"expected contexts that belong to {wanted}, got none in {_DRAWS} draws from {len(known)}; give more "
         "--contexts, or auto"
     )
 

@@ -1,4 +1,4 @@
-"""Tables of pairs and of designed concept sets: found by composing alone, then played and told anew as they sound."""
+"""Tables of pairs and of designed concept sets: found by composing alone, then played and judged as they sound."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -43,7 +43,7 @@ class Found(NamedTuple):
 
 
 def find(source: Source, tag: str, number: int, part: str | None) -> Found | None:
-    """The ``number``-th pair of a tag: of some contexts the one in which least else changes; None without any."""
+    """The ``number``-th pair of a tag: of several contexts the one in which least else changes, or None."""
     best: Found | None = None
     for place in range(source.tries):
         found = attempt(source, tag, number, place, part)
@@ -121,7 +121,7 @@ def _play_pair(
     held, lacked = clips["with"].truth, clips["without"].truth
     shared["changed"] = pairs.changed(tag, held, lacked, source.taxonomy)
     if tag not in held.present or tag not in lacked.absent:
-        return failing(f"expected {tag} to tell the sides apart as mixed")
+        return failing(f"expected {tag} to tell the sides apart once mixed")
     told: dict[str, Any] = {
         "seed": found.seed,
         "font": font.name,
@@ -238,7 +238,7 @@ def play_concepts(
         try:
             clip = _perform(side, source, font, sample_rate=sample_rate, channels=channels)
             if tag not in (clip.truth.present if row["positive"] else clip.truth.absent):
-                raise ValueError(f"expected {tag} as designed, not so once mixed")
+                raise ValueError(f"expected {tag} to be as designed once mixed, got otherwise")
             sound = table.sound(
                 clip, side.tags, name=row["id"], seed=found.seed, font=font.name, sample_rate=sample_rate,
                 taxonomy=source.taxonomy,

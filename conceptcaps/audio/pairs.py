@@ -1,4 +1,4 @@
-"""Counterfactual pairs: a piece with a tag and one without it, of one seed, with as little else changed as can be."""
+"""Counterfactual pairs: a piece with a tag and one without it, from one seed, with little else changed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -101,7 +101,7 @@ def changed(tag: str, one: Truth, other: Truth, taxonomy: Taxonomy) -> list[str]
 
 
 def untied(tags: Sequence[str], tag: str) -> list[str]:
-    """Those of some tags that could have stayed as they were: not tied to ``tag`` by the rules of truth."""
+    """The tags that could have stayed as they were: those that the rules of truth do not tie to ``tag``."""
     return [other for other in tags if other not in tied(tag)]
 
 

@@ -41,7 +41,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Sound:
-    """A mix, and how loud what it is made of stands in it.
+    """A mix, and how loud each of its parts is in it.
 
     Attributes:
         waveform: ``(channels, samples)``, before the loudness rule.
@@ -63,7 +63,7 @@ def named(text: str) -> list[str]:
 def perform(
     piece: Piece, *, duration: float, taxonomy: Taxonomy, soundfont: Path, sample_rate: int, channels: int
 ) -> Clip:
-    """Play a piece, which draws nothing, and tell what sounds in it.
+    """Play a piece and say what sounds in it; nothing is drawn at random.
 
     Args:
         piece: The score.

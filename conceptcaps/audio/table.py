@@ -1,4 +1,4 @@
-"""Tables of clips: made for tables of captions by one backend or another, in one form."""
+"""Tables of clips, in the same form whichever backend made them."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -118,7 +118,7 @@ def foreseen(rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, seed: i
 def sound(
     clip: soundfont.Clip, tags: Sequence[str], *, name: str, seed: int, font: str, sample_rate: int, taxonomy: Taxonomy
 ) -> dict[str, Any]:
-    """Columns of ``SOUND`` of a clip that was played for some tags."""
+    """Columns of ``SOUND`` for a clip that was played for some tags."""
     present, absent = clip.truth.present, clip.truth.absent
     return {
         **encoded(clip.waveform, name=name, seed=seed, sample_rate=sample_rate),
@@ -133,7 +133,7 @@ def sound(
 
 
 def encoded(clip: Waveform, *, name: str, seed: int, sample_rate: int) -> dict[str, Any]:
-    """Columns of ``SOUND`` of a clip of which nothing is known but how it sounds."""
+    """Columns of ``SOUND`` for a clip of which nothing but the sound is known."""
     file = {"bytes": waveform.encode_flac(clip, sample_rate), "path": f"{name}.flac"}
     nothing: dict[str, Any] = {kind: [] for kind in ("unrealised", "added", "present", "absent")}
     nothing |= dict.fromkeys(["facts", "midi", "soundfont", "error"])
@@ -141,7 +141,7 @@ def encoded(clip: Waveform, *, name: str, seed: int, sample_rate: int) -> dict[s
 
 
 def failed(tags: Sequence[str], *, seed: int, reason: str) -> dict[str, Any]:
-    """Columns of ``SOUND`` of a clip that could not be made."""
+    """Columns of ``SOUND`` for a clip that could not be made."""
     nothing: dict[str, Any] = dict.fromkeys([name for name, _ in SOUND])
     lists: dict[str, Any] = {kind: [] for kind in ("added", "present", "absent")}
     return {**nothing, **lists, "unrealised": sorted(tags), "seed": seed, "error": " ".join(reason.split())}
@@ -150,7 +150,7 @@ def failed(tags: Sequence[str], *, seed: int, reason: str) -> dict[str, Any]:
 def generated(
     rows: pd.DataFrame, clips: Sequence[Waveform | ValueError], *, seeds: Sequence[int], sample_rate: int
 ) -> pd.DataFrame:
-    """Rows with the columns of clips by a neural model, or of the errors that say why there are none."""
+    """Rows with the columns of a neural model's clips, or with the errors that say why there are none."""
     made = [
         failed(tags, seed=seed, reason=str(clip))
         if isinstance(clip, ValueError)
@@ -202,13 +202,13 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def failures(rows: pd.DataFrame) -> dict[str, str]:
-    """Reasons of the rows that have no clip, by id."""
+    """Why rows have no clip, by id."""
     failed = rows[rows["error"].notna()]
     return dict(zip(failed["id"], failed["error"], strict=True))
 
 
 def write_examples(rows: pd.DataFrame, folder: Path) -> Path:
-    """Write clips as FLAC files, and their scores beside them as MIDI files; gives the folder."""
+    """Write clips as FLAC files, with their scores beside them as MIDI files; return the folder."""
     for row in rows.to_dict("records"):
         path = folder / row["audio"]["path"]
         path.write_bytes(row["audio"]["bytes"])

@@ -1,4 +1,4 @@
-"""Captions to learn from: the project's own, a corpus' or anyone's; each with the tags that its own text asserts.
+"""Captions to learn from: the project's own, a corpus's or anyone's, each with the tags that its text asserts.
 
 Tags are read from a caption's own text, so that it is faithful to them by construction. What a captioner should not
 imitate is left out and counted.
@@ -148,7 +148,7 @@ def fault(caption: str, *, taxonomy: Taxonomy) -> str:
 
 
 def trimmed(caption: str) -> tuple[str, Counter[str]]:
-    """A caption without later sentences on recording quality, on a video or on what might be; how many there were.
+    """A caption without its later sentences about recording quality, a video or what might be; and how many there were.
 
     >>> trimmed("A slow tune for piano. It could be used in a film.")
     ('A slow tune for piano.', Counter({'sentences: hypothetical': 1}))

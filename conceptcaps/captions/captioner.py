@@ -49,7 +49,7 @@ Message = dict[str, str]
 
 @dataclass
 class Captioner:
-    """A language model and how it is asked.
+    """A language model and how it is prompted.
 
     Attributes:
         model: Holds the adapter, merged into it or with vLLM beside it.
@@ -75,7 +75,7 @@ class Captioner:
 
     @property
     def precision(self) -> str:
-        """What the weights are held in, on which the texts depend: ``bfloat16``, ``float32``, or ``vllm``."""
+        """Precision of the weights, on which the texts depend: ``bfloat16``, ``float32``, or ``vllm``."""
         return "vllm" if isinstance(self.model, Engine) else str(self.model.dtype).removeprefix("torch.")
 
     def plan(self, tags: Sequence[str], *, seed: int) -> Plan:

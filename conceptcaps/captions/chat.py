@@ -23,7 +23,7 @@ def prompt(tokenizer: PreTrainedTokenizerBase, messages: Chat) -> str:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, messages: Chat, answer: str | None = None) -> tuple[list[int], int]:
-    """Tokens of a chat, and the place of the answer's first.
+    """Tokens of a chat, and the position of the answer's first token.
 
     Args:
         tokenizer: Has a chat template.
@@ -42,7 +42,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: Chat, answer: str | Non
 
 
 def end(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The token that the template puts behind an answer, as text; that which ends texts if it puts none."""
+    """The token that the template puts after an answer, as text; the end-of-text token if it puts none."""
     behind = _answered(tokenizer).partition(_PROBE)[2].lstrip()
     marks = [mark for mark in tokenizer.get_added_vocab() if behind.startswith(mark)]
     return max(marks, key=len, default=tokenizer.eos_token)

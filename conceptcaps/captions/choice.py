@@ -1,4 +1,4 @@
-"""Which of several candidates for a sentence to keep: the one with least against it, then the likeliest.
+"""Which of several candidates for a sentence to keep: the one with the least against it, then the likeliest.
 
 What speaks against one is counted by cheap measures; what judges captions in the end is another instrument
 (``evaluate_captions``).
@@ -71,7 +71,7 @@ def _beginning(sentence: str) -> str:
 
 
 def weight(counts: dict[str, int]) -> int:
-    """Faults together, the worse ones weighing more; 0 is a sentence with nothing against it."""
+    """Weight of all faults together, worse ones counting more; 0 is a sentence with nothing against it."""
     return sum(_WEIGHTS[name] * count for name, count in counts.items())
 
 

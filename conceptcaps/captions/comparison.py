@@ -1,4 +1,4 @@
-"""Captions of several writers side by side: differences with tests, and what a judge's word is worth."""
+"""Captions of several writers side by side: differences with tests, and how far a judge can be trusted."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
@@ -21,7 +21,7 @@ LEAST = 10  # captions of a writer
 
 
 def sources(text: str) -> dict[str, str]:
-    """Writers by name, of ``name=source,name=source``.
+    """Writers by name, from ``name=source,name=source``.
 
     Raises:
         ValueError: If there are fewer than two, a name is missing, or one stands twice.
@@ -111,7 +111,7 @@ def means(items: Mapping[str, pd.DataFrame], *, seed: int) -> pd.DataFrame:
 
 
 def plant(caption: str, tags: Sequence[str], *, fault: str, taxonomy: Taxonomy, seed: int) -> str:
-    """A caption with one fault put in; "" where it offers no place for it.
+    """A caption with one fault planted in it; "" if there is no place for it.
 
     Args:
         caption: A real one.

@@ -1,4 +1,4 @@
-"""Texts under way: what is chosen of each, candidates for its next part, and the lanes in which they are written."""
+"""Texts in progress: what is chosen of each, candidates for its next part, and the lanes in which they are written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class _Candidate:
 
 @dataclass
 class Text:
-    """A text under way: the tokens of its prompt and of what was chosen, and the most tokens of each part."""
+    """A text in progress: the tokens of its prompt and of what was chosen, and the most tokens of each part."""
 
     row: int
     tokens: list[int]
@@ -115,7 +115,7 @@ class Desk:
         self._draw(slot, self._lanes_of(slot))
 
     def step(self) -> list[int]:
-        """Write a token in every lane that is not closed; slots whose candidates are all closed now."""
+        """Write a token in every open lane; return the slots whose candidates are now all closed."""
         logits = self.lanes.step(torch.tensor(self._pending, device=self.lanes.lengths.device))
         busy = [lane for lane, candidate in enumerate(self._candidates) if not candidate.closed]
         self.lanes.lengths[busy] += 1
@@ -143,7 +143,7 @@ class Desk:
         ]
 
     def answers(self, slot: int) -> list[Answer]:
-        """The candidates of a slot, each as far as it came."""
+        """The candidates of a slot, each as far as it got."""
         candidates = [self._candidates[lane] for lane in self._lanes_of(slot)]
         return [Answer(self._decode(one.tokens).strip(), one.ended, one.total / len(one.tokens)) for one in candidates]
 
@@ -156,7 +156,7 @@ class Desk:
         self._draw(slot, others)
 
     def accept(self, slot: int, best: int) -> None:
-        """Let a text go on from one of its candidates."""
+        """Continue a text from one of its candidates."""
         text, lane = self.text(slot), slot * self._size + best
         chosen = self._candidates[lane]
         begin = len(text.tokens) - 1

@@ -1,4 +1,4 @@
-"""Captions judged as a table: what they say by two readers, how they read, how near they are to real ones."""
+"""Captions evaluated as a table: what they say by two readers, how they read, how near they are to real ones."""
 
 import re
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def evaluate(
     outside: Model | None = None,
     judge: Model | None = None,
 ) -> Evaluation:
-    """Judge captions. A row without text gets a reason and NaN.
+    """Evaluate captions. A row without text gets a reason and NaN.
 
     Args:
         captions: Columns ``id``, ``sample_id``, ``tags`` and ``caption``.

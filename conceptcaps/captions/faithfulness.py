@@ -26,7 +26,7 @@ class Faithfulness(NamedTuple):
 
 
 def check(caption: str, tags: Iterable[str], *, taxonomy: Taxonomy) -> Faithfulness:
-    """Compare what a caption asserts with what it was asked to.
+    """Compare what a caption asserts with what it was asked to assert.
 
     A tag counts as said under any of its surface forms, or by a tag below it ("alternative rock" says rock); negated
     mentions do not count.

@@ -1,4 +1,4 @@
-"""How captions read by what a writer does not choose by: grammar, repetition, surprise, likeness to real text."""
+"""How captions read, by measures that no writer chooses by: grammar, repetition, surprise, likeness to real text."""
 
 import re
 import shutil
@@ -52,7 +52,7 @@ def whole_parses(texts: Sequence[str]) -> Floats:
 
 
 def repetition(texts: Sequence[str], *, n: int) -> Floats:
-    """Share of each text's n-grams of words that stood in it before, 0 (best) to 1; NaN for a text without any.
+    """Share of each text's word n-grams that occurred in it before, 0 (best) to 1; NaN for a text without any.
 
     >>> repetition(["a b a b", ""], n=1)
     array([0.5, nan])
@@ -61,7 +61,7 @@ def repetition(texts: Sequence[str], *, n: int) -> Floats:
 
 
 def strangeness(texts: Sequence[str], *, vocabulary: Collection[str]) -> Floats:
-    """Share of each text's words that a vocabulary has not, 0 (best) to 1; NaN for a text without words.
+    """Share of each text's words that are not in a vocabulary, 0 (best) to 1; NaN for a text without words.
 
     >>> strangeness(["A snaredring plays"], vocabulary={"a", "plays"})
     array([0.33333333])
@@ -106,7 +106,7 @@ def two_sample_auc(texts: Sequence[str], others: Sequence[str], *, seed: int, fe
     """
     size = min(len(texts), len(others))
     if size < 10:
-        raise ValueError(f"expected ten texts a side or more, got {len(texts)} and {len(others)}")
+        raise ValueError(f"expected at least ten texts on each side, got {len(texts)} and {len(others)}")
     generator = np.random.default_rng(seed)
     rows = np.concatenate([
         generator.permutation(len(texts))[:size], len(texts) + generator.permutation(len(others))[:size]

@@ -1,4 +1,4 @@
-"""Keys and values of many texts under way, each filled from its beginning; and attention that reads them at once.
+"""Keys and values of many texts in progress, each filled from its start; and attention that reads them all at once.
 
 A text's numbers are the same whichever texts stand beside it: its keys stand where its tokens do, stores are as wide as
 a multiple of 32, and what is not filled weighs exactly 0.
@@ -38,7 +38,7 @@ class _Lanes(DynamicLayer):
 
 
 class Lanes:
-    """Places for texts under way.
+    """Room for texts in progress.
 
     Attributes:
         lengths: Tokens that each lane holds, ``(lanes,)``; lanes that fill up a multiple of four hold none.
@@ -139,7 +139,7 @@ def _forward(
 
 @contextmanager
 def fast_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let a model on a processor attend by plain products of matrices: for one token 10 times as fast as its kernel."""
+    """Make a model on a CPU attend by plain matrix products: for one token 10 times as fast as its kernel."""
     config = model.config.get_text_config()
     usual = config._attn_implementation
     if model.device.type == "cpu" and usual == "sdpa":

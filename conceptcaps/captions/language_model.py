@@ -70,14 +70,14 @@ def load(
 
 
 def decoding_dtype(precision: str, *, device: str) -> torch.dtype:
-    """What weights are held in for decoding; ``auto`` is bfloat16 on GPUs and on processors that multiply it."""
+    """Precision of the weights for decoding; ``auto`` is bfloat16 on GPUs and on processors that multiply it."""
     if precision == "auto":
         precision = "bfloat16" if device != "cpu" or multiplies_bfloat16() else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def unpacked(name: str, *, cache: Path | None = None) -> Path:
-    """Folder of safetensors made once of a GGUF asset: a model read from GGUF itself refuses training."""
+    """Folder of safetensors made once from a GGUF asset: a model read from GGUF itself refuses training."""
     asset = assets.fetch(name, cache=cache)
     if asset.is_dir():
         return asset

@@ -143,7 +143,7 @@ def mauve_score(features: Floats, reference_features: Floats, *, seeds: Sequence
     """
     if min(len(features), len(reference_features)) < MAUVE_LEAST:
         raise ValueError(
-            f"expected {MAUVE_LEAST} texts a side or more, got {len(features)} and {len(reference_features)}"
+            f"expected at least {MAUVE_LEAST} texts on each side, got {len(features)} and {len(reference_features)}"
         )
     values = [
         mauve.compute_mauve(p_features=features, q_features=reference_features, seed=seed, verbose=False).mauve

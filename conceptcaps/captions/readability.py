@@ -56,7 +56,7 @@ def doubled_words(text: str) -> list[str]:
 
 
 def role_faults(text: str) -> list[str]:
-    """What a caption lets play that cannot: the faults of ``readability.yaml`` that it shows.
+    """Roles that make no sense in a caption: the faults of ``readability.yaml`` that it shows.
 
     >>> role_faults("A cymbal plays the chords. A harp plays the melody.")
     ['percussion without pitch has the tune']

@@ -1,4 +1,4 @@
-"""Dials of decoding, and the next token of many texts by them."""
+"""Decoding dials, and the next token of many texts drawn by them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -102,7 +102,7 @@ class _ByLength(Sampler[int]):
 
 
 class Reporter(TrainerCallback):
-    """Hands the trainer's numbers on under our names, shows the model after every epoch, saves between epochs."""
+    """Passes the trainer's numbers on under our names, shows the model after every epoch, saves between epochs."""
 
     _NAMES: ClassVar = {
         "loss": "train/loss",
@@ -146,7 +146,7 @@ class Reporter(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **kwargs: object,
     ) -> None:
-        """Report what has a name of ours."""
+        """Report the numbers that have a name of ours."""
         known = {self._NAMES[name]: float(value) for name, value in (logs or {}).items() if name in self._NAMES}
         if known and state.is_world_process_zero:
             self._report(state.global_step, known)
@@ -166,7 +166,7 @@ class Reporter(TrainerCallback):
 
 
 class Progress(ProgressCallback):
-    """The bar of the steps, with the losses beside it in place of a line for each of them."""
+    """The progress bar, with the losses beside it instead of a line for each."""
 
     def on_log(self, *_: object, logs: Mapping[str, Any] | None = None, **__: object) -> None:
         """Show the last losses, in nats a token."""
@@ -177,7 +177,7 @@ class Progress(ProgressCallback):
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; None where there is none.
+    """The newest complete checkpoint; None if there is none.
 
     The trainer's state is written last, so that a kill while saving leaves none, or a torn one.
     """

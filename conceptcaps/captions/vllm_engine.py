@@ -1,4 +1,4 @@
-"""Decoding with vLLM, an optional requirement: the same answers' form, for GPUs that hold large batches.
+"""Decoding with vLLM, an optional requirement: answers of the same form, for GPUs that hold large batches.
 
 References:
     Kwon et al., Efficient memory management for large language model serving with PagedAttention (2023),
@@ -150,7 +150,7 @@ def load(reference: str, *, adapter: Path | None, cache: Path | None = None) -> 
 
 
 def room(rank: int) -> int:
-    """The smallest rank that vLLM takes and that an adapter of ``rank`` fits in.
+    """The smallest rank that vLLM accepts and that an adapter of ``rank`` fits into.
 
     >>> room(4), room(16), room(24)
     (8, 16, 32)

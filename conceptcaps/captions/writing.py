@@ -102,7 +102,7 @@ def longest(tags: Iterable[str], *, tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def shortened(text: str, *, most: int, taxonomy: Taxonomy) -> str:
-    """A text of ``most`` words at most, if leaving out sentences behind the first can bring it there.
+    """A text of at most ``most`` words, if leaving out sentences after the first can make it so short.
 
     >>> shortened("A slow waltz for piano. It goes on and on. A violin sighs.", most=9, taxonomy=Taxonomy.load())
     'A slow waltz for piano. A violin sighs.'

@@ -83,7 +83,7 @@ class Clap:
 
 
 def windows(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Windows of 10 s ``(count, 480000)`` at fixed places that cover a whole clip, as few as do.
+    """The fewest windows of 10 s ``(count, 480000)``, at fixed places, that cover a whole clip.
 
     They are evenly spaced and overlap where the clip is no multiple of 10 s. A shorter clip is repeated as often as it
     fits and filled up with silence, and samples are rounded to 16 bits, as in CLAP's training.
@@ -104,7 +104,7 @@ def windows(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def load(path: Path, *, device: str = "cpu") -> Clap:
-    """A CLAP network out of a checkpoint without feature fusion, such as ``630k-audioset-best.pt``.
+    """A CLAP network from a checkpoint without feature fusion, such as ``630k-audioset-best.pt``.
 
     Args:
         path: The checkpoint (``.pt`` as LAION publishes it, or ``.safetensors``), or a folder that holds one. RoBERTa's
@@ -144,7 +144,7 @@ def _read(file: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(allowed):
             unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(file)
             if unsafe:
-                raise ValueError(f"expected tensors and numbers alone in {file.name}, got {', '.join(sorted(unsafe))}")
+                raise ValueError(f"expected only tensors and numbers in {file.name}, got {', '.join(sorted(unsafe))}")
             state = torch.load(file, map_location="cpu", weights_only=True)
     state = state["state_dict"] if "state_dict" in state else state
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}

@@ -75,7 +75,7 @@ class Extrapolation:
 
 
 def frechet_inf(x: ArrayLike, y: ArrayLike, *, seed: int, draws: int = 4) -> Extrapolation:
-    """FAD-inf: Fréchet distance extrapolated to sets without end, where its bias is gone.
+    """FAD-inf: Fréchet distance extrapolated to infinitely many clips, where its bias is gone.
 
     The distance is taken between random subsets of several sizes, and a line through it against one over the size is
     read at 0. Best value 0; noise can push it below. Gui et al. cut the evaluated set alone, because their reference
@@ -261,7 +261,7 @@ def extrapolation_figure(lines: Mapping[str, Extrapolation]) -> Figure:
 
 
 def paired_sets(x: ArrayLike, y: ArrayLike, *, fewest: int = 2) -> tuple[Array, Array]:
-    """Two sets of embeddings in double precision, checked: finite, of one dimension, with rows enough.
+    """Two sets of embeddings in double precision, checked: finite, of one dimension, with enough rows.
 
     Raises:
         ValueError: If not.

@@ -34,7 +34,7 @@ def compute(
     cache: Path,
     weights: str = "",
 ) -> list[Embedding]:
-    """What ``function`` makes of every clip, kept in ``cache`` by the clip's sha256.
+    """The result of ``function`` for every clip, kept in ``cache`` under the clip's sha256.
 
     The arrays are stored as ``<cache>/<name>-<version>/<sha256>.safetensors``, so that a stage after this one, a run
     after this one or a clip that stands in two sets finds them there. The version stands for the files that the

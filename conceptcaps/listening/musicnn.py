@@ -170,7 +170,7 @@ class Musicnn(nn.Module):
         self.tagger = Tagger()
 
     def windows(self, waveforms: Tensor) -> Tensor:
-        """Log-mel windows ``(batch, windows, 187, 96)``, one after another from the clip's start; a rest is left out.
+        """Log-mel windows ``(batch, windows, 187, 96)``, one after another from the start; a remainder is left out.
 
         Raises:
             ValueError: If ``waveforms`` is not ``(batch, samples)`` or shorter than a window (47,616 samples).

@@ -1,4 +1,4 @@
-"""What people heard: who listened and who guessed, and agreement with the truth, with verdicts and among each other.
+"""What people heard: who listened and who guessed, and agreement with the truth, with verdicts and with each other.
 
 References:
     Cohen, A coefficient of agreement for nominal scales (1960).
@@ -38,7 +38,7 @@ def read(path: Path) -> pd.DataFrame:
     plain = found[~found["id"].isin(list(CATCH))]
     twice = plain[plain.duplicated(["listener", "id", "tag", "repeat"])]
     if len(twice):
-        raise ValueError(f"expected one file of each listener, got a second of {twice['listener'].iat[0]!r}")
+        raise ValueError(f"expected one file for each listener, got a second of {twice['listener'].iat[0]!r}")
     return found
 
 

@@ -31,7 +31,7 @@ def labels(
 
 
 def labelled(rows: pd.DataFrame, table: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:
-    """Recordings with what somebody says of them.
+    """Recordings with the labels that somebody gave them.
 
     Args:
         rows: Column ``id``.

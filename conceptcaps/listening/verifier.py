@@ -168,7 +168,7 @@ def fit(
 
 
 def thresholds(probability: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
-    """Least probability of the verdict present, and greatest of absent, with a false rate of 5 % each.
+    """Lowest probability for the verdict present, and highest for absent, each with a false rate of 5 %.
 
     A detector so good that the two would cross says one or the other everywhere, from their middle on.
 

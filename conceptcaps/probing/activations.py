@@ -99,7 +99,7 @@ def read(
     if 10 * len(reasons) > len(found) or len(reasons) == len(found):
         first = next(iter(reasons.items()), (0, "no clips"))
         raise ValueError(
-            f"expected nine clips of ten that can be read, got {len(reasons)} of {len(found)} that cannot; "
+            f"expected nine clips in ten that can be read, got {len(reasons)} of {len(found)} that cannot; "
             f"clip {first[0]}: {first[1]}"
         )
     return _table(found, layers, reasons)
@@ -141,7 +141,7 @@ class _Reader:
         return keep
 
     def read(self, inputs: Tensor, outputs: Sequence[int]) -> "_Reading | str":
-        """What the windows of a clip give, or why nothing."""
+        """What the windows of a clip give, or why they give nothing."""
         logits: Rows | float = 0.0
         points: list[Rows | float] = [0.0] * len(self._layers)
         slopes: dict[int, list[Rows | float]] = {output: [0.0] * len(self._layers) for output in outputs}
@@ -225,7 +225,7 @@ def _modules(network: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]:
     for layer in layers:
         if layer not in known or not layer:
             names = ", ".join(name for name, _ in network.named_children())
-            raise ValueError(f"expected a layer among {names} (or one inside of them), got {layer!r}")
+            raise ValueError(f"expected a layer among {names} (or one inside them), got {layer!r}")
     return {layer: known[layer] for layer in layers}
 
 

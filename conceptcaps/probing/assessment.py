@@ -28,7 +28,7 @@ def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.floa
 
 
 def assess(model: Classifier, parts: Mapping[str, Part], *, seed: int) -> tuple[dict[str, float], pd.DataFrame, Figure]:
-    """How good a trained network is, beside the answer that is always the most frequent training genre.
+    """How good a trained network is, compared with always answering the most frequent training genre.
 
     Args:
         model: What ``fit`` gave.

@@ -1,4 +1,4 @@
-"""Concept activation vectors: how plainly a layer holds a concept, and the direction that can be kept and used again.
+"""Concept activation vectors: how plainly a layer holds a concept, and a direction that can be saved and used again.
 
 A ``Cav`` holds two directions. Its ``effect`` leads from clips without the concept to clips with it, all other tags
 held: the way that a layer moves when the concept is added. Its ``normal`` is the logistic classifier's, which tells the
@@ -226,4 +226,6 @@ def _logistic(
         before, weights = weights, solved[..., 0] - intercept * solved[..., 1]
         if (weights - before).abs().max() < 1e-7:
             return weights.numpy(), intercept[:, 0].numpy()
-    raise ValueError(f"expected logistic regression to converge in {_STEPS} steps, got {len(labels)} clips where not")
+    raise ValueError(
+        f"expected logistic regression to converge in {_STEPS} steps, got {len(labels)} clips where it did not"
+    )

@@ -1,4 +1,4 @@
-"""Training, keeping and serving the classifiers of ``heads``."""
+"""Training, saving and serving the classifiers of ``heads``."""
 
 import base64
 import binascii
@@ -76,7 +76,7 @@ def fit(
     device: str = "cpu",
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, metrics: None,
 ) -> Classifier:
-    """Train with cross-entropy until the validation's stops falling, keep the best epoch's weights, and calibrate them.
+    """Train with cross-entropy until the validation loss stops falling; keep the best epoch's weights, calibrated.
 
     Args:
         head: ``linear``, ``mlp`` or ``cnn`` (``heads.build``).

@@ -49,7 +49,7 @@ class Concept:
         return contrasts.contrast(label, self.covariates, self.groups, sets=sets, resamples=resamples, seed=own)
 
     def draws(self, sets: int, *, seed: int) -> list[Draw]:
-        """Sets of at most 100 clips with the concept, each with as many without that are alike in the other tags."""
+        """Sets of at most 100 clips with the concept, each with as many others that are alike in the other tags."""
         generator = self.generator(seed, "draws")
         sides = [np.flatnonzero(self.label == side) for side in (1, 0)]
         size = min(len(sides[0]), len(sides[1]), _MOST)
@@ -101,7 +101,7 @@ def names(text: str, *, taxonomy: Taxonomy) -> list[str]:
 
 
 def unique(given: Sequence[str], *, what: str) -> None:
-    """Refuse a list in which a name stands twice.
+    """Refuse a list that holds a name twice.
 
     Raises:
         ValueError: If one does.
@@ -175,7 +175,7 @@ def frequent(clips: pd.DataFrame, *, taxonomy: Taxonomy, most: int) -> list[str]
             found.append(tag)
     if not found:
         best = ", ".join(f"{tag} ({count})" for tag, count in sorted(smaller.items(), key=lambda item: -item[1])[:5])
-        raise ValueError(f"expected a tag with clips enough with and without it, got {len(clips)} clips: {best}")
+        raise ValueError(f"expected a tag with enough clips with and without it, got {len(clips)} clips: {best}")
     return found
 
 

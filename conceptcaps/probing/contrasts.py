@@ -1,4 +1,4 @@
-"""The effect of one label with all others held: what to multiply clips' activations with, and how far chance goes.
+"""The effect of one label with all others held fixed: weights for clips' activations, and what chance alone gives.
 
 An adjusted regression coefficient is a weighted sum of the clips, and so is every permutation and every bootstrap draw
 of it. A ``Contrast`` holds those weights: worked out once from the labels, they serve all layers, targets and logits.
@@ -46,7 +46,7 @@ class Contrast:
 
     @property
     def identifiable(self) -> bool:
-        """Whether enough of the label is left once the covariates are held: 10 units or more."""
+        """Whether enough of the label is left once the covariates are held fixed: 10 units or more."""
         return self.information >= _LEAST_UNITS
 
 

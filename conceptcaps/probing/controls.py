@@ -19,7 +19,7 @@ _MOST = 100
 
 
 def against_random_network(scores: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
-    """Scores, of which only those stay significant whose effect a network with random weights would hardly show.
+    """Scores; only those stay significant whose effect a network with random weights would hardly show.
 
     Logits of a network that was never taught anything move, if little, with everything that changes the sound, and
     interventions confirm it. So an effect must exceed, in logits, 95 % of the effects in the same layer of one.

@@ -44,7 +44,7 @@ class Model(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A model of transformers that is there: its folder or Hub id, revision, config, and what its weights are."""
+    """A transformers model that was found: its folder or Hub id, revision, config, and what its weights are."""
 
     name: str
     revision: str | None

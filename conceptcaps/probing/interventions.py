@@ -92,7 +92,7 @@ def test(changed: pd.DataFrame) -> pd.DataFrame:
 
 
 def join(scores: pd.DataFrame, interventions: pd.DataFrame | None) -> pd.DataFrame:
-    """TCAV's cells with what interventions say of them.
+    """TCAV's cells with what interventions say about them.
 
     Args:
         scores: Of ``tcav.test``.

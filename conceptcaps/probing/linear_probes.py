@@ -1,4 +1,4 @@
-"""Linear probes: which layer of which network holds which concept, so that a straight plane through it tells.
+"""Linear probes: which layer of which network holds which concept, so that a plane can separate it.
 
 A probe is a logistic regression on a layer's mean over time. It learns from the concept's training clips and is judged
 on clips of other contexts. Three figures say what its own is worth: that of the same probe on permuted labels, on the

@@ -13,7 +13,7 @@ Q = 0.05  # false discovery rate at which an effect is called significant
 
 
 def p_value(observed: ArrayLike, null: ArrayLike) -> NDArray[np.float64]:
-    """Two-sided t-test that a number is one more draw from where its null came from.
+    """Two-sided t-test of whether a number is one more draw from its null distribution.
 
     ``t = (observed - mean) / (s sqrt(1 + 1/k))`` with k - 1 degrees of freedom, for a null that is about normal, as
     weighted sums of many clips are. The usual two-sample test between the runs of a concept and those of random sets is

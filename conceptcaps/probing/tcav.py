@@ -72,7 +72,7 @@ def test(
     permuted: bool = False,
     intervals: bool = True,
 ) -> pd.DataFrame:
-    """Effects of every concept on every target through every layer, held against permuted labels.
+    """Effects of every concept on every target through every layer, tested against permuted labels.
 
     Args:
         points: By layer, activations ``(n, d)`` of the concepts' clips.
@@ -97,7 +97,7 @@ def test(
     """
     if random_sets < 2 or not concepts or not targets or not points:
         got = f"{random_sets} sets, {len(concepts)} concepts, {len(targets)} targets, {len(points)} layers"
-        raise ValueError(f"expected 2 random sets or more, and a concept, a target and a layer at least, got {got}")
+        raise ValueError(f"expected at least 2 random sets, a concept, a target and a layer, got {got}")
     rows = []
     for concept in tqdm(concepts, desc="concepts", unit="concept"):
         resamples = RESAMPLES if intervals else 0

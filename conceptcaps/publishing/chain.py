@@ -1,4 +1,4 @@
-"""The way of one row of the dataset: tag set, latents, prompt, models, seeds and runs; and the same row made again."""
+"""How one row of the dataset was made: tag set, latents, prompt, models, seeds and runs; and the row made again."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -50,7 +50,7 @@ def find(folder: Path, ids: Sequence[str]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("data/audio/*.parquet")):
         if "chain" not in pq.read_schema(path).names:
-            raise ValueError(f"expected a dataset with a column chain, got {path} without; build it again")
+            raise ValueError(f"expected a dataset with a column chain, got {path} without one; build it again")
         rows = pq.read_table(path, filters=[("id", "in", list(ids))]).to_pylist()
         found |= {row["id"]: row for row in rows}
     missing = [row_id for row_id in ids if row_id not in found]
@@ -60,7 +60,7 @@ def find(folder: Path, ids: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def describe(row: Mapping[str, Any]) -> list[str]:
-    """A row's way, in lines.
+    """A row's chain, as lines of text.
 
     Args:
         row: Of ``find``.
@@ -131,7 +131,7 @@ def compare(
 
 
 def differences(equal: pd.DataFrame) -> str:
-    """What is not alike, by row.
+    """What differs, by row.
 
     >>> differences(pd.DataFrame([{"id": "a", "tags": True, "caption": False, "clip": False, "score": True}]))
     'a (caption, clip)'

@@ -179,7 +179,7 @@ def write_rows(
             contents.contradicting += bool(made["contradictions"])
     if waiting:
         raise ValueError(
-            f"expected a clip for each caption, got {len(waiting)} captions without, {next(iter(waiting))!r}"
+            f"expected a clip for each caption, got {len(waiting)} captions with none, such as {next(iter(waiting))!r}"
         )
     if not sum(contents.sizes.values()):
         raise ValueError(f"expected at least one clip for the dataset, got none ({contents.failed} could not be made)")
@@ -190,7 +190,7 @@ def write_rows(
 def write_table(
     folder: Path, name: str, batches: Iterable[pd.DataFrame], *, schema: pa.Schema, split: str
 ) -> dict[str, int]:
-    """Write a config of its own, ``pairs`` or ``concepts``, and give its rows by split.
+    """Write a config of its own, ``pairs`` or ``concepts``, and return its rows by split.
 
     Args:
         folder: Of the dataset.
@@ -211,7 +211,7 @@ def write_table(
 
 
 def configs(folder: Path) -> list[dict[str, Any]]:
-    """Configs of the files that are in a dataset's folder: each a name and the patterns of its splits."""
+    """Configs of the files in a dataset's folder: each a name and the patterns of its splits."""
     ten, quarter = SUBSETS[:1], SUBSETS[:2]
     choices = {
         "default": ("text", SUBSETS, "*"),

@@ -38,7 +38,7 @@ def weigh(
     verdicts: Mapping[str, str],
     said: Collection[str],
 ) -> Evidence:
-    """Hold the three witnesses of a row against each other.
+    """Compare the three witnesses of a row.
 
     Args:
         asked: Tags that the row was made for.

@@ -1,4 +1,4 @@
-"""Whether a pipeline can be run with its dials at all: what would fail after hours is said in the first minute."""
+"""Whether a pipeline can be run with its dials at all: what would fail after hours is reported in the first minute."""
 
 import shutil
 from collections.abc import Mapping, Sequence

@@ -45,7 +45,7 @@ class ParquetFiles:
             self._flush(name)
 
     def close(self) -> None:
-        """Write what waits and give every file its name."""
+        """Write what is waiting and give every file its name."""
         for name in self._waiting:
             self._flush(name)
         for name in list(self._open):

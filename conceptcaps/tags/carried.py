@@ -8,10 +8,10 @@ FILE = "taxonomy.yaml"
 
 
 def files(taxonomy: Taxonomy) -> dict[str, bytes]:
-    """The file that carries a taxonomy, by name: what ``shards.map_shards`` lays beside its rows."""
+    """The file that carries a taxonomy, by name: what ``shards.map_shards`` writes beside its rows."""
     return {FILE: taxonomy.to_yaml().encode()}
 
 
 def taxonomy_of(folder: Path) -> Taxonomy:
-    """The taxonomy that lies in a folder; the built-in one where none does, as with recordings."""
+    """The taxonomy in a folder; the built-in one if there is none, as with recordings."""
     return Taxonomy.load(folder / FILE if (folder / FILE).is_file() else None)

@@ -23,7 +23,7 @@ class EarlyStopping:
 
     @property
     def over(self) -> bool:
-        """Whether the patience is at its end."""
+        """Whether training should end."""
         return self.waited >= self.patience
 
     def note(self, value: float, model: nn.Module) -> None:

@@ -129,7 +129,7 @@ def pairs_off(samples: Rows, real: Rows) -> int:
 
 
 def by_tag(samples: Rows, *, drawn: Floats, real: Rows, taxonomy: Taxonomy) -> pd.DataFrame:
-    """How often each tag stands in real rows, in all draws, and in the samples that were kept of them.
+    """How often each tag occurs in real rows, in all draws, and in the samples kept from these.
 
     Args:
         samples: ``(n, tags)``.
@@ -222,7 +222,7 @@ def evaluate_condition(samples: Rows, *, real: Rows, seed: int) -> dict[str, flo
 
 
 def glance(samples: Rows, *, train: Rows, validation: Rows, prefix: str) -> dict[str, float]:
-    """What a sweep may weigh against each other.
+    """Figures that a sweep may trade off against each other.
 
     Returns:
         ``<prefix>/covariance``, off-diagonal cosine with the validation rows (best 1), ``<prefix>/novelty``, 1 minus

@@ -1,4 +1,4 @@
-"""The Jaccard index, by which tag sets are held against each other."""
+"""The Jaccard index, by which tag sets are compared."""
 
 from typing import Any, TypeVar
 

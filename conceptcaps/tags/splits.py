@@ -174,7 +174,7 @@ def split_rows(frame: pd.DataFrame, *, taxonomy: Taxonomy, split: str, seed: int
     parts = {name: frame[part == number].reset_index(drop=True) for number, name in enumerate(SPLITS)}
     empty = [name for name, rows in parts.items() if rows.empty]
     if empty:
-        raise ValueError(f"expected rows enough for every split, got none for {empty[0]} of {len(frame)} rows")
+        raise ValueError(f"expected enough rows for every split, got none for {empty[0]} of {len(frame)} rows")
     return parts
 
 
@@ -266,6 +266,6 @@ def write_samples(
 
 
 def write_certificate(folder: Path, facts: Mapping[str, object]) -> None:
-    """Write ``split_certificate.json`` beside the parts that it speaks of."""
+    """Write ``split_certificate.json`` beside the parts that it describes."""
     text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
     (folder / "split_certificate.json").write_text(text, encoding="utf-8")

@@ -208,8 +208,8 @@ def bounds(
 
 
 @torch.no_grad()
-def assess(model: BetaVAE, rows: Rows, *, prefix: str, seed: int) -> dict[str, float]:
-    """Means over rows of the ``bounds``, and how rows come back from their posterior means.
+def evaluate(model: BetaVAE, rows: Rows, *, prefix: str, seed: int) -> dict[str, float]:
+    """Means over rows of the ``bounds``, and how well rows are reconstructed from their posterior means.
 
     Returns:
         ``<prefix>/elbo``, ``/iwae`` (nats), ``/reconstruction_jaccard`` (0 to 1, best 1; 1 for an empty row given back

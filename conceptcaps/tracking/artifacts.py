@@ -1,4 +1,4 @@
-"""What a URI names, as a local path: read where it lies if the store is local, else copied for as long as the run."""
+"""What a URI names, as a local path: read where it lies if the store is local, else copied for the run."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlparse

@@ -1,4 +1,4 @@
-"""What a stage says of itself, on the console and as its run's description: name, inputs, figures, artifacts, next."""
+"""What a stage says about itself, on the console and in its run's description: name, inputs, figures, next."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def begin(stage: str) -> None:
 
 
 def purpose(stage: str) -> str:
-    """The first line of a stage's docstring, without marks; empty for what is no stage."""
+    """The first line of a stage's docstring, without marks; empty if it is not a stage's."""
     module = sys.modules.get(f"entrypoints.{stage}")
     main = sys.modules["__main__"]
     if module is None and getattr(main.__spec__, "name", "") == f"entrypoints.{stage}":

@@ -1,4 +1,4 @@
-"""Of which corpus and taxonomy a run, an artifact or a model is, and that one run does not mix two.
+"""Which corpus and taxonomy a run, an artifact or a model comes from; one run may not mix two.
 
 The lineage of tag sets is the hash of their taxonomy and of their split. A run has the lineage of what it reads, and
 what it registers has the lineage of the run. What comes from no tag sets, such as a folder of recordings, has none and
@@ -23,7 +23,7 @@ TAGS = ("lineage", "lineage.of", "lineage.from")
 
 
 class Lineage(NamedTuple):
-    """The hash that is compared, what it stands for in words, and the URI that a run had it from."""
+    """The hash that is compared, what it stands for in words, and the URI that a run read it from."""
 
     key: str
     of: str
@@ -61,7 +61,7 @@ def of_uri(uri: str, path: Path) -> Lineage | None:
 
 
 def of_tags(found: dict[str, str], *, source: str) -> Lineage | None:
-    """Lineage that the tags of a run or of a model version say."""
+    """Lineage in the tags of a run or of a model version."""
     return Lineage(found["lineage"], found.get("lineage.of", ""), source) if "lineage" in found else None
 
 

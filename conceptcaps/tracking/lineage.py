@@ -62,7 +62,7 @@ def origin(runs: Mapping[str, str]) -> dict[str, Any]:
 
 
 def settings(run_id: str) -> dict[str, str]:
-    """Parameters of a run, those that were an alias as the version that it stood for then."""
+    """Parameters of a run; an alias is replaced by the version that it stood for then."""
     data = client().get_run(run_id).data
 
     def version(value: str) -> str:

@@ -17,7 +17,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can say: the same fi
 
 
 def pack(module: str, path: Path) -> tuple[Path, ...]:
-    """Write an archive of what a module of the project reaches, and give the files that it holds.
+    """Write an archive of what a module of the project reaches, and return the files that it holds.
 
     Args:
         module: Dotted name.
@@ -34,7 +34,7 @@ def pack(module: str, path: Path) -> tuple[Path, ...]:
 
 
 def requirements(files: Iterable[Path]) -> list[str]:
-    """Pins, out of the lock file, of the packages that Python files import, MLflow's server, and what these need."""
+    """Pins, from the lock file, of the packages that Python files import, MLflow's server, and what these need."""
     lock = (project.PROJECT / project.LOCK).read_text(encoding="utf-8").splitlines()
     pins = {canonicalize_name(re.split(r"[=\[ ]", line)[0]): line for line in lock if re.match(r"\w", line)}
     owners = metadata.packages_distributions()

@@ -19,7 +19,7 @@ _SAME = 2.0  # seconds by which two readings of one process's start may differ
 
 
 def machine() -> str:
-    """This host since it was started: its name and the boot's id, for two hosts may have one name."""
+    """This host since it was started: its name and boot id, since two hosts may share a name."""
     boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else str(round(psutil.boot_time()))
     return f"{socket.gethostname()}/{boot}"
 
@@ -83,7 +83,7 @@ def _lives(run: Run) -> bool:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, SIGTERM and the death of the pipeline that started this process are an interrupt."""
+    """Inside it, SIGTERM and the death of the pipeline that started this process act as an interrupt."""
     previous = signal.signal(signal.SIGTERM, _interrupt)
     done = threading.Event()
     if "MLFLOW_RUN_ID" in os.environ:

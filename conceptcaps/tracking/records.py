@@ -37,7 +37,7 @@ def set_tags(tags: Mapping[str, object]) -> None:
 
 
 def log_folder(folder: Path, name: str) -> None:
-    """Log a folder as artifact ``name/``, without what is pickled (nobody should have to open that) and peft's cards.
+    """Log a folder as artifact ``name/``, without pickled files (nobody should have to open them) and peft's cards.
 
     The card that peft writes beside a checkpoint is a form that nobody filled in, with a path of this machine.
     """
@@ -122,7 +122,7 @@ def log_sweep(
 
 
 def best_dials(uri: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters, those of a sweep's best trial in place of what was given.
+    """Parameters, with those of a sweep's best trial in place of the given ones.
 
     Args:
         uri: ``runs:/<id of the sweep>``, which ``log_sweep`` tagged; ``none`` leaves what was given.

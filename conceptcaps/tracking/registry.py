@@ -145,7 +145,7 @@ def crown(name: str, version: str) -> None:
 
 
 def lineage_of(uri: str) -> tuple[str, str] | None:
-    """Of which corpus and taxonomy a model version is: a hash and words; None if it does not say."""
+    """The corpus and taxonomy that a model version comes from: a hash and words; None if it does not say."""
     found = descent.of_tags(descent.version_tags(resolve(uri)), source=uri)
     return (found.key, found.of) if found else None
 

@@ -135,7 +135,7 @@ def _closing(name: str, stops: tuple[type[Exception], ...] = ()) -> Iterator[Non
 
 
 def attempt(log: Callable[..., object], *args: object) -> None:
-    """Log something that is not worth stopping a training for: where it fails, a warning says why."""
+    """Log something that is not worth stopping a training for: if it fails, a warning says why."""
     try:
         log(*args)
     except (MlflowException, OSError) as error:

@@ -17,7 +17,7 @@ _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 
 
 def require() -> None:
-    """Fail at once where a tracking server is named that does not answer, before any work is done.
+    """Fail at once, before any work is done, if the named tracking server does not answer.
 
     Later, in the middle of a stage, MLflow's client waits some minutes for a server that is gone (it asks again after
     2, 4, 8 … seconds, ``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` times), and a line says so.
@@ -52,7 +52,7 @@ def _require_login(uri: str) -> None:
 
 
 def require_permission(error: MlflowException) -> None:
-    """Say of a refused request what is missing.
+    """Say which permission a refused request lacks.
 
     Raises:
         ConnectionError: If the server refused because the user may not write.
@@ -89,5 +89,5 @@ def refuse_passwords(params: Mapping[str, object]) -> None:
         if masked(str(value)) != str(value):
             raise PasswordGiven(
                 f"expected {name} without a password, got {masked(str(value))}: parameters are logged; leave it out of "
-                "the URL and set PGPASSWORD, or write it into ~/.pgpass. The run is deleted (mlflow gc takes it away)"
+                "the URL and set PGPASSWORD, or write it into ~/.pgpass. The run is deleted (mlflow gc removes it)"
             )

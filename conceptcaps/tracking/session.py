@@ -46,7 +46,7 @@ class Session:
             self.flush()
 
     def flush(self) -> None:
-        """Send what waits; what could not be sent goes on waiting."""
+        """Send what is waiting; what could not be sent keeps waiting."""
         while self._pending:
             part = self._pending[:_MOST]
             mlflow.MlflowClient().log_batch(self.run_id, metrics=part)
@@ -59,7 +59,7 @@ _scratch: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def scratch() -> Path:
-    """A folder for copies of what lies elsewhere; it goes with the outermost run, or with the process."""
+    """A folder for copies of what lies elsewhere; it is removed with the outermost run, or with the process."""
     if not _scratch:
         _scratch.append(tempfile.TemporaryDirectory(prefix="conceptcaps-", ignore_cleanup_errors=True))
     return Path(tempfile.mkdtemp(dir=_scratch[0].name))

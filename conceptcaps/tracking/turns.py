@@ -26,7 +26,7 @@ _PATIENCE = 600.0  # seconds
 
 @contextmanager
 def turn(name: str) -> Iterator[None]:
-    """Within, no other run is within ``turn`` of the same name; the turn ends with the run, whatever happens.
+    """Inside it, no other run is inside a ``turn`` of the same name; the turn ends with the run, whatever happens.
 
     Args:
         name: Name of a registered model.

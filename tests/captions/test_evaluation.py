@@ -98,5 +98,5 @@ def test_two_samples_of_one_text_cannot_be_told_apart():
     texts = REAL["caption"].sample(frac=1, random_state=0).tolist()
     assert fluency.two_sample_auc(texts * 2, texts * 2, seed=0) < 0.6
     assert fluency.two_sample_auc(texts, [text.upper() + " no" for text in texts], seed=0) == 1
-    with pytest.raises(ValueError, match="ten texts a side or more, got 48 and 3"):
+    with pytest.raises(ValueError, match="ten texts on each side, got 48 and 3"):
         fluency.two_sample_auc(texts, texts[:3], seed=0)

@@ -56,7 +56,7 @@ def test_mauve_tells_like_from_unlike(minilm):
     like = metrics.mauve_score(real, real, seeds=[0, 1])
     unlike = metrics.mauve_score(other, real, seeds=[0, 1])
     assert like.mean > 0.9 > 0.3 > unlike.mean and like.n == 27
-    with pytest.raises(ValueError, match="expected 20 texts a side or more, got 5 and 27"):
+    with pytest.raises(ValueError, match="expected at least 20 texts on each side, got 5 and 27"):
         metrics.mauve_score(real[:5], real, seeds=[0])
 
 

@@ -148,7 +148,7 @@ def test_a_clip_that_cannot_be_read_has_a_reason_and_no_numbers():
     assert found.reasons[7] == "expected an audio file" and "NaN or infinity in layer" in found.reasons[5]
     assert np.isnan(found.points["first"][[5, 7]]).all() and np.isfinite(np.delete(found.logits, [5, 7], 0)).all()
     assert found.asked[0].tolist() == [row for row in range(24) if row not in (5, 7)]
-    with pytest.raises(ValueError, match="expected nine clips of ten that can be read, got 2 of 8"):
+    with pytest.raises(ValueError, match="expected nine clips in ten that can be read, got 2 of 8"):
         activations.read(Deep(), clips[:8], windows=cut, layers=["first"])
 
 

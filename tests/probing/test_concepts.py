@@ -84,7 +84,7 @@ def test_frequent_concepts_are_no_genres_and_can_be_told_from_the_other_tags():
     found = concepts.frequent(clips(sets), taxonomy=TAXONOMY, most=8)
     assert set(found) >= {"piano", "harp"} and not set(found) & {"jazz", "tambourine", "shaker"}
     assert len(concepts.frequent(clips(sets), taxonomy=TAXONOMY, most=1)) == 1
-    with pytest.raises(ValueError, match="expected a tag with clips enough with and without it, got 4 clips"):
+    with pytest.raises(ValueError, match="expected a tag with enough clips with and without it, got 4 clips"):
         concepts.frequent(clips(sets[:4]), taxonomy=TAXONOMY, most=8)
 
 

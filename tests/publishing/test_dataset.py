@@ -165,7 +165,7 @@ def test_the_card_has_every_number_with_its_run(built):
 def test_rows_that_do_not_belong_together_are_refused(tmp_path):
     captions, clips, verdicts = table(20)
     dials = {"taxonomy": TAXONOMY, "seed": 0}
-    with pytest.raises(ValueError, match="10 captions without, 'row-10'"):
+    with pytest.raises(ValueError, match="10 captions with none, such as 'row-10'"):
         dataset.write_rows(tmp_path / "a", captions, clips[:1], verdicts, **dials)
     with pytest.raises(ValueError, match="got clip 'row-0' without one left"):
         dataset.write_rows(tmp_path / "b", captions, [*clips, clips[0]], verdicts, **dials)

@@ -70,7 +70,7 @@ def test_official_split_leaves_out_what_is_like_a_flagged_row_and_divides_the_ot
 
 def test_an_empty_part_is_refused():
     rows = couples("caption", 9)
-    with pytest.raises(ValueError, match="expected rows enough for every split, got none for train of 18 rows"):
+    with pytest.raises(ValueError, match="expected enough rows for every split, got none for train of 18 rows"):
         split(rows.assign(is_eval=True), "official")
     with pytest.raises(ValueError, match="got none for test of 18 rows"):
         split(rows.assign(is_eval=False), "official")

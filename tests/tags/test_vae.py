@@ -128,7 +128,7 @@ def test_rows_that_contradict_themselves_are_refused():
 
 def test_learns_which_tags_go_together():
     model = fit(epochs=150, dropout=0.0)
-    found = vae.assess(model, rows(16, 1), prefix="val", seed=0)
+    found = vae.evaluate(model, rows(16, 1), prefix="val", seed=0)
     assert found["val/reconstruction_jaccard"] > 0.95
     assert found["val/iwae"] > -3.5, "log 1/4 = -1.4 nats would be perfect"
     assert found["val/elbo"] <= found["val/iwae"] <= 0

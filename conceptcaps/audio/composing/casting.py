@@ -1,4 +1,4 @@
-"""Who plays: the instruments that are asked for, and those without which the genre or the tags would not hold."""
+"""Who plays: the instruments that are asked for, and those that the genre or the tags cannot do without."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

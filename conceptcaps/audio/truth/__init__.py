@@ -1,4 +1,4 @@
-"""What sounds in a clip, told from the finished piece: never from what was asked for."""
+"""What sounds in a clip, read from the finished piece, never from what was asked for."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""All features of a clip by name: what the rules of truth.yaml speak of beside tags."""
+"""All features of a clip by name: what the rules of truth.yaml refer to besides tags."""
 
 from collections.abc import Iterable
 

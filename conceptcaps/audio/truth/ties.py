@@ -1,4 +1,4 @@
-"""Which tags hang together by the rules of truth.yaml: where one changes, the other may have to, or has to."""
+"""Which tags the rules of truth.yaml tie together: where one changes, the other may change too, or must."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
