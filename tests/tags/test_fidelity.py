@@ -1,10 +1,24 @@
+from itertools import combinations
+
+import joblib
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency
 
-from conceptcaps.tags import fidelity
+from conceptcaps.tags import fidelity, two_sample
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.tags.two_sample import Separation
 
 TAXONOMY = Taxonomy.load()
+NULL = Separation(0.5, 0.4, 0.6)
+
+
+@pytest.fixture(autouse=True)
+def small_forests(monkeypatch):
+    """The classifier itself has tests of its own."""
+    monkeypatch.setattr(two_sample, "_TREES", 10)
+    with joblib.parallel_config(backend="sequential"):
+        yield
 
 
 def blocks(count: int, seed: int) -> np.ndarray:
@@ -53,6 +67,38 @@ def test_weights_count_rows_as_often():
         np.testing.assert_allclose(moments(rows, 40 * weights / 60), moments(again), atol=1e-12)
 
 
+def test_moments_are_those_of_the_definition_for_each_pair_and_triple_in_their_order():
+    rows, weights = np.random.default_rng(0).random((30, 5)) < [0.2, 0.4, 0.5, 0.6, 0.8], np.arange(30.0)
+    weights *= 30 / weights.sum()
+    centred = rows - np.average(rows, axis=0, weights=weights)
+    for moments, size in ((fidelity.covariances, 2), (fidelity.third_moments, 3)):
+        wanted = [
+            np.average(np.prod([centred[:, tag] for tag in tags], axis=0), weights=weights)
+            for tags in combinations(range(5), size)
+        ]
+        np.testing.assert_allclose(moments(rows, weights), wanted, atol=1e-12)
+
+
+def test_no_more_samples_are_compared_than_there_are_training_rows():
+    real, held_out = blocks(60, 0)[:, :20], blocks(40, 1)[:, :20]
+    alike, more = blocks(60, 2)[:, :20], ~blocks(50, 3)[:, :20]
+    for moments in (fidelity.pair_frequencies, fidelity.covariances):
+        assert ratio(moments, np.concatenate([alike, more]), held_out, real) == ratio(moments, alike, held_out, real)
+
+
+def test_the_interval_is_that_of_rows_drawn_anew():
+    real, held_out, samples = blocks(300, 0)[:, :20], blocks(80, 1)[:, :20], blocks(300, 2)[:, :20]
+    samples = np.where(np.random.default_rng(0).random((300, 1)) < 0.5, samples, shuffled(samples))
+    found = fidelity.agreement(fidelity.covariances, samples, held_out=held_out, real=real, seed=0, resamples=1000)
+    generator, drawn = np.random.default_rng(1), []
+    ours, theirs = fidelity.covariances(samples), fidelity.covariances(real)
+    for _ in range(1000):
+        again = fidelity.covariances(held_out[generator.integers(80, size=80)])
+        drawn.append(fidelity.cosine(ours, again) / fidelity.cosine(theirs, again))
+    np.testing.assert_allclose([found.low, found.high], np.quantile(drawn, [0.025, 0.975]), atol=0.01)
+    assert found != fidelity.agreement(fidelity.covariances, samples, held_out=held_out, real=real, seed=1)
+
+
 def test_the_interval_holds_the_ratio_that_new_held_out_rows_give_and_narrows_with_their_number():
     real, samples = blocks(2000, 0), shuffled(blocks(2000, 2))
     mixed = np.where(np.random.default_rng(0).random((2000, 1)) < 0.7, blocks(2000, 3), samples)[:, :40]
@@ -80,25 +126,64 @@ def test_pairs_that_are_off_are_counted():
     assert fidelity.pairs_off(samples, real) == 1
 
 
-def test_copies_are_counted():
-    real, held_out = blocks(300, 0), blocks(100, 1)
-    new = blocks(100, 3)
+def test_a_pair_is_off_where_a_test_of_two_shares_gives_a_deviate_above_four():
+    for count in range(1, 60):
+        samples, real = np.zeros((500, 2), dtype=bool), np.zeros((200, 2), dtype=bool)
+        samples[:count], real[:20] = True, True
+        table = [[count, 500 - count], [20, 180]]
+        deviate = np.sqrt(chi2_contingency(table, correction=False).statistic)
+        assert fidelity.pairs_off(samples, real) == (deviate > 4), count
+
+
+def jaccard(one: np.ndarray, other: np.ndarray) -> float:
+    return (one & other).sum() / (one | other).sum()
+
+
+def test_each_figure_of_a_set_is_that_of_its_definition():
+    real, held_out, new = blocks(300, 0), blocks(100, 1), blocks(100, 3)
     new = new[[not (row == real).all(1).any() for row in new]][:30]
     new[:, 199] = True
+    new[0, [TAXONOMY.tags.index(tag) for tag in ("slow tempo", "fast tempo")]] = True
     samples = np.concatenate([real[:10], new])
-    found = fidelity.evaluate(samples, held_out=held_out, real=real, taxonomy=TAXONOMY, seed=0)
+    sets = {"held_out": held_out, "real": real, "taxonomy": TAXONOMY}
+    found = fidelity.evaluate(samples, **sets, seed=0, null=NULL)
     assert found["copies"] == 10 / len(samples) and len(new) > 5
     assert found["copies_held_out"] == np.mean([(row == real).all(1).any() for row in held_out])
-    assert found["nearest"] == pytest.approx((10 + fidelity.nearest_jaccard(new, real).sum()) / len(samples))
+    for name, rows in (("nearest", samples), ("nearest_held_out", held_out)):
+        assert found[name] == pytest.approx(np.mean([max(jaccard(row, other) for other in real) for row in rows]))
+    assert found["contradictions"] == 1 / len(samples)
+    assert found["tags_per_row"] == pytest.approx(samples.sum() / len(samples))
+    together = np.concatenate([real, held_out])
+    assert found["pairs_off"] == fidelity.pairs_off(samples, together) > 0
+    for name, rows in (("", samples), ("_real", real)):
+        apart = [abs(rows[:, tag].mean() - held_out[:, tag].mean()) for tag in range(200)]
+        assert found[f"frequency_error{name}"] == pytest.approx(sum(apart) / 200)
+        longer = [rows.sum(1), held_out.sum(1)]
+        at_most = [[(sizes <= size).mean() for size in range(200)] for sizes in longer]
+        assert found[f"size_distance{name}"] == pytest.approx(np.abs(np.subtract(*at_most)).sum())
+    assert [found[f"two_sample_auc_real{end}"] for end in ("", "_low", "_high")] == [*NULL]
+    told = two_sample.separation(samples, held_out, seed=0)
+    assert [found[f"two_sample_auc{end}"] for end in ("", "_low", "_high")] == pytest.approx([*told])
+    often = sorted(range(200), key=lambda tag: -real[:, tag].sum())[:40]
+    moments = {"covariance": fidelity.covariances, "cooccurrence": fidelity.pair_frequencies}
+    agreed = {name: ratio(one, samples, held_out, real) for name, one in moments.items()}
+    agreed["third_moments"] = ratio(fidelity.third_moments, *(rows[:, often] for rows in (samples, held_out, real)))
+    for name, value in agreed.items():
+        ends = ("", "_ceiling", "_of_ceiling", "_of_ceiling_low", "_of_ceiling_high")
+        assert [found[f"{name}{end}"] for end in ends] == pytest.approx([*value])
 
 
 def test_a_tag_s_loss_is_the_part_of_its_draws_that_was_not_kept():
     samples = TAXONOMY.encode([["jazz"], ["jazz", "piano"]])
     drawn = np.zeros(200)
     drawn[[TAXONOMY.tags.index(tag) for tag in ("jazz", "piano", "rock")]] = 1.0, 0.8, 0.1
-    table = fidelity.by_tag(samples, drawn=drawn, real=samples[:1], taxonomy=TAXONOMY).set_index("tag")
+    table = fidelity.by_tag(samples, drawn=drawn, real=samples[[0, 0, 1]], taxonomy=TAXONOMY).set_index("tag")
+    assert list(table) == ["real_rows", "real", "drawn", "samples", "loss"] and list(table.index) == [*TAXONOMY.tags]
+    assert table.loc["piano"].to_list() == pytest.approx([1, 1 / 3, 0.8, 0.5, 0.375])
     assert table.loc["piano", "loss"] == pytest.approx(0.375) and table.loc["rock", "loss"] == 1
-    assert table.loc["jazz", "loss"] == 0 == table.loc["folk", "loss"] and table.loc["jazz", "real_rows"] == 1
+    assert table.loc["jazz", "loss"] == 0 == table.loc["folk", "loss"] and table.loc["jazz", "real_rows"] == 3
+    gained = fidelity.by_tag(samples, drawn=np.full(200, 0.4), real=samples, taxonomy=TAXONOMY).set_index("tag")
+    assert gained.loc["piano", "loss"] == pytest.approx(-0.25), "more often among the samples than drawn"
 
 
 def test_a_condition_is_held_against_real_rows_with_it():
@@ -115,6 +200,26 @@ def test_a_condition_is_held_against_real_rows_with_it():
     assert few == {"real_rows": 49, "tags_per_row": real[:60].sum(1).mean()}
 
 
+def test_a_condition_s_margins_are_beside_those_of_half_of_the_real_rows_against_the_other():
+    row = np.arange(200) < 4
+    real, samples = np.tile(row, (fidelity.LEAST, 1)), np.tile(np.arange(200) < 5, (30, 1))
+    found = fidelity.evaluate_condition(samples, real=real, seed=0)
+    assert found["real_rows"] == 50 and found["tags_per_row"] == 5 and found["copies"] == 0
+    assert found["two_sample_auc"] == 1 and found["two_sample_auc_real"] == 0.5
+    assert (found["frequency_error"], found["frequency_error_real"]) == (pytest.approx(1 / 200), 0)
+    assert (found["size_distance"], found["size_distance_real"]) == (1, 0)
+
+
+def test_a_glance_at_two_tags_that_go_together_where_they_should_keep_apart():
+    apart, together = np.array([[1, 0], [0, 1]], dtype=bool), np.array([[1, 1], [0, 0]], dtype=bool)
+    found = fidelity.glance(together, train=apart, validation=apart, prefix="val")
+    assert found == pytest.approx({"val/covariance": -1, "val/novelty": 0.75, "val/novelty_error": 0.75})
+    copied = fidelity.glance(apart, train=apart, validation=together, prefix="sweep")
+    assert copied == pytest.approx({"sweep/covariance": -1, "sweep/novelty": 0, "sweep/novelty_error": 0.75})
+    with pytest.raises(ValueError, match="expected sets of two rows or more"):
+        fidelity.glance(apart, train=apart, validation=apart[:1], prefix="val")
+
+
 def test_novelty_is_a_target_that_noise_misses():
     real, held_out = blocks(500, 0), blocks(100, 1)
     noise = np.random.default_rng(0).random((300, 200)) < 0.025
@@ -129,6 +234,15 @@ def test_nearest_is_one_for_a_copy():
     real = blocks(100, 0)
     near = fidelity.nearest_jaccard(np.concatenate([real[:3], ~real[:1]]), real)
     assert near[:3].tolist() == [1, 1, 1] and near[3] < 0.1
+
+
+def test_nearest_is_found_in_tables_of_any_length():
+    real = np.eye(50, dtype=bool)
+    rows = np.tile(np.eye(50, dtype=bool) | np.eye(50, k=1, dtype=bool), (90, 1))
+    rows[[2047, 2048, 4499]] = real[[1, 2, 3]]
+    near = fidelity.nearest_jaccard(rows, real)
+    assert near.shape == (4500,) and near[[2047, 2048, 4499]].tolist() == [1, 1, 1]
+    assert np.delete(near, [*range(49, 4500, 50), 2047, 2048]) == pytest.approx(0.5), "one of two tags"
 
 
 def test_contradictions_are_a_share_of_rows():
