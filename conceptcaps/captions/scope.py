@@ -9,7 +9,6 @@ _DENYING_VERBS = frozenset("lack omit exclude avoid miss forgo eschew".split())
 _DENYING_NOUNS = frozenset("absence lack".split())
 _DENYING_HEADS = frozenset("without minus sans devoid lacking nothing none".split())
 _NEW_START = frozenset("a an the but just only with and".split())
-_THERE = frozenset("present audible there absent missing".split())
 _WISHING = frozenset("imagine expect hope wish".split())
 _DENYING = frozenset("no without neither nor minus sans not n't never none nothing devoid free hardly barely".split())
 _COMPARING = frozenset("resemble imitate mimic evoke emulate suggest recall".split())
@@ -70,12 +69,6 @@ def denied(token: Token) -> bool:
                 return True
     after = token.nbor() if token.i + 1 < len(token.doc) else None
     return (after is not None and after.lower_ == "free") or _behind(token, _DENYING_BEFORE)
-
-
-def _known_subject(above: Token, below: Token) -> bool:
-    """Whether a clause says only how something that is there is: "the guitar is not distorted"."""
-    described = any(child.dep_ == "acomp" and child.lower_ not in _THERE for child in above.children)
-    return _under_subject(above, below) and described and any(child.lower_ in ("the", "this") for child in below.lefts)
 
 
 def _same_list(token: Token, above: Token) -> bool:

@@ -35,6 +35,50 @@ def test_faults_are_seen(sentence, fault):
     assert (found["invented"] > 0) == (fault in ("invented", "role")) and (choice.weight(found) == 0) == (fault is None)
 
 
+def counted(sentence: str, **changes) -> dict[str, int]:
+    dials = {"asked": ["piano"], "others": [], "said": "", "ended": True, "taxonomy": TAXONOMY, **changes}
+    return {name: count for name, count in choice.faults(sentence, **dials).items() if count}
+
+
+def test_each_fault_is_counted_as_often_as_it_stands():
+    asked = ["piano", "violin", "sad"]
+    assert counted("A tune for piano.", asked=asked) == {"missed": 2}
+    assert counted("A piano and", ended=False) == {"cut": 1}
+    assert counted("A piano, a flute and a cello.") == {"invented": 2}
+    assert counted("A piano, a flute and a cello.", others=["flute", "cello"]) == {"elsewhere": 2}
+    assert counted("A piano, no violin and no flute.") == {"denied": 2}
+    text = "The piano has a slow pace, and its tempo is slow."
+    assert counted(text, asked=["piano", "slow tempo"]) == {"doubled": 2}, "a pace told twice, and a word"
+    said = "A flute and a cello play."
+    assert counted("A piano, a flute and a cello.", others=["flute", "cello"], said=said) == {
+        "elsewhere": 2,
+        "twice": 2,
+    }
+    assert counted("A piano plays.", said="It is slow. A piano plays.") == {"elsewhere": 1, "again": 1}
+
+
+def test_what_an_asked_tag_implies_is_its_own():
+    changes = {"asked": ["hard rock"], "others": ["rock"], "said": "It is rock."}
+    assert counted("Hard rock, a kind of rock.", **changes) == {"doubled": 1}
+    assert counted("A kind of rock.", **changes) == {"missed": 1}
+
+
+def test_beginnings_are_compared_by_three_words_in_any_case():
+    dials = {"asked": ["drums"]}
+    assert counted("The rhythm IS of drums.", said="THE Rhythm is slow.", **dials) == {"again": 1}
+    assert counted("The rhythm has drums.", said="The rhythm is slow.", **dials) == {}
+
+
+def test_faults_weigh_as_often_as_they_stand_and_a_cut_or_a_denial_most():
+    faults = choice.faults("", asked=[], others=[], said="", ended=True, taxonomy=TAXONOMY)
+    single = {name: choice.weight({name: 1}) for name in faults}
+    assert min(single.values()) > 0 and {name for name in single if single[name] == max(single.values())} == {
+        "cut",
+        "denied",
+    }
+    assert choice.weight({"missed": 3, "cut": 1}) == 3 * single["missed"] + single["cut"]
+
+
 def test_the_only_instrument_may_be_said_to_be_it():
     dials = {"asked": ["piano"], "said": "", "ended": True, "taxonomy": TAXONOMY}
     assert choice.faults("The only instrument is a piano.", others=["sad"], **dials)["alone"] == 0
@@ -73,4 +117,10 @@ def test_the_likeliest_of_those_without_faults_is_kept():
     ]
     assert choose(0, 0, "", found) == (1, True)
     assert choose(0, 0, "", found[2:]) == (0, False)
+    plans = [[["jazz"], ["piano"]], [["violin"], ["sad"]]]
+    second = choice.by_plan(plans, taxonomy=TAXONOMY)
+    texts = ["A jazz tune.", "A sad tune.", "A violin plays.", "A violin plays a sad tune."]
+    answers = [Answer(text, True, 0.0) for text in texts]
+    assert [second(1, part, "", answers) for part in (0, 1)] == [(2, True), (1, True)]
+    assert second(0, 0, "", answers[1:]) == (0, False), "all invent, and the shortest of them least"
     assert choose(0, 1, "A jazz tune.", [Answer("A jazz tune.", True, 0), Answer("It has a piano.", True, -9)])[0] == 1

@@ -1,6 +1,7 @@
 """Plans: read from captions, and filled for other tag sets."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conceptcaps.captions import planning
@@ -28,6 +29,79 @@ TAXONOMY = Taxonomy.load()
 )
 def test_a_caption_s_plan_has_its_tags_where_it_says_them(caption, text, plan):
     assert planning.outline(caption, taxonomy=TAXONOMY) == (text, plan)
+
+
+def test_sentences_and_the_order_of_tags_in_them():
+    assert planning.sentences(" Stop! Is it slow?  Yes, 3.5 times. ") == ["Stop!", "Is it slow?", "Yes, 3.5 times."]
+    for text, tags in {
+        "A violin, a piano and drums play slow jazz.": ["violin", "piano", "drums", "jazz", "slow tempo"],
+        "Jazz at a slow tempo, for drums, piano and violin.": ["jazz", "slow tempo", "drums", "piano", "violin"],
+        "There it goes on and on, and then a piano plays.": ["piano"],
+        "It goes on.": [],
+    }.items():
+        assert planning.in_order(text, taxonomy=TAXONOMY) == tags
+    assert planning.render([["jazz", "slow tempo"], ["piano"]]) == "jazz, slow tempo | piano"
+
+
+def plan(pattern: planning.Plan, *tags: str, seed: int = 0) -> planning.Plan:
+    return Planner([pattern], taxonomy=TAXONOMY).plan(tags, seed=[seed])
+
+
+def test_tags_of_the_pattern_keep_their_places_and_others_take_those_of_their_kind():
+    assert plan([["piano", "organ"], ["jazz"]], "organ", "synthesizer", "folk") == [["synthesizer", "organ"], ["folk"]]
+    assert plan([["piano", "jazz"], ["sad"]], "organ", "calm") == [["organ"], ["calm"]]
+    assert plan([["violin", "piano"], ["jazz"]], "violin") == [["violin"]]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "tag", "wanted"),
+    [
+        ([["jazz"], ["violin"]], "cello", [["jazz"], ["violin", "cello"]]),
+        ([["violin", "jazz"], ["sad"]], "cello", [["violin", "cello", "jazz"], ["sad"]]),
+        ([["violin", "flute", "jazz"], ["sad"]], "cello", [["violin", "flute", "cello", "jazz"], ["sad"]]),
+        ([["violin", "jazz"], ["flute"]], "cello", [["violin", "jazz"], ["flute", "cello"]]),
+        (
+            [["piano", "jazz"], ["violin", "sad", "calm"]],
+            "cello",
+            [["piano", "jazz"], ["violin", "cello", "sad", "calm"]],
+        ),
+        ([["jazz", "sad"], ["violin", "calm"]], "drums", [["jazz", "sad"], ["violin", "drums", "calm"]]),
+        ([["jazz", "violin"], ["piano"]], "sad", [["jazz", "violin"], ["piano", "sad"]]),
+        ([["jazz", "violin"], ["piano", "drums"]], "sad", [["jazz", "violin", "sad"], ["piano", "drums"]]),
+    ],
+)
+def test_a_tag_without_a_slot_goes_behind_its_like_or_where_there_is_most_room(pattern, tag, wanted):
+    assert plan(pattern, *(tag for sentence in pattern for tag in sentence), tag) == wanted
+
+
+def test_long_sentences_are_cut_into_even_ones():
+    tags = ["jazz", "piano", "violin", "cello", "flute", "sad", "calm", "drums", "organ", "trumpet", "slow tempo"]
+    assert plan([tags[:7]], *tags[:7]) == [tags[:3], tags[3:7]]
+    assert plan([tags], *tags) == [tags[:3], tags[3:7], tags[7:]]
+    assert plan([tags[:5]], *tags[:5]) == [tags[:5]]
+
+
+def test_the_plan_of_a_caption_that_differs_in_more_kinds_is_not_drawn():
+    one, other = [["jazz", "piano"]], [["jazz"], ["piano", "violin", "drums"]]
+    planner = Planner([other, one, other], taxonomy=TAXONOMY)
+    assert {len(planner.plan(["folk", "organ"], seed=[row])) for row in range(20)} == {1}
+
+
+def test_plans_that_share_tags_come_first_and_twelve_of_all_are_drawn_from():
+    alike, shared = [[["rock"], ["organ"]]] * 12, [[["jazz", "piano"]]] * 12
+    for plans in (alike + shared, shared + alike):
+        planner = planning.of(pd.DataFrame({"plan": plans}), taxonomy=TAXONOMY)
+        assert {planning.render(planner.plan(["jazz", "piano"], seed=[row])) for row in range(20)} == {"jazz, piano"}
+    planner = Planner([*alike[1:], shared[0], *shared[1:]], taxonomy=TAXONOMY)
+    assert len({len(planner.plan(["folk", "accordion"], seed=[row])) for row in range(40)}) == 2
+
+
+def test_free_tags_of_a_kind_are_dealt_out_by_seed():
+    found = {
+        planning.render(plan([["piano", "jazz", "organ"]], "synthesizer", "accordion", "jazz", seed=row))
+        for row in range(20)
+    }
+    assert found == {"synthesizer, jazz, accordion", "accordion, jazz, synthesizer"}
 
 
 def test_a_set_takes_the_plan_of_a_caption_with_the_same_kinds():
