@@ -172,5 +172,5 @@ def test_refuses_empty_questions():
     read, slopes = slopes_of(Linear(), points, layers=["hidden"], targets={"up": 0})
     with pytest.raises(ValueError, match="expected at least 2 random sets"):
         tcav.test(read, slopes, concepts, random_sets=1, seed=0)
-    with pytest.raises(ValueError, match="and a concept, a target and a layer at least, got 5 sets, 0 concepts"):
+    with pytest.raises(ValueError, match="a concept, a target and a layer, got 5 sets, 0 concepts"):
         tcav.test(read, slopes, [], random_sets=5, seed=0)
