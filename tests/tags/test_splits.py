@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from conceptcaps import hashing
@@ -65,7 +66,8 @@ def test_official_split_leaves_out_what_is_like_a_flagged_row_and_divides_the_ot
     assert parts["test"]["id"].tolist() == [f"{couple}x0" for couple in range(9)]
     assert not set(partners) & set(pd.concat(parts.values())["id"])
     assert [len(part) for part in parts.values()] == [144, 18, 9]
-    assert all(part.index.tolist() == list(range(len(part))) for part in parts.values())
+    for part in parts.values():
+        assert part.index.tolist() == list(range(len(part))) and list(part) == [*rows, "is_eval"]
 
 
 def test_an_empty_part_is_refused():
@@ -307,7 +309,8 @@ def test_samples_are_written_with_their_split_and_its_certificate(tmp_path):
     labels = np.concatenate([sampled(100), TAXONOMY.encode([["hard rock", "piano"]])])
     made = splits.write_samples(tmp_path, labels, taxonomy=TAXONOMY, seed=5, facts={"model": "toy"})
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "samples.parquet"), made)
-    assert list(made) == ["id", "tags", "seed", "implied", "split"]
+    columns = ["id", "tags", "seed", "implied", "split"]
+    assert pq.read_schema(tmp_path / "samples.parquet").names == list(made) == columns
     assert made["id"].iloc[-1] == tag_set_id(["piano", "hard rock"], seed=5) and (made["seed"] == 5).all()
     assert made["tags"].iloc[-1] == ["hard rock", "piano"] and made["implied"].iloc[-1] == ["rock"]
     assert made["split"].tolist() == splits.split_samples(labels)
