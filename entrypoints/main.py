@@ -25,7 +25,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--concept_count", type=int, default=32, help="positives of a concept; half as many pairs")
     parser.add_argument("--balance", type=float, default=2.0, help="largest imbalance of concept sets; .05 to publish")
     parser.add_argument("--tries", type=int, default=3, help="contexts tried for a pair; 24 to publish")
-    parser.add_argument("--classifier_count", type=int, default=800, help="clips made for the genre classifier")
+    parser.add_argument("--genres", default=feasibility.GENRES, help="classes of the classifier, one in each clip")
+    parser.add_argument("--classifier_count", type=int, default=1800, help="clips made for the genre classifier")
     parser.add_argument("--pull", choices=["trained", "champion"], default="trained", help="models for later stages")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
@@ -44,12 +45,11 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
             step("sweep_vae", tag_sets=tag_sets, trials=args.trials, **seed)
             step("sweep_captioner", trials=args.trials, **base)
         step("train_vae", tag_sets=tag_sets, **seed)
-        vae = promoted("conceptcaps-vae", trained_by="train_vae", metric="val/iwae")
-        drawn = {"vae": vae, "tag_sets": tag_sets, "realisable_by": args.audio_backend}
+        drawn = {"vae": promoted("vae"), "tag_sets": tag_sets, "realisable_by": args.audio_backend}
         samples = step("sample_tags", "samples", count=args.count, **drawn, **seed)
         learnt = {"caption_corpus": args.caption_corpus, "max_examples": args.max_examples}
         step("finetune_captioner", batch_size=args.batch_size, **learnt, **base)
-        writer = promoted("conceptcaps-captioner", trained_by="finetune_captioner", metric="val/loss")
+        writer = promoted("captioner")
         captions = step("write_captions", "captions", captioner=writer, samples=samples, duration=played, **seed)
         optional("evaluate_captions", captions=captions, references=tag_sets, **seed)
         sound = {"backend": args.audio_backend, "model": args.audio_model, "duration": args.duration, **seed}
@@ -60,13 +60,12 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         concepts = optional("design_concepts", "concepts", **even)
         pairs = optional("make_pairs", "pairs", count=max(args.concept_count // 2, 1), **design)
         optional("train_verifier", concepts=concepts, **seed)
-        verifier = promoted("conceptcaps-verifier", trained_by="train_verifier", metric="val/nll")
-        heard = optional("verify_concepts", "verification", audio=audio, verifier=verifier, **seed)
-        more = step("sample_tags", "samples", label="sample_tags more", count=args.classifier_count, **drawn, seed=1)
+        heard = optional("verify_concepts", "verification", audio=audio, verifier=promoted("verifier"), **seed)
+        told = {"label": "sample_tags more", "one_of": args.genres, "count": args.classifier_count}
+        more = step("sample_tags", "samples", **told, **drawn, seed=1)
         clips = step("generate_audio", "audio", label="generate_audio more", captions=more, **sound)
         optional("train_classifier", audio=clips, min_clips=20, **seed)
-        ours = promoted("conceptcaps-classifier", trained_by="train_classifier", metric="val/nll")
-        for of, net in {"": ours, " musicnn": "musicnn_mtt"}.items():
+        for of, net in {"": promoted("classifier"), " musicnn": "musicnn_mtt"}.items():
             asked = {"audio": concepts, "target_audio": clips, "classifier": net, **seed}
             moved = optional("intervene", "interventions.parquet", label=f"intervene{of}", classifier=net, pairs=pairs)
             optional("run_tcav", label=f"run_tcav{of}", interventions=moved, **asked)

@@ -4,29 +4,25 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from conceptcaps import figures, tracking
 from conceptcaps.audio import makeable
-from conceptcaps.tags import carried, fidelity, priors, sampling, splits
+from conceptcaps.tags import carried, fidelity, one_of, priors, sampling, splits
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--vae", default="models:/conceptcaps-vae@champion", help="models:/conceptcaps-vae@<alias>, or a folder"
-    )
+    parser.add_argument("--vae", default="models:/conceptcaps-vae@champion", help="models:/<name>@<alias>, or a folder")
     parser.add_argument("--tag_sets", required=True, help="runs:/<id>/tag_sets to compare samples with")
     parser.add_argument("--count", type=int, default=1000, help="distinct tag sets to draw")
     parser.add_argument("--prior", choices=priors.PRIORS, default="aggregate", help="where latents come from")
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the decoder's logits")
-    parser.add_argument(
-        "--condition",
-        default="none",
-        help="tags that each set must hold, or with a minus must not: jazz,-piano; or none",
-    )
+    parser.add_argument("--condition", default="none", help="tags that each set has, or has not: jazz,-piano; or none")
+    parser.add_argument("--one_of", default="none", help="tags of which each set has exactly one, in equal shares")
     parser.add_argument("--realisable_by", default="any", help="soundfont: only tags that it can make true, or any")
     parser.add_argument("--min_categories", type=int, default=3, help="fewest categories in a tag set")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
@@ -45,12 +41,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         real, *rest = (taxonomy.encode(frame["tags"].tolist()) for frame in frames.values())
         held_out = np.concatenate(rest)
 
-        dials = {name: getattr(args, name) for name in ("count", "prior", "temperature", "min_categories", "seed")}
+        own = ("count", "prior", "temperature", "min_categories", "seed")
+        dials: dict[str, Any] = {name: getattr(args, name) for name in own}
         condition = sampling.split_tags(args.condition)
         never = makeable.unmakeable(taxonomy) if args.realisable_by == "soundfont" else []
         real[:, barred := np.isin(taxonomy.tags, never)] = False
         held_out[:, barred] = False
-        found = sampling.sample(model, condition=[*condition, *(f"-{tag}" for tag in never)], **dials)
+        dials["condition"] = [*condition, *(f"-{tag}" for tag in never)]
+        shared = sampling.split_tags(args.one_of)
+        found = one_of.sample(model, shared, **dials) if shared else sampling.sample(model, **dials)
         facts = {name: value for name, value in vars(args).items() if name not in ("vae", "tag_sets")}
         samples = splits.write_samples(Path(scratch), found.rows, taxonomy=taxonomy, seed=args.seed, facts=facts)
         taxonomy.save(Path(scratch, carried.FILE))
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if condition:
             holding = sampling.holds(everything, asked=sampling.wish(condition, taxonomy=taxonomy))
             metrics |= fidelity.evaluate_condition(found.rows, real=everything[holding], seed=args.seed)
-        elif len(samples) >= fidelity.LEAST:
+        elif not shared and len(samples) >= fidelity.LEAST:  # in equal shares they are unlike real rows by design
             metrics |= fidelity.evaluate(found.rows, held_out=held_out, real=real, taxonomy=taxonomy, seed=args.seed)
             shares = found.rows.mean(0), held_out.mean(0)
             tracking.log_figure(figures.frequencies(*shares, taxonomy.tags), "tag_frequencies")

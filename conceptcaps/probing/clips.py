@@ -32,8 +32,9 @@ class Clips:
     Attributes:
         folder: Folder of shards, or of genres.
         rows: A row for each clip, in the order of iteration: ``id``; ``present``, the tags that sound (a genre folder's
-            name); ``group``, which clips that are no independent evidence share; where the folder says so ``absent``,
-            tags that surely do not sound, ``split``, and the columns of pairs and designed concepts.
+            name); ``asked``, those that were asked for; ``group``, which clips that are no independent evidence
+            share; where the folder says so ``absent``, tags that surely do not sound, ``split``, and the columns of
+            pairs and designed concepts.
         unreadable: Why clips that stand in the folder are left out, by id.
     """
 
@@ -76,7 +77,8 @@ class Clips:
 def read(folder: Path, *, split_file: Path | None = None) -> Clips:
     """Clips of a folder of shards (``generate_audio``, ``make_pairs``, ``design_concepts``), or of genres as GTZAN's.
 
-    What sounds is the column ``present``; in shards without one, what was asked for and realised, or added.
+    What sounds is the column ``present``. Where that is not there or empty, as for models whose music nobody knows, it
+    is what was asked for, less what is known not to be realised, and what was added.
 
     Args:
         folder: One with ``manifest.json``, or one whose subfolders are genres (``<genre>/*.wav``, .au, .flac, .mp3,
@@ -105,18 +107,22 @@ def _read_shards(folder: Path) -> Clips:
     unreadable = dict(zip(rows["id"][failed], rows["error"][failed] if failed.any() else (), strict=True))
     require_few(unreadable, total=len(rows))
     rows = rows[~failed].reset_index(drop=True)
-    if "present" in rows:
-        present = [sorted(tags) if tags is not None else [] for tags in rows["present"]]
-    else:
-        present = [
-            sorted((set(tags) - set(unrealised or ())) | set(added or ()))
-            for tags, unrealised, added in zip(rows["tags"], rows["unrealised"], rows["added"], strict=True)
-        ]
+    realised = [sorted(set(tags) - set(_listed(rows, "unrealised", row))) for row, tags in enumerate(rows["tags"])]
+    present = [
+        sorted(_listed(rows, "present", row)) or sorted({*tags, *_listed(rows, "added", row)})
+        for row, tags in enumerate(realised)
+    ]
     known = next((name for name in ("group", "pair_id") if name in rows), None)
     together = [tag_set_id(tags) for tags in rows["tags"]] if known is None else rows[known]
-    table = pd.DataFrame({"id": rows["id"], "present": present, "group": list(together)})
+    table = pd.DataFrame({"id": rows["id"], "present": present, "asked": realised, "group": list(together)})
     carried = [name for name in (*_CARRIED, "absent") if name in rows]
     return Clips(folder, pd.concat([table, rows[carried]], axis=1), unreadable)
+
+
+def _listed(rows: pd.DataFrame, column: str, row: int) -> Sequence[str]:
+    """A row's list of tags; none where it has no list."""
+    tags = rows[column].iat[row] if column in rows else None
+    return () if tags is None else tags
 
 
 def _read_genres(folder: Path, split_file: Path | None) -> Clips:
@@ -135,7 +141,8 @@ def _read_genres(folder: Path, split_file: Path | None) -> Clips:
         if not np.abs(sound).max(initial=0) > 0:
             unreadable[name] = "expected sound, got silence"
             continue
-        rows.append({"id": name, "present": [path.parent.name], "group": hashlib.sha256(content).hexdigest()})
+        genre = [path.parent.name]
+        rows.append({"id": name, "present": genre, "asked": genre, "group": hashlib.sha256(content).hexdigest()})
         if splits is not None:
             rows[-1]["split"] = splits[name]
     return Clips(folder, pd.DataFrame(rows), unreadable)
@@ -158,26 +165,26 @@ def _splits(path: Path) -> dict[str, str]:
 # --- their genres and splits ------------------------------------------------------------------------------------------
 
 
-def genre_of(tags: Sequence[str], *, taxonomy: Taxonomy) -> str | None:
-    """The genre that a clip stands for: its most specific one, the first in the taxonomy's order of several.
+def genres_of(tags: Sequence[str], *, taxonomy: Taxonomy) -> list[str]:
+    """The genres among tags, without those that another of them implies, in the taxonomy's order.
 
-    A clip whose only tag is no tag of the taxonomy (a folder of GTZAN) stands for that one; one without a genre for
-    none.
+    A clip whose only tag is no tag of the taxonomy (a folder of GTZAN) stands for that one.
 
-    >>> genre_of(["piano", "rock", "metal", "jazz"], taxonomy=Taxonomy.load())
-    'metal'
+    >>> genres_of(["piano", "rock", "metal", "jazz"], taxonomy=Taxonomy.load())
+    ['metal', 'jazz']
     """
     if len(tags) == 1 and tags[0] not in taxonomy.tags:
-        return tags[0]
+        return list(tags)
     genres = [tag for tag in taxonomy.tags if tag in set(tags) and taxonomy.category(tag) == "genre"]
-    return max(genres, key=lambda tag: len(taxonomy.ancestors(tag)), default=None)  # max keeps the first of equals
+    implied = {above for genre in genres for above in taxonomy.ancestors(genre)}
+    return [genre for genre in genres if genre not in implied]
 
 
 def merge_rare(genres: Sequence[str | None], *, taxonomy: Taxonomy, min_clips: int) -> list[str]:
     """Classes: a genre with fewer than ``min_clips`` clips joins its parent, and is left out if it has none.
 
     Args:
-        genres: ``genre_of`` of each training clip; only these choose, so that every class has clips to learn from.
+        genres: Genre of each training clip; only these choose, so that every class has clips to learn from.
         taxonomy: Where parents are found.
         min_clips: Least number of clips of a class.
 
@@ -222,6 +229,9 @@ class Labelled:
 def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Labelled:
     """Give every clip its class and its split; those of no class are left out and counted.
 
+    A clip's genre is the one that it was asked for and that sounds: other genres often hold in the same notes (a metal
+    piece is rock, and may pass as disco), but this one shaped them. A clip with two or more is left out.
+
     A split that the clips carry is kept. Where they carry none, one is made: groups stay together, and every genre has
     its share of each part (80, 10 and 10 %) before rare ones are merged.
 
@@ -234,7 +244,11 @@ def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Lab
     Raises:
         ValueError: If fewer than two classes or an empty split remain.
     """
-    genres = [genre_of(tags, taxonomy=taxonomy) for tags in clips.rows["present"]]
+    held = [
+        genres_of([tag for tag in asked if tag in present], taxonomy=taxonomy)
+        for asked, present in zip(clips.rows["asked"], clips.rows["present"], strict=True)
+    ]
+    genres = [found[0] if len(found) == 1 else None for found in held]
     rows = clips.rows.copy()
     rows["genre"] = genres
     if "split" not in rows:
@@ -250,6 +264,10 @@ def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Lab
     if not all(sizes.values()):
         raise ValueError(f"expected clips in every split, got {sizes} of {len(rows)} clips")
     counts = {f"data/{name}": float(size) for name, size in sizes.items()}
-    left = {"data/without_genre": genres.count(None), "data/rare_genre": len(rows) - len(kept) - genres.count(None)}
+    left = {
+        "data/without_genre": sum(not found for found in held),
+        "data/several_genres": sum(len(found) > 1 for found in held),
+        "data/rare_genre": len(rows) - len(kept) - genres.count(None),
+    }
     unreadable = {"data/unreadable": len(clips.unreadable)}
     return Labelled(kept, classes, {**counts, **left, **unreadable, "data/classes": len(classes)})

@@ -9,6 +9,7 @@ import torch
 from conceptcaps.tags.taxonomy import Taxonomy
 
 CONCEPTS = "piano,electric guitar,violin,flute,trumpet,organ,strings,drums"
+GENRES = "blues,classical,country,disco,hip hop,jazz,metal,pop,reggae,rock"  # those of GTZAN
 _SECOND = 64_000  # bytes of FLAC that a second of a clip takes at most, 32 kHz mono
 _COPIES = 3  # shards, artifact and dataset
 
@@ -18,7 +19,7 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
 
     Args:
         dials: ``count``, ``classifier_count``, ``concept_count``, ``duration``, ``corpus``, ``taxonomy``, ``concepts``,
-            ``base_model``, ``quantization``, ``audio_backend`` and ``audio_model``.
+            ``genres``, ``base_model``, ``quantization``, ``audio_backend`` and ``audio_model``.
         free: Bytes free for outputs; those of the working folder if None.
 
     Raises:
@@ -32,7 +33,8 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
     if dials["audio_backend"] != "soundfont" and dials["audio_model"] == "none":
         wrong.append(f"expected audio_model of audio_backend={dials['audio_backend']}, got none")
     if not wrong:
-        wrong += _unknown(str(dials["concepts"]).split(","), taxonomy=str(dials["taxonomy"]))
+        names = f"{dials['concepts']},{dials['genres']}".split(",")
+        wrong += _unknown(names, taxonomy=str(dials["taxonomy"]))
     bytes_needed = (numbers["count"] + numbers["classifier_count"]) * numbers["duration"] * _SECOND * _COPIES
     bytes_free = shutil.disk_usage(Path.cwd()).free if free is None else free
     if bytes_needed > bytes_free:
@@ -48,10 +50,10 @@ def _missing_files(dials: Mapping[str, object]) -> list[str]:
     return [f"expected {name} to exist, got {path}" for name, path in local.items() if not Path(path).exists()]
 
 
-def _unknown(concepts: Sequence[str], *, taxonomy: str) -> list[str]:
+def _unknown(names: Sequence[str], *, taxonomy: str) -> list[str]:
     known = Taxonomy.load(None if taxonomy == "builtin" else Path(taxonomy))
     found = []
-    for name in concepts:
+    for name in names:
         try:
             known.resolve(name.strip() if name.strip() != "all" else known.tags[0])
         except ValueError as error:

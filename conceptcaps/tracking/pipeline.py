@@ -16,6 +16,13 @@ from conceptcaps.tracking.registry import registered_by, resolve
 from conceptcaps.tracking.runs import RUN_NAME, active
 from conceptcaps.tracking.store import artifacts_of, children, client, local_path, metrics, search, tags, ui_command
 
+GATES = {  # of each model that a pipeline promotes the step that trains it, and what its gate compares
+    "vae": ("train_vae", "val/iwae"),
+    "captioner": ("finetune_captioner", "val/loss"),
+    "verifier": ("train_verifier", "val/nll"),
+    "classifier": ("train_classifier", "val/nll"),
+}
+
 
 class StageFailed(Failure):
     """A stage that a pipeline started has failed; ``kind`` is ``input``, ``refused`` or ``bug``."""
@@ -92,27 +99,26 @@ class Pipeline:
         print(f"  left out   {name}: {self.left_out[name]}", flush=True)
         return None
 
-    def promoted(self, model: str, *, trained_by: str, metric: str) -> str | None:
+    def promoted(self, model: str) -> str | None:
         """Offer the model that a step registered for promotion, and give the URI that later steps use.
 
         A gate that refuses is a decision, not a failure. None if the step was left out.
 
         Args:
-            model: Name in the registry.
-            trained_by: Label of the step that registered a version.
-            metric: What the gate compares.
+            model: One of ``GATES``, without ``conceptcaps-``.
         """
+        trained_by, metric = GATES[model]
         if trained_by not in self.runs:
             return None
         trained = registered_by(self.runs[trained_by])
         try:
-            self.step("promote", label=f"promote {model.removeprefix('conceptcaps-')}", model=trained, metric=metric)
-            self.decisions[model] = "promoted"
+            self.step("promote", label=f"promote {model}", model=trained, metric=metric)
+            self.decisions[f"conceptcaps-{model}"] = "promoted"
         except StageFailed as failed:
             if failed.kind != "refused":
                 raise
-            self.decisions[model] = failed.reason
-        return trained if self.pull == "trained" else resolve(f"models:/{model}@champion")
+            self.decisions[f"conceptcaps-{model}"] = failed.reason
+        return trained if self.pull == "trained" else resolve(f"models:/conceptcaps-{model}@champion")
 
     def summarise(self, keys: Iterable[tuple[str, str]], **links: str) -> dict[str, dict[str, float]]:
         """Give the pipeline's own run the figures by which pipelines compare, and links to what it made; print those.

@@ -15,12 +15,23 @@ TAXONOMY = Taxonomy.load()
 FOLDER = Path()
 
 
-def test_genre_of_a_clip_is_its_most_specific_one():
-    assert clips.genre_of(["electronic", "techno", "piano"], taxonomy=TAXONOMY) == "techno"
-    assert clips.genre_of(["jazz", "pop"], taxonomy=TAXONOMY) == "pop"  # the taxonomy's order
-    assert clips.genre_of(["piano"], taxonomy=TAXONOMY) is None
-    assert clips.genre_of([], taxonomy=TAXONOMY) is None
-    assert clips.genre_of(["hiphop"], taxonomy=TAXONOMY) == "hiphop"  # a folder of GTZAN
+def test_genres_of_a_clip_are_those_that_no_other_implies():
+    assert clips.genres_of(["electronic", "techno", "piano"], taxonomy=TAXONOMY) == ["techno"]
+    assert clips.genres_of(["jazz", "pop"], taxonomy=TAXONOMY) == ["pop", "jazz"]  # the taxonomy's order
+    assert clips.genres_of(["piano"], taxonomy=TAXONOMY) == clips.genres_of([], taxonomy=TAXONOMY) == []
+    assert clips.genres_of(["hiphop"], taxonomy=TAXONOMY) == ["hiphop"]  # a folder of GTZAN
+
+
+def test_a_class_is_the_one_genre_that_was_asked_for_and_sounds():
+    present = [["metal", "rock", "disco"], ["metal", "rock", "disco"], ["pop", "jazz"], ["rock"], ["pop"]] * 6
+    asked = [["metal"], ["disco", "piano"], ["pop", "jazz"], ["jazz"], ["pop", "jazz"]] * 6
+    columns = {"id": [str(row) for row in range(30)], "present": present, "asked": asked, "group": range(30)}
+    splits = (["train"] * 5 + ["validation"] * 5 + ["test"] * 5) * 2
+    found = clips.label(as_clips(pd.DataFrame({**columns, "split": splits})), taxonomy=TAXONOMY, min_clips=2, seed=0)
+    assert found.classes == ["disco", "metal", "pop"]
+    assert found.clips.rows["class"].tolist() == ["metal", "disco", "pop"] * 6
+    counts = {name: found.counts[f"data/{name}"] for name in ("several_genres", "without_genre", "rare_genre")}
+    assert counts == {"several_genres": 6, "without_genre": 6, "rare_genre": 0}
 
 
 def test_rare_genres_join_their_parents_or_are_left_out():
@@ -47,7 +58,7 @@ def table(count=2000):
         "present": [[("pop", "jazz", "ska")[number % 20 % 3 if number % 20 < 18 else 2]] for number in numbers],
         "group": [tag_set_id([f"tag set {number // 2}"]) for number in numbers],
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns).assign(asked=columns["present"])
 
 
 def as_clips(frame, folder=FOLDER):
@@ -97,6 +108,7 @@ def test_what_sounds_is_the_score_s_word_or_else_what_was_realised_or_added(tmp_
         description="toy",
     )
     read = clips.read(tmp_path / "true")
+    assert read.rows["asked"][0] == frame["tags"][0][1:]
     assert read.rows["present"].tolist() == [["piano"]] * 11 and read.rows["absent"].tolist() == [["flute"]] * 11
     assert read.rows["split"].tolist() == ["test"] * 11
     assert read.unreadable == {frame["id"][1]: "expected notes, got none"}

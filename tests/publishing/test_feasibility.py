@@ -19,6 +19,7 @@ def test_the_demo_and_one_row_can_be_done():
         ({"base_model": "/no/model", "count": 0}, "count of at least 1, got 0; expected base_model to exist"),
         ({"audio_backend": "musicgen"}, "expected audio_model of audio_backend=musicgen, got none"),
         ({"concepts": "piano,zzz"}, "zzz"),
+        ({"genres": "jazz,yyy"}, "yyy"),
         (
             {"count": 10**6 - 1, "classifier_count": 1, "duration": 30.0},
             "expected 5364.4 GB free here for the clips, got 16.0 GB",
