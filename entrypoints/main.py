@@ -26,7 +26,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--balance", type=float, default=2.0, help="largest imbalance of concept sets; .05 to publish")
     parser.add_argument("--tries", type=int, default=3, help="contexts tried for a pair; 24 to publish")
     parser.add_argument("--genres", default=feasibility.GENRES, help="classes of the classifier, one in each clip")
-    parser.add_argument("--classifier_count", type=int, default=1800, help="clips made for the genre classifier")
+    parser.add_argument("--classifier_count", type=int, default=1900, help="clips made for the genre classifier")
     parser.add_argument("--pull", choices=["trained", "champion"], default="trained", help="models for later stages")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
