@@ -7,14 +7,17 @@ References:
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
 
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -94,8 +97,16 @@ def of(learnt: pd.DataFrame, *, taxonomy: Taxonomy) -> "Planner":
     return Planner(learnt["plan"].tolist(), taxonomy=taxonomy)
 
 
+class _Patterns(NamedTuple):
+    """Kinds of sentences' tags, in order; the same as counts ``(n, kinds)``; and how often each stood."""
+
+    orders: list[tuple[str, ...]]
+    counts: NDArray[np.int64]
+    often: NDArray[np.float64]
+
+
 class Planner:
-    """Plans for tag sets, taken from those of captions."""
+    """Plans for tag sets, made of sentences whose kinds of tags stand in captions."""
 
     def __init__(self, plans: Sequence[Plan], *, taxonomy: Taxonomy) -> None:
         """Keep plans to follow.
@@ -115,20 +126,34 @@ class Planner:
         self._kinds = sorted(set(self._kind.values()))
 
     @cached_property
-    def _tags(self) -> np.ndarray:
+    def _tags(self) -> NDArray[np.float32]:
         return self._taxonomy.encode([[tag for tags in plan for tag in tags] for plan in self.plans]).astype(np.float32)
 
     @cached_property
-    def _of_kind(self) -> np.ndarray:
+    def _of_kind(self) -> NDArray[np.float32]:
         """``(tags, kinds)``: 1 where a tag is of a kind."""
         kinds = [self._kinds.index(self._kind[tag]) for tag in self._taxonomy.tags]
         return np.eye(len(self._kinds), dtype=np.float32)[kinds]
 
-    def plan(self, tags: Iterable[str], *, seed: Sequence[int]) -> Plan:
-        """A plan for a tag set: that of a caption with as many tags of each kind, or nearly so, filled with these.
+    @cached_property
+    def _patterns(self) -> tuple[_Patterns, _Patterns]:
+        """Of sentences that begin a caption, and of all."""
+        shared = [[part for sentence in plan for part in _shares(sentence)] for plan in self.plans]
+        orders = [[tuple(self._kind[tag] for tag in sentence) for sentence in plan] for plan in shared]
+        first, every = (Counter(order for plan in orders for order in plan[:most]) for most in (1, None))
+        return self._counted(first), self._counted(every)
 
-        Tags that others of the set imply ("rock" beside "hard rock") are left to them. Of the plans whose kinds differ
-        least, those that share most tags with the set come first, and one of the first is drawn.
+    def _counted(self, stood: Counter[tuple[str, ...]]) -> _Patterns:
+        counts = [[order.count(kind) for kind in self._kinds] for order in stood]
+        return _Patterns([*stood], np.array(counts), np.array([*stood.values()], dtype=float))
+
+    def plan(self, tags: Iterable[str], *, seed: Sequence[int]) -> Plan:
+        """A plan for a tag set, after that of a caption with as many tags of each kind, or nearly so.
+
+        Each sentence has the kinds of one that was learnt: the one most like that caption's next sentence of those that
+        the tags left can fill, and then those that take most of what is left. Tags that others of the set imply ("rock"
+        beside "hard rock") are left to them. Of the captions whose kinds differ least, those that share most tags with
+        the set come first, and one of the first is drawn.
 
         Args:
             tags: At least one tag.
@@ -147,24 +172,43 @@ class Planner:
         near = nearest[distance[nearest] <= distance[nearest[0]] + 1]
         return self._filled(self.plans[generator.choice(near)], asked, generator)
 
-    def _filled(self, pattern: Plan, asked: set[str], generator: np.random.Generator) -> Plan:
-        left = {tag for sentence in pattern for tag in sentence} & asked
-        free = sorted(asked - left)
-        generator.shuffle(free)
+    def _filled(self, model: Plan, asked: set[str], generator: np.random.Generator) -> Plan:
+        places = {tag: place for place, tag in enumerate(tag for sentence in model for tag in sentence)}
+        free = sorted(generator.permutation(sorted(asked)).tolist(), key=lambda tag: places.get(tag, len(places)))
+        sentences = iter([part for sentence in model for part in _shares(sentence)])
         plan: Plan = []
-        for sentence in pattern:
-            plan.append([])
-            for slot in sentence:
-                like = [tag for tag in free if self._kind[tag] == self._kind[slot]]
-                chosen = slot if slot in left else like[0] if like else None
-                if chosen is not None:
-                    plan[-1].append(chosen)
-                    left.discard(chosen)
-                    free = [tag for tag in free if tag != chosen]
-        plan = [part for sentence in plan for part in _shares(sentence)]
-        for tag in free:
+        while free:
+            left = self._count(free)
+            like = next(sentences, None)
+            wanted = left if like is None else np.minimum(self._count(like), left)
+            if not wanted.any():
+                continue
+            order = self._pattern(wanted, left, opening=not plan, generator=generator)
+            if order is None:
+                break
+            plan.append(
+                [free.pop(next(at for at, tag in enumerate(free) if self._kind[tag] == kind)) for kind in order]
+            )
+        for tag in free:  # of kinds that no sentence has by themselves
             self._insert(plan, tag)
         return plan
+
+    def _count(self, tags: Iterable[str]) -> NDArray[np.int64]:
+        kinds = [self._kind[tag] for tag in tags]
+        return np.array([kinds.count(kind) for kind in self._kinds])
+
+    def _pattern(
+        self, wanted: NDArray[np.int64], left: NDArray[np.int64], *, opening: bool, generator: np.random.Generator
+    ) -> tuple[str, ...] | None:
+        """Of the learnt sentences that ``left`` can fill, one of those that differ least from ``wanted``, drawn."""
+        for patterns in self._patterns if opening else self._patterns[1:]:
+            fitting = np.flatnonzero((patterns.counts <= left).all(1))
+            if len(fitting):
+                apart = np.abs(patterns.counts[fitting] - wanted).sum(1)
+                nearest = fitting[apart == apart.min()]
+                often = patterns.often[nearest]
+                return patterns.orders[generator.choice(nearest, p=often / often.sum())]
+        return None
 
     def _insert(self, plan: Plan, tag: str) -> None:
         """Put a tag behind the last one of its kind, else of its category, else into the shortest sentence with room.

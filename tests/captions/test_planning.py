@@ -128,6 +128,22 @@ def test_every_tag_is_planned_once_and_what_others_imply_not_at_all():
         assert plan == planner.plan(tags, seed=[row])
 
 
+def test_every_sentence_has_the_kinds_of_one_that_was_learnt():
+    plans = [[["jazz", "slow tempo"], ["piano"], ["drums"]], [["rock", "happy"], ["sad"]], [["pop"], ["fast tempo"]]]
+    planner = Planner(plans, taxonomy=TAXONOMY)
+    learnt = {("genre", "tempo"), ("keys",), ("drums",), ("genre", "mood"), ("mood",), ("genre",), ("tempo",)}
+    generator = np.random.default_rng(0)
+    known = [tag for tag in TAXONOMY.tags if (planner._kind[tag],) in learnt]
+    openings = set()
+    for row in range(100):
+        tags = generator.choice(known, generator.integers(1, 12), replace=False).tolist()
+        plan = planner.plan([*tags, "jazz"], seed=[row])
+        orders = [tuple(planner._kind[tag] for tag in sentence) for sentence in plan]
+        assert set(orders) <= learnt
+        openings.add(orders[0])
+    assert openings <= {("genre", "tempo"), ("genre", "mood"), ("genre",)}
+
+
 def test_tags_without_room_begin_a_sentence_that_others_of_their_kind_join():
     planner = Planner([[["jazz", "piano", "violin", "cello", "flute"]]], taxonomy=TAXONOMY)
     plan = planner.plan(["jazz", "piano", "violin", "cello", "flute", "sad", "calm", "drums"], seed=[0])
