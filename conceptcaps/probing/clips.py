@@ -121,8 +121,8 @@ def _read_shards(folder: Path) -> Clips:
 
 def _listed(rows: pd.DataFrame, column: str, row: int) -> Sequence[str]:
     """A row's list of tags; none where it has no list."""
-    tags = rows[column].iat[row] if column in rows else None
-    return () if tags is None else tags
+    tags = rows[column].tolist()[row] if column in rows else None
+    return () if tags is None else list(tags)
 
 
 def _read_genres(folder: Path, split_file: Path | None) -> Clips:

@@ -11,66 +11,78 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from conceptcaps.probing import cav
-from conceptcaps.probing.significance import Q, auc_interval
+from conceptcaps.probing.significance import auc_interval
 
-_LEVEL = 0.95  # share of a random network's effects that an effect must exceed
+Logits = NDArray[np.float64]
+
+_LEVEL = 0.95  # share of untaught outputs than which a logit must know its class better
 _DRAWS = 20
 _MOST = 100
 
 
-def against_random_network(scores: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
-    """Scores; only those stay significant whose effect a network with random weights would hardly show.
-
-    Logits of a network that was never taught anything move, if little, with everything that changes the sound, and
-    interventions confirm it. So an effect must exceed, in logits, 95 % of the effects in the same layer of one.
-
-    Args:
-        scores: Of ``tcav.test``.
-        random: The same of the network with random weights.
-
-    Returns:
-        ``scores`` with ``random_effect``, the 95 % quantile of the random network's ``|effect|`` in that layer, and
-        ``significant`` where q <= .05 and ``|effect|`` exceeds it.
-    """
-    bars = random["effect"].abs().groupby(random["layer"]).quantile(_LEVEL)
-    table = scores.assign(random_effect=scores["layer"].map(bars))
-    table["significant"] = (table["q_value"] <= Q) & (table["effect"].abs() > table["random_effect"])
-    return table
-
-
-def random_share(random: pd.DataFrame) -> float:
-    """Share of the random network's own cells that would be significant, each target held against the other targets.
-
-    They have random weights of their own, so that they are as good as another network. NaN with one target.
-    """
-    names = random["target"].unique()
-    if len(names) < 2:
-        return float("nan")
-    parts = [
-        against_random_network(random[random["target"] == name], random[random["target"] != name]) for name in names
-    ]
-    return float(pd.concat(parts)["significant"].mean())
-
-
 def knows(
-    logits: NDArray[np.float64], outputs: Mapping[str, int], belongs: Mapping[str, NDArray[np.bool_]]
+    logits: Logits, outputs: Mapping[str, int], belongs: Mapping[str, NDArray[np.bool_]], *, random: Logits
 ) -> pd.DataFrame:
-    """How well each target's logit tells its own class's clips from others.
+    """How well each target's logit tells its own class's clips from others, beside what random weights can tell.
+
+    Logits of a network that was never taught anything move with everything that changes the sound, and interventions
+    confirm it: what such a network lacks is that its outputs mean something. By chance they tell a class from others
+    too, in one direction or the other. So a target is known where the lower end of its AUC is above .5 and the AUC is
+    above that of 95 % of a random network's outputs for the same class.
 
     Args:
         logits: ``(n, outputs)`` of clips that the network did not learn from; rows of NaN are left out.
         outputs: Output number by target.
         belongs: By target, whether each clip is one of its class, ``(n,)``.
+        random: The same logits of the network with random weights.
 
     Returns:
-        A row for each target: ``auc``, ``auc_low``, ``auc_high`` (``significance.auc_interval``).
+        A row for each target: ``auc``, ``auc_low``, ``auc_high`` (``significance.auc_interval``), ``random_auc`` and
+        ``known``.
     """
-    whole = np.isfinite(logits).all(1)
+    whole = np.isfinite(logits).all(1) & np.isfinite(random).all(1)
     rows = []
     for name, number in outputs.items():
         auc, low, high = auc_interval(logits[whole, number], belongs[name][whole])
-        rows.append({"target": name, "auc": auc, "auc_low": low, "auc_high": high})
+        bar = _bar(_aucs(random[whole], belongs[name][whole]))
+        facts = {"random_auc": bar, "known": bool(low > 0.5 and auc > bar)}
+        rows.append({"target": name, "auc": auc, "auc_low": low, "auc_high": high, **facts})
     return pd.DataFrame(rows)
+
+
+def random_share(
+    scores: pd.DataFrame, logits: Logits, outputs: Mapping[str, int], belongs: Mapping[str, NDArray[np.bool_]]
+) -> float:
+    """Share of the random network's own cells that are significant, of a target that passes for known.
+
+    Each of its outputs is held against its others, which have random weights of their own, so that they are as good as
+    another network. NaN with one output.
+
+    Args:
+        scores: Of ``tcav.test``, of the network with random weights.
+        logits: Its logits, see ``knows``.
+        outputs: Output number by target.
+        belongs: See ``knows``.
+    """
+    if logits.shape[1] < 2:
+        return float("nan")
+    known = {}
+    for name, number in outputs.items():
+        others = np.delete(np.arange(logits.shape[1]), number)
+        known[name] = knows(logits[:, [number]], {name: 0}, {name: belongs[name]}, random=logits[:, others])[
+            "known"
+        ].item()
+    passing = scores["target"].map(known).eq(True)
+    return float((scores["significant"] & passing).mean())
+
+
+def _aucs(logits: Logits, belongs: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.array([auc_interval(column, belongs)[0] for column in logits.T])
+
+
+def _bar(aucs: NDArray[np.float64]) -> float:
+    """The AUC that 95 % of outputs do not reach, whichever way they point."""
+    return float(np.quantile(np.maximum(aucs, 1 - aucs), _LEVEL))
 
 
 def own_targets(scores: pd.DataFrame, meanings: Mapping[str, Sequence[str]]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from conceptcaps.probing.tcav import Slopes
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _LACKING = 30  # clips without a concept at which it is asked how logits move
+_CLASSES = 600  # clips of the classes that are read at most
 _SEEDS = 4  # others, under which an answer should stay
 
 
@@ -25,10 +26,9 @@ class Experiment:
     """What ``run`` found.
 
     Attributes:
-        scores: ``tcav.test`` of the network, with ``random_effect`` (``controls.against_random_network``),
-            ``cav_accuracy``, ``random_accuracy``, ``interpretable``, and what interventions say
-            (``interventions.join``).
-        random: The same cells of the network with random weights, until they are compared.
+        scores: ``tcav.test`` of the network, with ``cav_accuracy``, ``random_accuracy``, ``interpretable``, and what
+            interventions say (``interventions.join``).
+        random: The same cells of the network with random weights.
         local: The effect at each clip of a target's class: ``id``, ``concept``, ``target``, ``layer``, ``effect``.
         balance: ``contrasts.balance`` of each concept.
         knows: ``controls.knows`` of each target.
@@ -67,7 +67,7 @@ def run(
     Args:
         probe: The network.
         clips: Clips of the concepts and of their negatives.
-        target_clips: Clips of the classes; None takes ``clips``.
+        target_clips: Clips of the classes, of which 600 are drawn where there are more; None takes ``clips``.
         names: Concepts (``concepts.names``).
         targets: Outputs, comma-separated, or ``auto`` (``networks.targets``).
         most_targets: Most targets for ``auto``.
@@ -88,6 +88,10 @@ def run(
     held = np.ones(len(classes), dtype=bool)
     if interpretable is not None and "split" in classes:
         held = (classes["split"] != "train").to_numpy()
+    if target_clips is not None:
+        target_clips = target_clips.only(_some(held, seed=seed))
+        classes = target_clips.rows
+        held = np.ones(len(classes), dtype=bool)
     rows = networks.targets(probe, classes, taxonomy=taxonomy, names=targets, most=most_targets, seed=seed, among=held)
     outputs = {name: probe.outputs.index(name) for name in rows}
     lacking = _lacking(found, seed=seed)
@@ -105,20 +109,20 @@ def run(
 
     first, second, slopes = read(probe, "network")
     readable = [concept.without(first.reasons) for concept in found]
-    random_first, _, random_slopes = read(probe.randomised(seed=seed), "random weights")
+    random_first, random_second, random_slopes = read(probe.randomised(seed=seed), "random weights")
     random = tcav.test(
         random_first.points, random_slopes, readable, random_sets=random_sets, seed=seed, intervals=False
     )
 
     def test(permutation: int, *, permuted: bool = False, intervals: bool = False) -> pd.DataFrame:
         settings = {"permuted": permuted, "intervals": intervals}
-        table = tcav.test(first.points, slopes, readable, random_sets=random_sets, seed=permutation, **settings)
-        return controls.against_random_network(table, random)
+        return tcav.test(first.points, slopes, readable, random_sets=random_sets, seed=permutation, **settings)
 
     scores = test(seed, intervals=True)
     belongs = {name: networks.belongs(name, classes, taxonomy=taxonomy) & held for name in rows}
-    knows = controls.knows(np.where(held[:, None], second.logits, np.nan), outputs, belongs)
-    trusted = knows["auc_low"] > 0.5 if interpretable is None else pd.Series(interpretable, index=knows.index)
+    told, untaught = (np.where(held[:, None], read.logits, np.nan) for read in (second, random_second))
+    knows = controls.knows(told, outputs, belongs, random=untaught)
+    trusted = knows["known"] if interpretable is None else pd.Series(interpretable, index=knows.index)
     scores["interpretable"] = scores["target"].map(dict(zip(knows["target"], trusted, strict=True)))
     cavs, accuracy = tcav.cavs(first.points, readable, seed=seed)
     scores = interventions.join(scores.merge(accuracy, on=["concept", "layer"], how="left"), intervened)
@@ -127,7 +131,7 @@ def run(
     meanings = {name: networks.meaning(name, taxonomy=taxonomy) for name in rows}
     metrics = {
         **summary(scores),
-        "control/random_weights": controls.random_share(random),
+        "control/random_weights": controls.random_share(random, untaught, outputs, belongs),
         "control/permuted_labels": float(test(seed, permuted=True)["significant"].mean()),
         "tcav/stable_share": controls.stability([scores, *others]),
         **controls.own_targets(scores, meanings),
@@ -158,6 +162,14 @@ def summary(scores: pd.DataFrame) -> dict[str, float]:
         found["tcav/confirmed_share"] = float(known["confirmed"].sum() / known["significant"].sum())
         found["tcav/contradicted_share"] = float(known["contradicted"].sum() / known["significant"].sum())
     return found
+
+
+def _some(held: NDArray[np.bool_], *, seed: int) -> NDArray[np.bool_]:
+    """A mask of the clips of the classes that are read: of many those of a draw."""
+    places = np.flatnonzero(held)
+    if len(places) > _CLASSES:
+        places = np.random.default_rng(seed).choice(places, _CLASSES, replace=False)
+    return np.isin(np.arange(len(held)), places)
 
 
 def _lacking(found: Sequence[Concept], *, seed: int) -> set[int]:

@@ -12,7 +12,7 @@ from tests import toy_clips
 
 COLUMNS = {
     "concept", "target", "layer", "score", "low", "high", "random_mean", "effect", "effect_low", "effect_high",
-    "effect_own", "p_value", "q_value", "significant", "confirmed", "contradicted", "random_effect", "cav_accuracy",
+    "effect_own", "p_value", "q_value", "significant", "confirmed", "contradicted", "cav_accuracy",
     "random_accuracy", "n_concept", "n_target", "interpretable", "change", "change_q",
 }  # fmt: skip
 CNN = "tests.probing.user_models:cnn"

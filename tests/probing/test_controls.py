@@ -14,25 +14,37 @@ def table(effects, layer="a"):
     return frame.assign(q_value=0.001, significant=True)
 
 
-def test_effects_that_a_random_network_shows_too_are_not_significant():
+def drawn(count=400, outputs=40):
+    """Logits of which the first knows the class; the others follow a property that clips of the class often have."""
     generator = np.random.default_rng(0)
-    random = table({f"t{k}": 0.1 * generator.normal(size=200) for k in range(5)})
-    real = table({"t": np.array([0.1, -0.15, 0.25, -3.0])})
-    found = controls.against_random_network(real, random)
-    assert found["significant"].tolist() == [False, False, True, True]
-    assert found["random_effect"][0] == pytest.approx(0.196, abs=0.02)
-    assert controls.random_share(random) == pytest.approx(0.05, abs=0.02)
-    assert np.isnan(controls.random_share(random[random["target"] == "t0"]))
+    belongs = np.arange(count) < count // 4
+    bright = 0.5 * belongs + generator.normal(size=count)
+    logits = generator.normal(size=(count, outputs)) + bright[:, None] * generator.choice([-1, 1], outputs)
+    logits[:, 0] = 2 * belongs + generator.normal(size=count)
+    logits[-1] = np.nan
+    return logits, belongs
 
 
-def test_a_network_knows_a_class_if_its_logit_does():
-    logits = np.zeros((40, 2))
-    logits[:20, 0] = 1 + np.arange(20)
-    logits[:, 1] = np.random.default_rng(0).normal(size=40)
-    logits[39] = np.nan
-    belongs = {"good": np.arange(40) < 20, "bad": np.arange(40) < 20}
-    found = controls.knows(logits, {"good": 0, "bad": 1}, belongs).set_index("target")
-    assert found["auc"]["good"] == 1 and found["auc_low"]["good"] > 0.5 > found["auc_low"]["bad"]
+def test_a_target_is_known_if_its_logit_tells_its_class_better_than_untaught_outputs_do():
+    logits, belongs = drawn()
+    told = np.column_stack([logits[:, :1], logits[:, 1:5]])
+    outputs = {f"t{number}": number for number in range(5)}
+    found = controls.knows(told, outputs, dict.fromkeys(outputs, belongs), random=logits[:, 5:])
+    assert found["known"].tolist() == [True, False, False, False, False]
+    assert (found["auc_low"] > 0.5).sum() > 1  # what some property gives by chance
+    assert found["auc"][0] > found["random_auc"][0] > 0.6 and found["auc_low"][0] < found["auc"][0]
+
+
+def test_cells_of_a_random_network_count_where_its_target_passes_for_known():
+    logits, belongs = drawn(outputs=21)
+    outputs = {f"t{number}": number for number in range(1, 21)}
+    scores = table({name: np.ones(5) for name in outputs})
+    scores.loc[::5, "significant"] = False
+    given = (scores, logits, outputs, dict.fromkeys(outputs, belongs))
+    assert 0 <= controls.random_share(*given) <= 0.1
+    taught = controls.random_share(scores, logits, {"t1": 0}, {"t1": belongs})
+    assert taught == pytest.approx(4 / 100)  # of 100 cells those of the one target that is known
+    assert np.isnan(controls.random_share(scores, logits[:, :1], {"t1": 0}, {"t1": belongs}))
 
 
 def test_own_targets_count_concepts_not_cells():
