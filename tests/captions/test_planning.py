@@ -47,8 +47,8 @@ def plan(pattern: planning.Plan, *tags: str, seed: int = 0) -> planning.Plan:
     return Planner([pattern], taxonomy=TAXONOMY).plan(tags, seed=[seed])
 
 
-def test_tags_of_the_pattern_keep_their_places_and_others_take_those_of_their_kind():
-    assert plan([["piano", "organ"], ["jazz"]], "organ", "synthesizer", "folk") == [["synthesizer", "organ"], ["folk"]]
+def test_tags_of_the_pattern_come_first_and_others_take_places_of_their_kind():
+    assert plan([["piano", "organ"], ["jazz"]], "organ", "synthesizer", "folk") == [["organ", "synthesizer"], ["folk"]]
     assert plan([["piano", "jazz"], ["sad"]], "organ", "calm") == [["organ"], ["calm"]]
     assert plan([["violin", "piano"], ["jazz"]], "violin") == [["violin"]]
 
@@ -56,10 +56,10 @@ def test_tags_of_the_pattern_keep_their_places_and_others_take_those_of_their_ki
 @pytest.mark.parametrize(
     ("pattern", "tag", "wanted"),
     [
-        ([["jazz"], ["violin"]], "cello", [["jazz"], ["violin", "cello"]]),
+        ([["jazz"], ["violin"]], "cello", [["jazz"], ["violin"], ["cello"]]),  # such a sentence was learnt
         ([["violin", "jazz"], ["sad"]], "cello", [["violin", "cello", "jazz"], ["sad"]]),
         ([["violin", "flute", "jazz"], ["sad"]], "cello", [["violin", "flute", "cello", "jazz"], ["sad"]]),
-        ([["violin", "jazz"], ["flute"]], "cello", [["violin", "jazz"], ["flute", "cello"]]),
+        ([["violin", "jazz"], ["flute"]], "cello", [["violin", "jazz"], ["flute"], ["cello"]]),
         (
             [["piano", "jazz"], ["violin", "sad", "calm"]],
             "cello",
@@ -70,7 +70,9 @@ def test_tags_of_the_pattern_keep_their_places_and_others_take_those_of_their_ki
         ([["jazz", "violin"], ["piano", "drums"]], "sad", [["jazz", "violin", "sad"], ["piano", "drums"]]),
     ],
 )
-def test_a_tag_without_a_slot_goes_behind_its_like_or_where_there_is_most_room(pattern, tag, wanted):
+def test_a_tag_without_a_slot_gets_a_learnt_sentence_or_goes_behind_its_like_or_where_there_is_most_room(
+    pattern, tag, wanted
+):
     assert plan(pattern, *(tag for sentence in pattern for tag in sentence), tag) == wanted
 
 
