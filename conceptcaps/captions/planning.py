@@ -184,6 +184,10 @@ class Planner:
             if not wanted.any():
                 continue
             order = self._pattern(wanted, left, opening=not plan, generator=generator)
+            if order is None and like is not None:  # what of this sentence can be filled
+                kinds = [self._kind[tag] for tag in like]
+                room = dict(zip(self._kinds, wanted, strict=True))
+                order = tuple(kind for at, kind in enumerate(kinds) if kinds[:at].count(kind) < room[kind])
             if order is None:
                 break
             plan.append(
@@ -202,7 +206,8 @@ class Planner:
     ) -> tuple[str, ...] | None:
         """Of the learnt sentences that ``left`` can fill, one of those that differ least from ``wanted``, drawn."""
         for patterns in self._patterns if opening else self._patterns[1:]:
-            fitting = np.flatnonzero((patterns.counts <= left).all(1))
+            fits = (patterns.counts <= left).all(1) & (patterns.counts @ wanted > 0)
+            fitting = np.flatnonzero(fits)
             if len(fitting):
                 apart = np.abs(patterns.counts[fitting] - wanted).sum(1)
                 nearest = fitting[apart == apart.min()]
