@@ -35,11 +35,6 @@ def reader():
     return MentionReader(TAXONOMY)
 
 
-@pytest.fixture(scope="module")
-def readings(reader):
-    return LABELLED.assign(found=[row.mentioned for row in reader.read(LABELLED["text"])])
-
-
 def counts(found, labels):
     """True, invented and missed mentions; a tag that implies another one says that too."""
     labels = [set(text.split(";")) - {""} for text in labels]
@@ -49,15 +44,13 @@ def counts(found, labels):
     return sum(map(len, labels)) - missed, sum(map(len, found)) - invented, missed, invented
 
 
-def test_reads_sentences_that_were_labelled_by_hand(readings):
+def test_reads_sentences_that_were_labelled_by_hand_and_errs_on_none_but_those_that_are_known(reader):
     assert len(LABELLED) == 200
-    said, true, missed, invented = counts(readings["found"], readings["tags"])
+    readings = [row.mentioned for row in reader.read(LABELLED["text"])]
+    said, true, missed, invented = counts(readings, LABELLED["tags"])
     assert said / (said + missed) > 0.95 and true / (true + invented) > 0.97
-
-
-def test_errs_on_no_labelled_sentence_but_those_that_are_known(readings):
     wrong = {}
-    for text, labels, found in zip(readings["text"], readings["tags"], readings["found"], strict=True):
+    for text, labels, found in zip(LABELLED["text"], LABELLED["tags"], readings, strict=True):
         asked = set(labels.split(";")) - {""}
         sides = asked - TAXONOMY.closure(found), set(found) - TAXONOMY.closure(asked)
         if any(sides):
@@ -65,9 +58,9 @@ def test_errs_on_no_labelled_sentence_but_those_that_are_known(readings):
     assert wrong == ERRORS
 
 
-def test_what_is_denied_supposed_or_compared_is_no_mention(readings):
-    hard = readings[readings["kind"].isin(["negated", "supposed", "compared", "sense"])]
-    said, true, missed, invented = counts(hard["found"], hard["tags"])
+def test_what_is_denied_supposed_or_compared_is_no_mention(reader):
+    hard = LABELLED[LABELLED["kind"].isin(["negated", "supposed", "compared", "sense"])]
+    said, true, missed, invented = counts([row.mentioned for row in reader.read(hard["text"])], hard["tags"])
     assert len(hard) == 84 and invented <= 4 and missed <= 4
     assert counts([TAXONOMY.find(text) for text in hard["text"]], hard["tags"])[3] > 20, "the matcher is fooled"
 
@@ -106,18 +99,28 @@ READINGS = [
     ("Rather than a piano, an organ leads.", ["organ"], ["piano"]),
     ("In place of a piano, an organ leads.", ["organ"], ["piano"]),
     ("Without a doubt, a piano leads.", ["piano"], []),
+    ("There is no doubt that this is a jazz tune.", ["jazz"], []),
+    ("No vocals.", ["instrumental"], ["vocals"]),
+    ("No drums, but a piano.", ["no percussion", "piano"], ["drums"]),
+    ("A percussion-free tune for harp.", ["harp", "no percussion"], ["percussion"]),
     # supposed, and what is there of which something is supposed
     ("The piano could be louder.", ["piano"], []),
     ("This piano tune could be a waltz.", ["piano"], []),
     ("The violin would suit a ballad.", ["violin"], []),
     ("Great drums and a good piano.", ["drums", "piano"], []),
     ("We hope for a trumpet.", [], []),
+    ("I imagine a trumpet.", [], []),
+    ("It might be a waltz.", [], []),
+    ("It could have a piano.", [], []),
+    ("It is as if a harp played.", [], []),
     ("I wonder whether a piano plays.", [], []),
     ("As though a harp played, it floats.", [], []),
     # compared, and what is compared
     ("The piano suggests bells.", ["piano"], []),
     ("It evokes a march.", [], []),
     ("A voice like a trumpet.", ["vocals"], []),
+    ("It sounds like a waltz.", [], []),
+    ("A bell-like piano.", ["piano"], []),
     ("Similar to a waltz, the tune turns.", [], []),
     ("As slow as a ballad, the tune goes.", [], []),
     ("As well as a piano, a flute plays.", ["flute", "piano"], []),
@@ -129,6 +132,12 @@ READINGS = [
     ("The house has a piano.", ["piano"], []),
     ("This is house.", ["house"], []),
     ("This is a rock.", [], []),
+    ("The song is rock.", ["rock"], []),
+    ("It feels jazzy.", ["jazz"], []),
+    ("Scratched records.", ["turntable scratching"], []),
+    ("The bass clarinet plays low.", ["clarinet"], []),
+    ("Two guitars and some violins.", ["guitar", "violin"], []),
+    ("Strings.", ["strings"], []),
     ("House and techno.", ["house", "techno"], []),
     ("It is a mix of rock, house and jazz.", ["house", "jazz", "rock"], []),
     ("A marching tune.", ["march"], []),
@@ -144,15 +153,10 @@ READINGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def read(reader):
-    texts = [text for text, _, _ in READINGS]
-    return dict(zip(texts, reader.read(texts), strict=True))
-
-
-@pytest.mark.parametrize(("text", "mentioned", "denied"), READINGS)
-def test_readings(read, text, mentioned, denied):
-    assert read[text] == (mentioned, denied)
+def test_readings(reader):
+    texts, *sides = zip(*READINGS, strict=True)
+    found = dict(zip(texts, map(tuple, reader.read(texts)), strict=True))
+    assert found == dict(zip(texts, zip(*sides, strict=True), strict=True))
 
 
 def test_a_reading_does_not_depend_on_its_neighbours(reader):
