@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from conceptcaps import assets
 from conceptcaps.captions import language_model, planning, vllm_engine
+from conceptcaps.captions.idiom import Idiom
 from conceptcaps.captions.planning import Plan, Planner
 from conceptcaps.captions.vllm_engine import Engine
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -28,6 +29,7 @@ VARIANTS = ("tuned", "base", "few_shot", "zero_shot")
 ENGINES = ("torch", "vllm")
 ZERO_SHOT = {"system": "", "request": "Describe a piece of music that has: {tags}"}
 SHOTS = 3
+_CAPTIONS = "captions.json"
 HUB = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 """Where plain ``peft`` finds the base of an asset."""
 ADAPTER_CARD = """\
@@ -57,6 +59,7 @@ class Captioner:
         taxonomy: The tags.
         prompt: ``system`` and ``request``, the latter with a place for ``{tags}``.
         planner: Orders the tags into sentences; None asks for them at once, sorted by category.
+        idiom: Tells sentences that are not put together as learnt ones; None where none were kept.
         shots: Chats with their answers that stand before every request.
         again: Opens it anew, as another process has to, in the same precision; None if it was not opened by ``load``.
     """
@@ -66,6 +69,7 @@ class Captioner:
     taxonomy: Taxonomy
     prompt: dict[str, str] = field(default_factory=lambda: PROMPT)
     planner: Planner | None = None
+    idiom: Idiom | None = None
     shots: Sequence[Message] = ()
     again: "Callable[[], Captioner] | None" = None
 
@@ -115,7 +119,7 @@ def save(
         taxonomy: The tags.
         base: Reference of the base model, as ``language_model.load`` takes it.
         learnt: Columns ``plan`` and ``caption`` of the captions that it learnt from; the plans are kept to be followed,
-            and the first three captions to be shown to the base model (``few_shot``).
+            the captions as its idiom, and the first three to be shown to the base model (``few_shot``).
 
     Raises:
         ValueError: If the adapter would change no output: all its up-projections are zero, as before training.
@@ -137,6 +141,7 @@ def save(
     facts = {"base": base, **asset, "prompt": PROMPT, "shots": shots}
     (folder / "captioner.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     (folder / "plans.json").write_text(json.dumps(plans) + "\n", encoding="utf-8")
+    (folder / _CAPTIONS).write_text(json.dumps([*learnt["caption"]], indent=0) + "\n", encoding="utf-8")
 
 
 def require_trained(adapter: Path) -> None:
@@ -178,12 +183,14 @@ def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path
         require_trained(adapter)
     taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
     plans = [] if variant == "zero_shot" else json.loads((folder / "plans.json").read_text(encoding="utf-8"))
+    learnt = json.loads((folder / _CAPTIONS).read_text(encoding="utf-8")) if (folder / _CAPTIONS).exists() else []
     again = partial(load, folder.resolve(), variant=variant, engine=engine, precision=precision, cache=cache)
     ask = partial(
         Captioner,
         taxonomy=taxonomy,
         prompt=ZERO_SHOT if variant == "zero_shot" else facts["prompt"],
         planner=Planner(plans, taxonomy=taxonomy) if plans else None,
+        idiom=Idiom(learnt, taxonomy=taxonomy) if learnt and variant == "tuned" else None,
         shots=facts["shots"] if variant == "few_shot" else [],
     )
     if engine == "vllm":

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from conceptcaps.captions import caption_corpus, english, readability
 from conceptcaps.captions.decoding import Answer
+from conceptcaps.captions.idiom import Idiom
 from conceptcaps.captions.planning import Plan
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -76,9 +77,12 @@ def weight(counts: dict[str, int]) -> int:
 
 
 def by_plan(
-    plans: Sequence[Plan], *, taxonomy: Taxonomy
+    plans: Sequence[Plan], *, taxonomy: Taxonomy, idiom: Idiom | None
 ) -> Callable[[int, int, str, Sequence[Answer]], tuple[int, bool]]:
-    """A choice among candidates for the sentences of planned texts, as ``decoding.generate`` asks for it."""
+    """A choice among candidates for the sentences of planned texts, as ``decoding.generate`` asks for it.
+
+    With an ``idiom`` each run of words that was not learnt weighs one more; a sentence with one such run will do.
+    """
 
     def choose(row: int, part: int, said: str, found: Sequence[Answer]) -> tuple[int, bool]:
         asked = plans[row][part]
@@ -87,7 +91,8 @@ def by_plan(
             weight(faults(one.text, asked=asked, others=others, said=said, ended=one.ended, taxonomy=taxonomy))
             for one in found
         ]
-        best = min(range(len(found)), key=lambda place: (weights[place], -found[place].likelihood))
-        return best, weights[best] == 0
+        strange = [idiom.strange(one.text) if idiom else 0 for one in found]
+        best = min(range(len(found)), key=lambda place: (weights[place] + strange[place], -found[place].likelihood))
+        return best, weights[best] == 0 and strange[best] <= 1
 
     return choose

@@ -84,7 +84,7 @@ def write(
         parts=parts if planned else None,
         candidates=candidates,
         rounds=attempts,
-        choose=choice.by_plan(plans, taxonomy=taxonomy),
+        choose=choice.by_plan(plans, taxonomy=taxonomy, idiom=captioner.idiom),
     )
     texts = [answer.text if answer.ended or planned else whole_sentences(answer.text) for answer in answers]
     if max_words:

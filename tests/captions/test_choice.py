@@ -4,6 +4,7 @@ import pytest
 
 from conceptcaps.captions import choice
 from conceptcaps.captions.desk import Answer
+from conceptcaps.captions.idiom import Idiom
 from conceptcaps.tags.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.load()
@@ -108,7 +109,7 @@ def test_words_that_tags_share_may_stand_twice():
 
 
 def test_the_likeliest_of_those_without_faults_is_kept():
-    choose = choice.by_plan([[["jazz"], ["piano"]]], taxonomy=TAXONOMY)
+    choose = choice.by_plan([[["jazz"], ["piano"]]], taxonomy=TAXONOMY, idiom=None)
     found = [
         Answer("A jazz tune.", True, -2.0),
         Answer("A jazz song.", True, -1.0),
@@ -118,9 +119,18 @@ def test_the_likeliest_of_those_without_faults_is_kept():
     assert choose(0, 0, "", found) == (1, True)
     assert choose(0, 0, "", found[2:]) == (0, False)
     plans = [[["jazz"], ["piano"]], [["violin"], ["sad"]]]
-    second = choice.by_plan(plans, taxonomy=TAXONOMY)
+    second = choice.by_plan(plans, taxonomy=TAXONOMY, idiom=None)
     texts = ["A jazz tune.", "A sad tune.", "A violin plays.", "A violin plays a sad tune."]
     answers = [Answer(text, True, 0.0) for text in texts]
     assert [second(1, part, "", answers) for part in (0, 1)] == [(2, True), (1, True)]
     assert second(0, 0, "", answers[1:]) == (0, False), "all invent, and the shortest of them least"
     assert choose(0, 1, "A jazz tune.", [Answer("A jazz tune.", True, 0), Answer("It has a piano.", True, -9)])[0] == 1
+
+
+def test_of_sentences_without_a_fault_the_one_that_is_put_together_as_learnt_ones_is_kept():
+    idiom = Idiom(["A sad jazz tune led by a piano.", "It leans towards rock.", "It ends."], taxonomy=TAXONOMY)
+    choose = choice.by_plan([[["pop"], ["violin"]]], taxonomy=TAXONOMY, idiom=idiom)
+    found = [Answer("It leans towards a pop.", True, -1.0), Answer("It leans towards pop.", True, -2.0)]
+    assert choose(0, 0, "", found) == (1, True)
+    assert choose(0, 0, "", found[:1]) == (0, False)  # two runs that were not learnt: draw again
+    assert choose(0, 0, "", [Answer("It leans towards folk.", True, -0.5), *found])[0] == 2  # faults weigh more
