@@ -41,7 +41,8 @@ def faults(
         several of its tags share, and a pace told twice; ``role`` faults; a thing that is said to be the only one,
         ``alone``, where other sentences have instruments; things ``supposed``, not heard; tags ``missed``; tags
         ``invented``; tags of other sentences, ``elsewhere``, and a whole sentence that stood before; of these what an
-        earlier sentence said already, ``twice``; a wrong ``article``; a beginning that an earlier one had, ``again``.
+        earlier sentence said already, ``twice``; a wrong ``article``; a beginning or a phrase of three words that an
+        earlier one had, ``again``.
 
     >>> dials = {"others": [], "said": "", "ended": True, "taxonomy": Taxonomy.load()}
     >>> {name: count for name, count in faults("No piano, but a cymbal.", asked=["piano"], **dials).items() if count}
@@ -62,7 +63,10 @@ def faults(
         "alone": int(bool(_ONLY.search(sentence)) and any(taxonomy.category(tag) == "instrument" for tag in others)),
         "twice": len((found & set(others) & set(taxonomy.find(said))) - taxonomy.closure(asked)),
         "article": int(english.indefinite(sentence) != sentence),
-        "again": int(_beginning(sentence) in map(_beginning, readability.sentences(said))),
+        "again": int(
+            _beginning(sentence) in map(_beginning, readability.sentences(said))
+            or not readability.phrases(sentence).isdisjoint(readability.phrases(said))
+        ),
         "elsewhere": len((found & set(others)) - taxonomy.closure(asked)) + int(sentence in said),
     }
 

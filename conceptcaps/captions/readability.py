@@ -21,6 +21,7 @@ _EMPTY = frozenset(
     "two under underneath until up upon us very was we well were what when where which while who whole with within "
     "without yet you your somewhat three four features featuring featured style music sound sounds sounding".split()
 )
+_PIECE = frozenset("piece tune song track number composition feel mood tempo pace".split())
 _JOINED = re.compile(r"drum and bass|rock and roll|rock n roll|call and response")
 _PARALLEL = re.compile(r"\b(\w+)(?: (?:by|after|to|and) \1\b)")  # "step by step", "louder and louder"
 
@@ -53,6 +54,17 @@ def doubled_words(text: str) -> list[str]:
                 found.append(word)
             seen.add(_stem(word))
     return found
+
+
+def phrases(text: str) -> set[tuple[str, ...]]:
+    """Runs of three words inside its sentences that tell something: not "the tune is", but "plays the hook".
+
+    >>> sorted(phrases("The tune is slow. A flute plays."))
+    [('a', 'flute', 'plays'), ('tune', 'is', 'slow')]
+    """
+    lines = [_WORD.findall(sentence.lower()) for sentence in sentences(text)]
+    runs = {run for words in lines for run in zip(words, words[1:], words[2:], strict=False)}
+    return {run for run in runs if not set(run) <= _EMPTY | _PIECE}
 
 
 def role_faults(text: str) -> list[str]:

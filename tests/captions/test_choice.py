@@ -50,7 +50,7 @@ def test_each_fault_is_counted_as_often_as_it_stands():
     assert counted("A piano, no violin and no flute.") == {"denied": 2}
     text = "The piano has a slow pace, and its tempo is slow."
     assert counted(text, asked=["piano", "slow tempo"]) == {"doubled": 2}, "a pace told twice, and a word"
-    said = "A flute and a cello play."
+    said = "A flute plays with a cello."
     assert counted("A piano, a flute and a cello.", others=["flute", "cello"], said=said) == {
         "elsewhere": 2,
         "twice": 2,
@@ -91,6 +91,13 @@ def test_sentences_that_begin_alike_are_seen():
     said = "A slow tune. The rhythm comes from a piano."
     assert choice.faults("The rhythm comes from drums.", said=said, **dials)["again"] == 1
     assert choice.faults("Drums keep the rhythm.", said=said, **dials)["again"] == 0
+
+
+def test_phrases_that_stood_before_are_seen():
+    dials = {"asked": ["flute"], "others": ["piano"], "ended": True, "taxonomy": TAXONOMY}
+    said = "A piano plays the hook. The tune is slow."
+    assert choice.faults("A flute plays the hook.", said=said, **dials)["again"] == 1
+    assert choice.faults("Here the tune is led by a flute.", said=said, **dials)["again"] == 0
 
 
 def test_what_was_said_before_weighs_more_than_what_comes_later():
