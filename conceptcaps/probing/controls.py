@@ -16,6 +16,7 @@ from conceptcaps.probing.significance import auc_interval
 Logits = NDArray[np.float64]
 
 _LEVEL = 0.95  # share of untaught outputs than which a logit must know its class better
+_FEWEST = 20  # outputs of which a share of 95 % can be told
 _DRAWS = 20
 _MOST = 100
 
@@ -56,7 +57,7 @@ def random_share(
     """Share of the random network's own cells that are significant, of a target that passes for known.
 
     Each of its outputs is held against its others, which have random weights of their own, so that they are as good as
-    another network. NaN with one output.
+    another network. NaN with fewer than 20 outputs, of which 95 % are no number.
 
     Args:
         scores: Of ``tcav.test``, of the network with random weights.
@@ -64,7 +65,7 @@ def random_share(
         outputs: Output number by target.
         belongs: See ``knows``.
     """
-    if logits.shape[1] < 2:
+    if logits.shape[1] < _FEWEST:
         return float("nan")
     known = {}
     for name, number in outputs.items():

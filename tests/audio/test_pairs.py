@@ -79,7 +79,7 @@ def test_contexts_hold_what_is_possible_and_parts_share_none():
 def test_a_part_without_contexts_is_named():
     only = [["piano"]]
     other = {"train": "test", "test": "train"}[contexts.part(only[0])]
-    with pytest.raises(ValueError, match=f"some are for {other}, got none in 1000 draws from 1"):
+    with pytest.raises(ValueError, match=f"that belong to {other}, got none in 1000 draws from 1"):
         contexts.draw(only, ["piano"], seed=0, wanted=other, taxonomy=TAXONOMY)
 
 

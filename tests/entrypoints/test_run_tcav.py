@@ -68,7 +68,8 @@ def test_scores_every_concept_target_and_layer_beside_controls(store, audio):
     assert metrics["tcav/tests"] == len(scores)
     assert metrics["tcav/significant_share"] == pytest.approx(scores["significant"].mean())
     assert {"control/random_weights", "control/permuted_labels", "control/own_targets"} <= set(metrics)
-    assert metrics["control/permuted_labels"] <= 0.05 and metrics["control/random_weights"] <= 0.2
+    assert metrics["control/permuted_labels"] <= 0.05
+    assert np.isnan(metrics["control/random_weights"])  # of a few outputs it cannot be told
     assert tracking.fetch(f"runs:/{run_id}/figures/tcav_second.png").stat().st_size > 0
     cavs = cav.load(tracking.fetch(f"runs:/{run_id}/tcav/cavs.safetensors"))
     assert len(cavs) == len(scores[["concept", "layer"]].drop_duplicates())

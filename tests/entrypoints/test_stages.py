@@ -67,7 +67,12 @@ def pipeline(tmp_path_factory, empty_store):
         runs["train_verifier"] = stages.run("train_verifier", concepts=concepts)
         stages.run("promote", model="models:/conceptcaps-verifier@candidate", metric="val/nll")
         runs["verify_concepts"] = stages.run("verify_concepts", audio=audio)
-        runs["train_classifier"] = stages.run("train_classifier", audio=audio, epochs=2, min_clips=2)
+        told = {"one_of": "jazz,rock", "realisable_by": "soundfont", "min_categories": 1, "seed": 1}
+        runs["sample_tags more"] = stages.run("sample_tags", tag_sets=tag_sets, count=80, **told)
+        more = f"runs:/{runs['sample_tags more']}/samples"
+        runs["generate_audio more"] = stages.run("generate_audio", captions=more, duration=4)
+        clips = f"runs:/{runs['generate_audio more']}/audio"
+        runs["train_classifier"] = stages.run("train_classifier", audio=clips, epochs=2, min_clips=2)
         stages.run("promote", model="models:/conceptcaps-classifier@candidate", metric="val/nll")
         runs["intervene"] = stages.run("intervene", classifier="musicnn_mtt", pairs=pairs)
         changes = f"runs:/{runs['intervene']}/interventions.parquet"
@@ -227,7 +232,9 @@ def test_one_split_is_carried_from_tag_set_to_classifier_and_dataset(pipeline):
     assert captions["split"].tolist() == samples.set_index("id").loc[captions["sample_id"], "split"].tolist()
     assert audio["split"].tolist() == home.loc[audio["id"]].tolist()
     learnt = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['train_classifier']}/clips.parquet"))
-    assert learnt["split"].tolist() == home.loc[learnt["id"]].tolist()
+    more = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['sample_tags more']}/samples/samples.parquet"))
+    assert learnt["split"].tolist() == more.set_index("id").loc[learnt["id"], "split"].tolist()
+    assert set(learnt["class"]) == {"jazz", "rock"}
     folder = tracking.fetch(f"runs:/{pipeline['build_dataset']}/dataset")
     for split, rows in datasets.load_dataset(str(folder)).items():
         assert set(home.loc[rows["id"]]) == {split}
