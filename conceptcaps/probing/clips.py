@@ -77,8 +77,8 @@ class Clips:
 def read(folder: Path, *, split_file: Path | None = None) -> Clips:
     """Clips of a folder of shards (``generate_audio``, ``make_pairs``, ``design_concepts``), or of genres as GTZAN's.
 
-    What sounds is the column ``present``. Where that is not there or empty, as for models whose music nobody knows, it
-    is what was asked for, less what is known not to be realised, and what was added.
+    What sounds is the column ``present``. Where neither that nor ``absent`` says anything, as of models whose music
+    nobody knows, it is what was asked for, less what is known not to be realised, and what was added.
 
     Args:
         folder: One with ``manifest.json``, or one whose subfolders are genres (``<genre>/*.wav``, .au, .flac, .mp3,
@@ -107,22 +107,23 @@ def _read_shards(folder: Path) -> Clips:
     unreadable = dict(zip(rows["id"][failed], rows["error"][failed] if failed.any() else (), strict=True))
     require_few(unreadable, total=len(rows))
     rows = rows[~failed].reset_index(drop=True)
-    realised = [sorted(set(tags) - set(_listed(rows, "unrealised", row))) for row, tags in enumerate(rows["tags"])]
-    present = [
-        sorted(_listed(rows, "present", row)) or sorted({*tags, *_listed(rows, "added", row)})
-        for row, tags in enumerate(realised)
-    ]
-    known = next((name for name in ("group", "pair_id") if name in rows), None)
-    together = [tag_set_id(tags) for tags in rows["tags"]] if known is None else rows[known]
-    table = pd.DataFrame({"id": rows["id"], "present": present, "asked": realised, "group": list(together)})
+    lists = {name: _lists(rows, name) for name in ("tags", "present", "absent", "unrealised", "added")}
+    asked, present = [], []
+    for tags, sounding, silent, unrealised, added in zip(*lists.values(), strict=True):
+        asked.append(sorted({*tags} - {*unrealised}))
+        known = sounding or silent  # of a clip of which nothing is known, what was asked for is taken at its word
+        present.append(sorted(sounding if known else {*asked[-1], *added}))
+    group = next((name for name in ("group", "pair_id") if name in rows), None)
+    together = [tag_set_id(tags) for tags in rows["tags"]] if group is None else rows[group]
+    table = pd.DataFrame({"id": rows["id"], "present": present, "asked": asked, "group": list(together)})
     carried = [name for name in (*_CARRIED, "absent") if name in rows]
     return Clips(folder, pd.concat([table, rows[carried]], axis=1), unreadable)
 
 
-def _listed(rows: pd.DataFrame, column: str, row: int) -> Sequence[str]:
-    """A row's list of tags; none where it has no list."""
-    tags = rows[column].tolist()[row] if column in rows else None
-    return () if tags is None else list(tags)
+def _lists(rows: pd.DataFrame, column: str) -> list[list[str]]:
+    """Each row's list of tags; empty where it has none."""
+    found = rows[column].tolist() if column in rows else [None] * len(rows)
+    return [[] if tags is None else [*tags] for tags in found]
 
 
 def _read_genres(folder: Path, split_file: Path | None) -> Clips:

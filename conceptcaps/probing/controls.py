@@ -15,8 +15,8 @@ from conceptcaps.probing.significance import auc_interval
 
 Logits = NDArray[np.float64]
 
+UNTAUGHT = 20  # outputs of random weights, beside the one that is asked about, of which 95 % is a number
 _LEVEL = 0.95  # share of untaught outputs than which a logit must know its class better
-_FEWEST = 20  # outputs of which a share of 95 % can be told
 _DRAWS = 20
 _MOST = 100
 
@@ -35,7 +35,7 @@ def knows(
         logits: ``(n, outputs)`` of clips that the network did not learn from; rows of NaN are left out.
         outputs: Output number by target.
         belongs: By target, whether each clip is one of its class, ``(n,)``.
-        random: The same logits of the network with random weights.
+        random: Logits of the network with random weights, all outputs of one draw or of several, ``(n, k)``.
 
     Returns:
         A row for each target: ``auc``, ``auc_low``, ``auc_high`` (``significance.auc_interval``), ``random_auc`` and
@@ -56,25 +56,23 @@ def random_share(
 ) -> float:
     """Share of the random network's own cells that are significant, of a target that passes for known.
 
-    Each of its outputs is held against its others, which have random weights of their own, so that they are as good as
-    another network. NaN with fewer than 20 outputs, of which 95 % are no number.
+    Each of its outputs is held against all others, which have random weights of their own, so that those of one network
+    are as good as those of another. NaN with one output.
 
     Args:
         scores: Of ``tcav.test``, of the network with random weights.
-        logits: Its logits, see ``knows``.
+        logits: Its logits, before those of further draws if there are any (``knows``).
         outputs: Output number by target.
         belongs: See ``knows``.
     """
-    if logits.shape[1] < _FEWEST:
+    if logits.shape[1] < 2:
         return float("nan")
     known = {}
     for name, number in outputs.items():
         others = np.delete(np.arange(logits.shape[1]), number)
-        known[name] = knows(logits[:, [number]], {name: 0}, {name: belongs[name]}, random=logits[:, others])[
-            "known"
-        ].item()
-    passing = scores["target"].map(known).eq(True)
-    return float((scores["significant"] & passing).mean())
+        table = knows(logits, {name: number}, belongs, random=logits[:, others])
+        known[name] = bool(table["known"].item())
+    return float((scores["significant"] & scores["target"].map(known).eq(True)).mean())
 
 
 def _aucs(logits: Logits, belongs: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -67,7 +67,8 @@ def run(
     Args:
         probe: The network.
         clips: Clips of the concepts and of their negatives.
-        target_clips: Clips of the classes, of which 600 are drawn where there are more; None takes ``clips``.
+        target_clips: Clips of the classes; where there are more than 600, those of the targets and a draw of the others
+            are read. None takes ``clips``.
         names: Concepts (``concepts.names``).
         targets: Outputs, comma-separated, or ``auto`` (``networks.targets``).
         most_targets: Most targets for ``auto``.
@@ -88,11 +89,13 @@ def run(
     held = np.ones(len(classes), dtype=bool)
     if interpretable is not None and "split" in classes:
         held = (classes["split"] != "train").to_numpy()
-    if target_clips is not None:
-        target_clips = target_clips.only(_some(held, seed=seed))
-        classes = target_clips.rows
-        held = np.ones(len(classes), dtype=bool)
     rows = networks.targets(probe, classes, taxonomy=taxonomy, names=targets, most=most_targets, seed=seed, among=held)
+    if target_clips is not None:  # no more than is needed is read
+        asked_of = np.unique(np.concatenate([*rows.values()]))
+        taken = _some(held, asked_of, seed=seed)
+        target_clips = target_clips.only(taken)
+        rows = {name: np.cumsum(taken)[own] - 1 for name, own in rows.items()}
+        classes, held = target_clips.rows, held[taken]
     outputs = {name: probe.outputs.index(name) for name in rows}
     lacking = _lacking(found, seed=seed)
 
@@ -120,8 +123,12 @@ def run(
 
     scores = test(seed, intervals=True)
     belongs = {name: networks.belongs(name, classes, taxonomy=taxonomy) & held for name in rows}
-    told, untaught = (np.where(held[:, None], read.logits, np.nan) for read in (second, random_second))
-    knows = controls.knows(told, outputs, belongs, random=untaught)
+    untaught = [random_second.logits]
+    while sum(logits.shape[1] for logits in untaught) <= controls.UNTAUGHT:
+        again = probe.randomised(seed=seed + len(untaught))
+        untaught.append(again.read(clips if target_clips is None else target_clips, description="random again").logits)
+    told, random_logits = (np.where(held[:, None], each, np.nan) for each in (second.logits, np.hstack(untaught)))
+    knows = controls.knows(told, outputs, belongs, random=random_logits)
     trusted = knows["known"] if interpretable is None else pd.Series(interpretable, index=knows.index)
     scores["interpretable"] = scores["target"].map(dict(zip(knows["target"], trusted, strict=True)))
     cavs, accuracy = tcav.cavs(first.points, readable, seed=seed)
@@ -131,7 +138,7 @@ def run(
     meanings = {name: networks.meaning(name, taxonomy=taxonomy) for name in rows}
     metrics = {
         **summary(scores),
-        "control/random_weights": controls.random_share(random, untaught, outputs, belongs),
+        "control/random_weights": controls.random_share(random, random_logits, outputs, belongs),
         "control/permuted_labels": float(test(seed, permuted=True)["significant"].mean()),
         "tcav/stable_share": controls.stability([scores, *others]),
         **controls.own_targets(scores, meanings),
@@ -164,12 +171,13 @@ def summary(scores: pd.DataFrame) -> dict[str, float]:
     return found
 
 
-def _some(held: NDArray[np.bool_], *, seed: int) -> NDArray[np.bool_]:
-    """A mask of the clips of the classes that are read: of many those of a draw."""
-    places = np.flatnonzero(held)
-    if len(places) > _CLASSES:
-        places = np.random.default_rng(seed).choice(places, _CLASSES, replace=False)
-    return np.isin(np.arange(len(held)), places)
+def _some(held: NDArray[np.bool_], wanted: NDArray[np.int64], *, seed: int) -> NDArray[np.bool_]:
+    """A mask of the clips of the classes that are read: those that are wanted, and of many others a draw."""
+    others = np.setdiff1d(np.flatnonzero(held), wanted)
+    room = max(_CLASSES - len(wanted), 0)
+    if len(others) > room:
+        others = np.random.default_rng(seed).choice(others, room, replace=False)
+    return np.isin(np.arange(len(held)), [*wanted, *others])
 
 
 def _lacking(found: Sequence[Concept], *, seed: int) -> set[int]:

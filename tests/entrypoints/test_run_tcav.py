@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from conceptcaps import shards, tracking
-from conceptcaps.probing import cav
+from conceptcaps.probing import cav, experiment
 from entrypoints import intervene, run_tcav
 from tests import toy_clips
 
@@ -55,6 +55,18 @@ def table(run_id, name="tcav/scores"):
     return pd.read_parquet(tracking.fetch(f"runs:/{run_id}/{name}.parquet"))
 
 
+def test_of_many_clips_those_of_the_targets_are_read_and_some_others(store, audio, monkeypatch):
+    monkeypatch.setattr(experiment, "_CLASSES", 30)
+    target_audio = toy_clips.folder(store / "classes", toy_clips.rows(90, seconds=1.0))
+    run_tcav.main(flags(audio, target_audio=target_audio, targets=toy_clips.GENRES[0], random_sets=5))
+    scores = table(tracking.latest("run_tcav"))
+    many = sum(toy_clips.GENRES[0] in tags for tags in toy_clips.rows(90, seconds=1.0)["tags"])
+    assert (scores["n_target"] == min(many, 50)).all()
+    assert 0 < scores["target"].nunique() == 1
+    local = table(tracking.latest("run_tcav"), "tcav/local")
+    assert local["id"].nunique() == min(many, 50)
+
+
 def test_scores_every_concept_target_and_layer_beside_controls(store, audio):
     run_tcav.main(flags(audio, concepts="auto"))
     run_id = tracking.latest("run_tcav")
@@ -68,8 +80,7 @@ def test_scores_every_concept_target_and_layer_beside_controls(store, audio):
     assert metrics["tcav/tests"] == len(scores)
     assert metrics["tcav/significant_share"] == pytest.approx(scores["significant"].mean())
     assert {"control/random_weights", "control/permuted_labels", "control/own_targets"} <= set(metrics)
-    assert metrics["control/permuted_labels"] <= 0.05
-    assert np.isnan(metrics["control/random_weights"])  # of a few outputs it cannot be told
+    assert metrics["control/permuted_labels"] <= 0.05 and metrics["control/random_weights"] <= 0.2
     assert tracking.fetch(f"runs:/{run_id}/figures/tcav_second.png").stat().st_size > 0
     cavs = cav.load(tracking.fetch(f"runs:/{run_id}/tcav/cavs.safetensors"))
     assert len(cavs) == len(scores[["concept", "layer"]].drop_duplicates())

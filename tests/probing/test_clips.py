@@ -115,6 +115,22 @@ def test_what_sounds_is_the_score_s_word_or_else_what_was_realised_or_added(tmp_
     assert list(read.only(read.rows["id"] == frame["id"][3])) == [frame["audio"][3]["bytes"]]
 
 
+def test_a_clip_of_which_nothing_is_known_is_taken_at_its_word(tmp_path):
+    frame = toy_clips.rows(4, seconds=0.1)
+    frame["tags"] = [["jazz", "piano"]] * 4
+    frame["unrealised"] = [[], ["piano"], ["jazz", "piano"], []]
+    frame["present"] = [[], [], [], ["jazz", "rock"]]
+    frame["absent"] = [[], [], ["flute"], []]  # of the third it is known that nothing asked for sounds
+    schema = toy_clips.SCHEMA
+    for name in ("present", "absent"):
+        schema = schema.append(pa.field(name, pa.list_(pa.string())))
+    settings = {"schema": schema, "shard_size": 4, "settings": {}, "description": "toy"}
+    shards.map_shards(lambda part: part, frame, out=str(tmp_path / "audio"), **settings)
+    rows = clips.read(tmp_path / "audio").rows
+    assert rows["present"].tolist() == [["jazz", "piano"], ["jazz"], [], ["jazz", "rock"]]
+    assert rows["asked"].tolist() == [["jazz", "piano"], ["jazz"], [], ["jazz", "piano"]]
+
+
 def genres(folder):
     for at, genre in enumerate(("blues", "hiphop")):
         (folder / genre).mkdir()
