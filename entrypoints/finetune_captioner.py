@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from conceptcaps import figures, project, tracking
-from conceptcaps.captions import captioner, finetuning, language_model, planning, table, writing
+from conceptcaps.captions import captioner, finetuning, language_model, table, writing
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -68,7 +68,7 @@ def read(args: argparse.Namespace) -> Any:
 
 def train(args: Any, dials: Any, rows: Any, taxonomy: Any, model: Any, tokenizer: Any) -> Any:
     def show(step: int, tuned: Any) -> None:
-        writer = captioner.Captioner(tuned, tokenizer, taxonomy, planner=planning.of(rows["train"], taxonomy=taxonomy))
+        writer = captioner.of(tuned, tokenizer, taxonomy=taxonomy, learnt=rows["train"])
         tracking.attempt(tracking.log_json, table.show(rows["validation"], writer), f"captions/step_{step:06d}.json")
 
     hooks: Any = {"report": lambda step, found: tracking.attempt(tracking.log_metrics, found, step), "on_epoch": show}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from conceptcaps import project, sweeps, tracking
-from conceptcaps.captions import captioner, finetuning, language_model, planning, table, writing
+from conceptcaps.captions import captioner, finetuning, language_model, table, writing
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -36,7 +36,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tracking.run("sweep_captioner", vars(args)):
         given = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
         rows, taxonomy = finetuning.read_examples(tracking.fetch(args.tag_sets), **given)
-        planner = planning.of(rows["train"], taxonomy=taxonomy)
         for part, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(rows[part], name=f"captions/{part}", source=args.caption_corpus, context=context)
         name = project.study_name("sweep_captioner", args.study, vars(args))
@@ -58,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 losses = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=8)
                 found = {"val/loss": losses.mean()}
                 if args.objective != "val/loss":
-                    writer = captioner.Captioner(tuned, tokenizer, taxonomy, planner=planner)
+                    writer = captioner.of(tuned, tokenizer, taxonomy=taxonomy, learnt=rows["train"])
                     found |= table.validate(rows["validation"], writer, seed=args.seed)
                 tracking.log_metrics(found)
             items = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": losses})

@@ -95,6 +95,14 @@ class Captioner:
         return [*([system] if self.prompt["system"] else []), *self.shots, *request]
 
 
+def of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, taxonomy: Taxonomy, learnt: pd.DataFrame
+) -> Captioner:
+    """A model that has learnt captions, columns ``plan`` and ``caption``, as it will write once it is registered."""
+    planner, idiom = planning.of(learnt, taxonomy=taxonomy), Idiom(learnt["caption"], taxonomy=taxonomy)
+    return Captioner(model, tokenizer, taxonomy, planner=planner, idiom=idiom)
+
+
 def messages(plan: Plan, *, prompt: dict[str, str] = PROMPT) -> list[Message]:
     """A chat that asks for a caption of a plan."""
     request = [{"role": "user", "content": prompt["request"].format(tags=planning.render(plan))}]

@@ -6,7 +6,7 @@ and strings"). In the learnt text, where "rounded out by" has instruments behind
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 
 from conceptcaps.captions.planning import KINDS, sentences
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -23,7 +23,7 @@ class Idiom:
     def __init__(self, captions: Iterable[str], *, taxonomy: Taxonomy) -> None:
         """Read captions; ``taxonomy`` tells which words stand for a tag."""
         self._taxonomy = taxonomy
-        self._word = lru_cache(maxsize=None)(self._masked)
+        self._word = cache(self._masked)
         self._runs = {run for caption in captions for sentence in sentences(caption) for run in self._of(sentence)}
 
     def strange(self, sentence: str) -> int:

@@ -235,6 +235,8 @@ def test_one_split_is_carried_from_tag_set_to_classifier_and_dataset(pipeline):
     more = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['sample_tags more']}/samples/samples.parquet"))
     assert learnt["split"].tolist() == more.set_index("id").loc[learnt["id"], "split"].tolist()
     assert set(learnt["class"]) == {"jazz", "rock"}
+    heard = shards.read(str(tracking.fetch(f"runs:/{pipeline['generate_audio more']}/audio")), columns=["id", "split"])
+    assert learnt["split"].tolist() == heard.set_index("id").loc[learnt["id"], "split"].tolist()
     folder = tracking.fetch(f"runs:/{pipeline['build_dataset']}/dataset")
     for split, rows in datasets.load_dataset(str(folder)).items():
         assert set(home.loc[rows["id"]]) == {split}
