@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         optional("train_verifier", concepts=concepts, **seed)
         heard = optional("verify_concepts", "verification", audio=audio, verifier=promoted("verifier"), **seed)
         told = {"label": "sample_tags more", "one_of": args.genres, "count": args.classifier_count}
-        more = step("sample_tags", "samples", **told, **drawn, seed=1)
+        more = step("sample_tags", "samples", apart_from=samples, **told, **drawn, seed=1)
         clips = step("generate_audio", "audio", label="generate_audio more", captions=more, **sound)
         optional("train_classifier", audio=clips, min_clips=20, **seed)
         for of, net in {"": promoted("classifier"), " musicnn": "musicnn_mtt"}.items():

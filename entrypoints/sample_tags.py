@@ -11,7 +11,7 @@ import pandas as pd
 
 from conceptcaps import figures, tracking
 from conceptcaps.audio import makeable
-from conceptcaps.tags import carried, fidelity, one_of, priors, sampling, splits
+from conceptcaps.tags import apart, carried, fidelity, one_of, priors, sampling, splits
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -24,6 +24,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--condition", default="none", help="tags that each set has, or has not: jazz,-piano; or none")
     parser.add_argument("--one_of", default="none", help="tags of which each set has exactly one, in equal shares")
     parser.add_argument("--realisable_by", default="any", help="soundfont: only tags that it can make true, or any")
+    parser.add_argument("--apart_from", default="none", help="runs:/<id>/samples, none of whose like is drawn; or none")
     parser.add_argument("--min_categories", type=int, default=3, help="fewest categories in a tag set")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
@@ -32,10 +33,9 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("sample_tags", vars(args)), tempfile.TemporaryDirectory() as scratch:
-        model = sampling.load(tracking.fetch(args.vae))
+        model, folder = sampling.load(tracking.fetch(args.vae)), tracking.fetch(args.tag_sets)
         taxonomy = model.taxonomy
-        folder = tracking.fetch(args.tag_sets)
-        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "validation", "test")}
+        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in splits.SPLITS}
         for name, frame in frames.items():
             tracking.log_dataset(frame, name=f"tag_sets/{name}", source=args.tag_sets, context="evaluation")
         real, *rest = (taxonomy.encode(frame["tags"].tolist()) for frame in frames.values())
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         dials["condition"] = [*condition, *(f"-{tag}" for tag in never)]
         shared = sampling.split_tags(args.one_of)
         found = one_of.sample(model, shared, **dials) if shared else sampling.sample(model, **dials)
-        facts = {name: value for name, value in vars(args).items() if name not in ("vae", "tag_sets")}
+        found = apart.leave_out(found, tracking.fetch_unless(args.apart_from, "none"), taxonomy=taxonomy)
+        facts = {name: value for name, value in vars(args).items() if name not in ("vae", "tag_sets", "apart_from")}
         samples = splits.write_samples(Path(scratch), found.rows, taxonomy=taxonomy, seed=args.seed, facts=facts)
         taxonomy.save(Path(scratch, carried.FILE))
         tracking.log_folder(Path(scratch), "samples")

@@ -6,12 +6,14 @@ import datasets
 import mlflow
 import nbclient
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import requests
 
 from conceptcaps import project, shards, tracking
 from conceptcaps.publishing import dataset
+from conceptcaps.tags import splits
 from conceptcaps.tags.priors import PRIORS
 from conceptcaps.tags.rivals import RIVALS
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -67,8 +69,8 @@ def pipeline(tmp_path_factory, empty_store):
         runs["train_verifier"] = stages.run("train_verifier", concepts=concepts)
         stages.run("promote", model="models:/conceptcaps-verifier@candidate", metric="val/nll")
         runs["verify_concepts"] = stages.run("verify_concepts", audio=audio)
-        told = {"one_of": "jazz,rock", "realisable_by": "soundfont", "min_categories": 1, "seed": 1}
-        runs["sample_tags more"] = stages.run("sample_tags", tag_sets=tag_sets, count=80, **told)
+        told = {"one_of": "jazz,rock", "realisable_by": "soundfont", "min_categories": 1, "apart_from": samples}
+        runs["sample_tags more"] = stages.run("sample_tags", tag_sets=tag_sets, count=80, seed=1, **told)
         more = f"runs:/{runs['sample_tags more']}/samples"
         runs["generate_audio more"] = stages.run("generate_audio", captions=more, duration=4)
         clips = f"runs:/{runs['generate_audio more']}/audio"
@@ -235,6 +237,10 @@ def test_one_split_is_carried_from_tag_set_to_classifier_and_dataset(pipeline):
     more = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['sample_tags more']}/samples/samples.parquet"))
     assert learnt["split"].tolist() == more.set_index("id").loc[learnt["id"], "split"].tolist()
     assert set(learnt["class"]) == {"jazz", "rock"}
+    taxonomy = Taxonomy.load()
+    own, others = (taxonomy.encode(frame["tags"].tolist()) for frame in (samples, more))
+    pairs = splits.near_equal(np.concatenate([own, others]))
+    assert not ((pairs[:, 0] < len(own)) & (pairs[:, 1] >= len(own))).any()
     heard = shards.read(str(tracking.fetch(f"runs:/{pipeline['generate_audio more']}/audio")), columns=["id", "split"])
     assert learnt["split"].tolist() == heard.set_index("id").loc[learnt["id"], "split"].tolist()
     folder = tracking.fetch(f"runs:/{pipeline['build_dataset']}/dataset")
