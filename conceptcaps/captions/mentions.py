@@ -227,13 +227,18 @@ def _modifiers(head: Token) -> Iterator[Token]:
         between = head.doc[child.i + 1 : head.i]
         if child.dep_ in _MODIFIERS and not (child.pos_ in _NOUNS and any(word.lower_ == "," for word in between)):
             yield from _spread(child)
-    if head.dep_ in ("nsubj", "nsubjpass") and head.head.lemma_ in _LINKS:
-        for child in head.head.rights:
+    verb = head.head
+    if head.dep_ in ("nsubj", "nsubjpass") and verb.lemma_ in _LINKS and not _negated(verb):
+        for child in verb.rights:
             if child.dep_ in ("acomp", "attr", "oprd"):
                 yield from _spread(child)
     before = head.nbor(-1) if head.i > head.sent.start else None  # the parser errs most on runs of nouns
     if before is not None and before.pos_ in (*_DESCRIBING, "VERB"):
         yield before
+
+
+def _negated(verb: Token) -> bool:
+    return any(child.dep_ == "neg" for child in verb.children)
 
 
 def _spread(word: Token) -> Iterator[Token]:

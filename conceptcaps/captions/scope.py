@@ -11,6 +11,12 @@ _DENYING_HEADS = frozenset("without minus sans devoid lacking nothing none".spli
 _NEW_START = frozenset("a an the but just only with and".split())
 _WISHING = frozenset("imagine expect hope wish".split())
 _DENYING = frozenset("no without neither nor minus sans not n't never none nothing devoid free hardly barely".split())
+_SOUNDING = frozenset(
+    "add appear be bring carry come contain contribute do employ enter exist feature find get have hear hold include "
+    "involve join need occur offer play possess present require sing sound take use".split()
+)
+_THERE = frozenset("absent audible available evident heard here included involved missing present there used".split())
+_ARGUMENTS = ("nsubj", "nsubjpass", "dobj")
 _COMPARING = frozenset("resemble imitate mimic evoke emulate suggest recall".split())
 _SUITED = frozenset("suitable ideal perfect fit suit fitting appropriate good great".split())
 _DENYING_BEFORE = (
@@ -47,19 +53,30 @@ def _under_subject(above: Token, below: Token) -> bool:
     return below.dep_ in ("nsubj", "nsubjpass") and below != above
 
 
+def _is_there(verb: Token) -> bool:
+    """Whether a verb says no more of a thing than that it sounds: "plays", "is there"; not "stops", "is loud"."""
+    said = [child for child in verb.children if child.dep_ in ("acomp", "attr", "oprd")]
+    subject = all(child.dep_ != "expl" for child in verb.children)
+    return verb.lemma_ in _SOUNDING and not (subject and any(child.lower_ not in _THERE for child in said))
+
+
 def denied(token: Token) -> bool:
     """Whether a negation governs a token: before it, over its verb or at the head of its list."""
     for above, below in _path(token):
         outside = above != token
         if outside and (above.lower_ in _DENYING_HEADS or above.lemma_ in _DENYING_NOUNS):
             return not any(child.lower_ in ("doubt", "question") for child in above.children)
-        if outside and above.lemma_ in _DENYING_VERBS and not _under_subject(above, below):
-            return True
+        if outside and above.lemma_ in _DENYING_VERBS:
+            missing = above.lower_ == "missing" and not any(child.dep_ == "dobj" for child in above.children)
+            if missing or not _under_subject(above, below):
+                return True
+        stays = below != above and below.dep_ in _ARGUMENTS and not _is_there(above)
         for child in above.children:
             last = child.i + 1 == len(child.doc)
             real = child.lower_ in _DENYING and (last or child.nbor().lower_ not in ("only", "just"))
             if (
                 real
+                and not (stays and child.dep_ == "neg")
                 and (child.i < token.i or child.dep_ == "neg")
                 and child.dep_ in ("det", "neg", "preconj", "advmod", "cc")
             ):
