@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from conceptcaps import figures, project, tracking
-from conceptcaps.captions import captioner, finetuning, language_model, table, writing
+from conceptcaps.captions import captioner, finetuning, language_model, lessons, table, writing
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
-    parser.add_argument("--caption_corpus", default="builtin", help=finetuning.CORPUS_HELP)
+    parser.add_argument("--caption_corpus", default="builtin", help=lessons.CORPUS_HELP)
     parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
     parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA update")
     parser.add_argument("--alpha", type=float, default=32.0, help="LoRA scale; the update is weighted by alpha / rank")
@@ -41,19 +41,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     with tracking.run("finetune_captioner", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
         tracking.set_tags({f"dial.{name}": value for name, value in dials.items()})
-        rows, taxonomy = read(args)
+        rows, corpus = read(args)
         for name, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(rows[name], name=f"captions/{name}", source=args.caption_corpus, context=context)
         model, tokenizer = language_model.load(args.base_model, quantization=args.quantization)
         before = finetuning.caption_losses(model, tokenizer, rows["validation"], batch_size=args.batch_size)
         tracking.log_metrics({"val/loss": before.mean()}, step=0)  # an adapter begins as its base
-        tuned, checkpoints = train(args, dials, rows, taxonomy, model, tokenizer)
+        tuned, checkpoints = train(args, dials, rows, corpus, model, tokenizer)
         after = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=args.batch_size)
         losses = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": after, "val/base_loss": before})
         tracking.log_frame(losses, "per_item.parquet")
         found = losses.drop(columns="id").mean().to_dict()
         tracking.log_metrics(found)
-        facts = {"tokenizer": tokenizer, "taxonomy": taxonomy, "base": args.base_model, "learnt": rows["train"]}
+        facts = {"tokenizer": tokenizer, "base": args.base_model, "learnt": rows["train"], **corpus}
         captioner.save(weights := Path(scratch, "captioner"), adapter=tuned, **facts)
         tracking.log_folder(checkpoints, "checkpoints")
         curves = {name: tracking.history(run_id, name) for name in ("train/loss", "val/loss")}
@@ -63,12 +63,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def read(args: argparse.Namespace) -> Any:
     dials = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
-    return finetuning.read_examples(tracking.fetch(args.tag_sets), **dials)
+    return lessons.read_examples(tracking.fetch(args.tag_sets), **dials)
 
 
-def train(args: Any, dials: Any, rows: Any, taxonomy: Any, model: Any, tokenizer: Any) -> Any:
+def train(args: Any, dials: Any, rows: Any, corpus: Any, model: Any, tokenizer: Any) -> Any:
     def show(step: int, tuned: Any) -> None:
-        writer = captioner.of(tuned, tokenizer, taxonomy=taxonomy, learnt=rows["train"])
+        writer = captioner.of(tuned, tokenizer, learnt=rows["train"], **corpus)
         tracking.attempt(tracking.log_json, table.show(rows["validation"], writer), f"captions/step_{step:06d}.json")
 
     hooks: Any = {"report": lambda step, found: tracking.attempt(tracking.log_metrics, found, step), "on_epoch": show}

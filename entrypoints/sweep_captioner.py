@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from conceptcaps import project, sweeps, tracking
-from conceptcaps.captions import captioner, finetuning, language_model, table, writing
+from conceptcaps.captions import captioner, finetuning, language_model, lessons, table, writing
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("sweep_captioner", vars(args)):
         given = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
-        rows, taxonomy = finetuning.read_examples(tracking.fetch(args.tag_sets), **given)
+        rows, corpus = lessons.read_examples(tracking.fetch(args.tag_sets), **given)
         for part, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(rows[part], name=f"captions/{part}", source=args.caption_corpus, context=context)
         name = project.study_name("sweep_captioner", args.study, vars(args))
@@ -57,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 losses = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=8)
                 found = {"val/loss": losses.mean()}
                 if args.objective != "val/loss":
-                    writer = captioner.of(tuned, tokenizer, taxonomy=taxonomy, learnt=rows["train"])
+                    writer = captioner.of(tuned, tokenizer, learnt=rows["train"], **corpus)
                     found |= table.validate(rows["validation"], writer, seed=args.seed)
                 tracking.log_metrics(found)
             items = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": losses})
-            facts = {"taxonomy": taxonomy, "base": args.base_model, "learnt": rows["train"]}
+            facts = {"base": args.base_model, "learnt": rows["train"], **corpus}
             captioner.save(out / "model", adapter=tuned, tokenizer=tokenizer, **facts)
             items.to_parquet(out / "per_item.parquet", index=False)
             return found

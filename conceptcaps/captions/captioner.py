@@ -59,7 +59,7 @@ class Captioner:
         taxonomy: The tags.
         prompt: ``system`` and ``request``, the latter with a place for ``{tags}``.
         planner: Orders the tags into sentences; None asks for them at once, sorted by category.
-        idiom: Tells sentences that are not put together as learnt ones; None where none were kept.
+        idiom: Tells sentences that are put together as none of the corpus is; None where none were kept.
         shots: Chats with their answers that stand before every request.
         again: Opens it anew, as another process has to, in the same precision; None if it was not opened by ``load``.
     """
@@ -96,10 +96,15 @@ class Captioner:
 
 
 def of(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, taxonomy: Taxonomy, learnt: pd.DataFrame
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    taxonomy: Taxonomy,
+    learnt: pd.DataFrame,
+    text: Sequence[str],
 ) -> Captioner:
-    """A model that has learnt captions, columns ``plan`` and ``caption``, as it will write once it is registered."""
-    planner, idiom = planning.of(learnt, taxonomy=taxonomy), Idiom(learnt["caption"], taxonomy=taxonomy)
+    """A model that has learnt captions, as it will write once it is registered; arguments as those of ``save``."""
+    planner, idiom = planning.of(learnt, taxonomy=taxonomy), Idiom(text, taxonomy=taxonomy)
     return Captioner(model, tokenizer, taxonomy, planner=planner, idiom=idiom)
 
 
@@ -117,6 +122,7 @@ def save(
     taxonomy: Taxonomy,
     base: str,
     learnt: pd.DataFrame,
+    text: Sequence[str],
 ) -> None:
     """Write a captioner: adapter, tokenizer, taxonomy, prompt, plans and the reference of its base, never its weights.
 
@@ -127,7 +133,8 @@ def save(
         taxonomy: The tags.
         base: Reference of the base model, as ``language_model.load`` takes it.
         learnt: Columns ``plan`` and ``caption`` of the captions that it learnt from; the plans are kept to be followed,
-            the captions as its idiom, and the first three to be shown to the base model (``few_shot``).
+            and the first three captions to be shown to the base model (``few_shot``).
+        text: All captions for training of the corpus, of which it learnt some: its idiom.
 
     Raises:
         ValueError: If the adapter would change no output: all its up-projections are zero, as before training.
@@ -149,7 +156,7 @@ def save(
     facts = {"base": base, **asset, "prompt": PROMPT, "shots": shots}
     (folder / "captioner.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     (folder / "plans.json").write_text(json.dumps(plans) + "\n", encoding="utf-8")
-    (folder / _CAPTIONS).write_text(json.dumps([*learnt["caption"]], indent=0) + "\n", encoding="utf-8")
+    (folder / _CAPTIONS).write_text(json.dumps([*text], indent=0) + "\n", encoding="utf-8")
 
 
 def require_trained(adapter: Path) -> None:

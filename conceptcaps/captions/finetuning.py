@@ -15,7 +15,7 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, ProgressCallback
 from trl import SFTConfig
 
-from conceptcaps.captions import caption_corpus, chat, planning
+from conceptcaps.captions import chat
 from conceptcaps.captions.captioner import PROMPT, messages
 from conceptcaps.captions.sft_trainer import (
     EVALUATIONS,
@@ -28,7 +28,6 @@ from conceptcaps.captions.sft_trainer import (
     last_checkpoint,
 )
 from conceptcaps.processor import multiplies_bfloat16
-from conceptcaps.tags.taxonomy import Taxonomy
 
 ADAPTERS = ("lora", "rslora", "dora")
 DIALS = (
@@ -43,67 +42,6 @@ DIALS = (
     "max_tokens",
     "seed",
 )
-CORPUS_HELP = "builtin, tag_sets (their captions), a CSV or Parquet file, or a Hub id with @revision"
-LEAST_TAGS = 3
-VALIDATION_ROWS = (8, 48)
-
-
-def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, min_tags: int = 1) -> pd.DataFrame:
-    """Captions to learn from, each with its plan: ``most`` of ``min_tags`` tags or more, drawn by ``seed`` (0: all).
-
-    The tags are those that a caption says itself; sentences that say none are left out of it.
-
-    Args:
-        rows: Columns ``id`` and ``caption``.
-        taxonomy: Reads the tags.
-        most: Examples at most.
-        seed: Of the draw.
-        min_tags: Tags that a caption must say.
-
-    Returns:
-        Columns ``id``, ``tags``, ``plan`` and ``caption``.
-
-    Raises:
-        ValueError: If no caption says so many tags.
-    """
-    outlines = [planning.outline(text, taxonomy=taxonomy) for text in rows["caption"]]
-    frame = pd.DataFrame(
-        {
-            "id": rows["id"].to_numpy(),
-            "tags": [[tag for sentence in plan for tag in sentence] for _, plan in outlines],
-            "plan": [plan for _, plan in outlines],
-            "caption": [text for text, _ in outlines],
-        }
-    )
-    usable = frame[frame["tags"].map(len) >= min_tags]
-    if usable.empty:
-        raise ValueError(f"expected captions that say {min_tags} tags or more to learn from, got none in {len(rows)}")
-    if 0 < most < len(usable):
-        chosen = np.random.default_rng(seed).choice(len(usable), most, replace=False)
-        usable = usable.iloc[np.sort(chosen)]
-    return usable.reset_index(drop=True)
-
-
-def read_examples(folder: Path, *, source: str, most: int, seed: int) -> tuple[dict[str, pd.DataFrame], Taxonomy]:
-    """``train`` and ``validation`` examples of three tags or more, and the taxonomy by which they are read.
-
-    A sixteenth as many validate as teach, 8 to 48: they are read often.
-
-    Args:
-        folder: A tag_sets folder; has the taxonomy.
-        source: ``tag_sets``, the captions of that folder, or what ``caption_corpus.load`` takes.
-        most: Examples to learn from; 0 takes all.
-        seed: Of the draws.
-    """
-    taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
-    rows = caption_corpus.load_for(folder, source=source, taxonomy=taxonomy, seed=seed)
-    few, many = VALIDATION_ROWS
-    sizes = {"train": most, "validation": min(max(-(-most // 16), few), many) if most else many}
-    parts = {
-        name: examples(rows[rows["split"] == name], taxonomy=taxonomy, most=size, seed=seed, min_tags=LEAST_TAGS)
-        for name, size in sizes.items()
-    }
-    return parts, taxonomy
 
 
 def first_process() -> bool:
@@ -139,8 +77,8 @@ def fit(
     Args:
         model: Causal language model; its own weights stay as they are.
         tokenizer: Its tokenizer.
-        train: Rows of ``examples``.
-        validation: Rows of ``examples``; they choose what is kept.
+        train: Rows of ``lessons.examples``.
+        validation: Such rows; they choose what is kept.
         folder: Where checkpoints go, every two minutes and when validation loss is the lowest so far; training resumes
             from the last whole one that is there.
         rank: Rank of the update.
@@ -239,7 +177,7 @@ def caption_losses(
     Args:
         model: Causal language model, with or without adapter.
         tokenizer: Its tokenizer.
-        rows: Rows of ``examples``.
+        rows: Rows of ``lessons.examples``.
         batch_size: Rows in a pass; the result does not depend on it.
     """
     pairs = _pairs(tokenizer, rows)

@@ -13,6 +13,7 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 _WORD = re.compile(r"[\w'-]+|[,;.!?]")
 _LENGTH = 3  # words of a run
+_PLURAL = re.compile(r"(?:[^s]|^)s$")
 _PITCHED = ("guitar", "bass", "keys", "melodic")  # kinds that stand in the same places
 _BEGIN, _END = "^", "$"
 
@@ -44,7 +45,7 @@ class Idiom:
         return [tuple(words[place : place + _LENGTH]) for place in range(len(words) - _LENGTH + 1)]
 
     def _masked(self, word: str) -> str:
-        """A word, or the first of the kinds of its tags in the alphabet."""
+        """A word, or the first of the kinds of its tags in the alphabet, several of it apart from one."""
         kinds = [KINDS.get(tag, self._taxonomy.category(tag)) for tag in self._taxonomy.find(word)]
         kind = min(("pitched" if kind in _PITCHED else kind for kind in kinds), default="")
-        return f"<{kind}>" if kind else word
+        return f"<{kind}{'s' if _PLURAL.search(word) else ''}>" if kind else word

@@ -12,16 +12,22 @@ from conceptcaps.errors import masked, one_line
 from conceptcaps.tracking import session
 
 
-def latest(entry_point: str) -> str:
-    """Id of the newest finished run of an entry point, over all experiments.
+def latest(step: str) -> str:
+    """Id of the newest finished run of a step, over all experiments.
+
+    Args:
+        step: Name of an entry point, or the label under which a pipeline runs it a second time, which begins with that
+            name: ``sample_tags`` is not ``sample_tags more``.
 
     Raises:
         ValueError: If there is none.
     """
-    found = search(f"tags.stage = '{entry_point}' AND attributes.status = 'FINISHED'")
-    if not found:
-        raise ValueError(f"expected a finished run of {entry_point} in {masked(mlflow.get_tracking_uri())}, got none")
-    return str(found[0].info.run_id)
+    stage = step.split()[0]
+    for found in search(f"tags.stage = '{stage}' AND attributes.status = 'FINISHED'"):
+        called = str(found.info.run_name)
+        if called == step or (step == stage and not called.startswith(f"{stage} ")):
+            return str(found.info.run_id)
+    raise ValueError(f"expected a finished run of {step} in {masked(mlflow.get_tracking_uri())}, got none")
 
 
 def metrics(run_id: str) -> dict[str, float]:

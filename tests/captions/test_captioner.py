@@ -18,6 +18,7 @@ from conceptcaps.captions import (
     captioner,
     finetuning,
     language_model,
+    lessons,
     sft_trainer,
     table,
     writing,
@@ -46,7 +47,7 @@ def opened(folder: Path, **changes) -> captioner.Captioner:
 
 def fit(base: str, folder, *, epochs: float = 1, **changes) -> tuple[PeftModel, list[dict[str, float]]]:
     model, tokenizer = tiny_model.load(base)
-    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    rows = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     log: list[dict[str, float]] = []
     dials = {"rank": 32, "alpha": 64, "dropout": 0.0, "learning_rate": 5e-3, "batch_size": 4, "max_tokens": 256}
     dials |= {"adapter": "lora", "target_modules": "all-linear"}
@@ -65,8 +66,9 @@ def fit(base: str, folder, *, epochs: float = 1, **changes) -> tuple[PeftModel, 
 
 
 def save(folder, tuned, tokenizer, base):
-    learnt = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
-    captioner.save(folder, adapter=tuned, tokenizer=tokenizer, taxonomy=TAXONOMY, base=base, learnt=learnt)
+    learnt = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    dials = {"taxonomy": TAXONOMY, "base": base, "learnt": learnt, "text": learnt["caption"]}
+    captioner.save(folder, adapter=tuned, tokenizer=tokenizer, **dials)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def trained(base, tmp_path_factory):
 
 def test_learns_its_rows_by_heart_and_reports_losses(base, trained):
     tuned, tokenizer, _, log = trained
-    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    rows = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     before = finetuning.caption_losses(tiny_model.load(base)[0], tokenizer, rows, batch_size=4)
     after = finetuning.caption_losses(tuned, tokenizer, rows, batch_size=4)
     assert before.min() > 4 and after.max() < 0.5
@@ -90,7 +92,7 @@ def test_learns_its_rows_by_heart_and_reports_losses(base, trained):
 
 def test_loss_is_the_completion_s_alone_and_its_end_is_learnt(trained):
     tuned, tokenizer, _, _ = trained
-    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    rows = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     tokens, begin = finetuning._pairs(tokenizer, rows[:1])[0]
     assert tokenizer.decode(tokens[begin:]).startswith(CAPTIONS[0])
     assert tokens[-1] == tokenizer.eos_token_id
@@ -103,7 +105,7 @@ def test_loss_is_the_completion_s_alone_and_its_end_is_learnt(trained):
 
 def test_losses_do_not_depend_on_the_batch(trained):
     tuned, tokenizer, _, _ = trained
-    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    rows = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     by_batch = [finetuning.caption_losses(tuned, tokenizer, rows, batch_size=size) for size in (1, 3, 8)]
     np.testing.assert_allclose(by_batch[0], by_batch[1], atol=1e-5)
     np.testing.assert_allclose(by_batch[0], by_batch[2], atol=1e-5)
@@ -335,7 +337,7 @@ def test_padding_and_speed_are_reported_and_the_model_is_shown_each_epoch(base, 
     steps = [entry for entry in log if "train/loss" in entry]
     assert len(steps) == 4 and all(entry["train/tokens_per_second"] > 0 for entry in steps)
     model, tokenizer = tiny_model.load(base)
-    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    rows = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     lengths = [len(tokens) for tokens, _ in finetuning._pairs(tokenizer, rows)]
     assert 0 < steps[-1]["train/padding"] < 1 - np.mean(lengths) / max(lengths)
 
@@ -387,14 +389,14 @@ def test_a_model_without_chat_template_is_refused(base, tmp_path):
 
 def test_captions_that_say_too_little_teach_nothing():
     with pytest.raises(ValueError, match="expected captions that say 3 tags or more.*none in 8"):
-        finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0, min_tags=3)
-    assert len(finetuning.examples(ROWS, taxonomy=TAXONOMY, most=3, seed=0)) == 3
+        lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0, min_tags=3)
+    assert len(lessons.examples(ROWS, taxonomy=TAXONOMY, most=3, seed=0)) == 3
 
 
 def test_examples_that_are_too_long_are_left_out_and_counted(base, tmp_path):
     """None is cut: every example that is learnt has its end token."""
     tokenizer = tiny_model.load(base)[1]
-    rows = finetuning.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    rows = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
     lengths = sorted(len(tokens) for tokens, _ in finetuning._pairs(tokenizer, rows))
     kept, left_out = finetuning.encoded(tokenizer, rows, max_tokens=lengths[5])
     assert left_out == sum(length > lengths[5] for length in lengths) > 0

@@ -12,6 +12,8 @@ LEARNT = ["A sad jazz tune led by a piano, at a slow tempo.", "It is rounded out
     [
         ("A happy rock tune led by a violin, at a slow tempo.", 0),  # other tags of the same kinds
         ("It borrows from techno.", 0),
+        ("It is rounded out by hi-hats.", 0),
+        ("It is rounded out by hi-hat.", 3),  # one in the place of several
         ("It is rounded out by rock.", 2),  # "out by <genre>", "by <genre> ."
         ("It borrows from folk and strings.", 4),
         ("A SAD jazz tune led by a piano, at a slow tempo", 1),  # without its end

@@ -39,6 +39,17 @@ def test_run_by_hand_logs_parameters_and_finishes(store):
     assert tracking.latest("stage") == run_id
 
 
+def test_newest_run_of_a_step_is_not_that_of_another_step_of_the_same_stage(store, monkeypatch):
+    with tracking.run("stage", {}) as first:
+        pass
+    monkeypatch.setenv("CONCEPTCAPS_RUN_NAME", "stage more")
+    with tracking.run("stage", {}) as more:
+        pass
+    assert tracking.latest("stage") == first and tracking.latest("stage more") == more
+    with pytest.raises(ValueError, match="expected a finished run of stage again in"):
+        tracking.latest("stage again")
+
+
 def test_run_under_mlflow_run_does_not_log_parameters_again(store, monkeypatch):
     run = mlflow.MlflowClient().create_run("0")
     mlflow.MlflowClient().log_param(run.info.run_id, "learning_rate", "1e-3")

@@ -1,0 +1,86 @@
+"""What a captioner learns: captions with the plans that they follow, of a corpus whose words become its idiom."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from conceptcaps.captions import caption_corpus, planning
+from conceptcaps.tags.taxonomy import Taxonomy
+
+CORPUS_HELP = "builtin, tag_sets (their captions), a CSV or Parquet file, or a Hub id with @revision"
+LEAST_TAGS = 3
+VALIDATION_ROWS = (8, 48)
+
+
+def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, min_tags: int = 1) -> pd.DataFrame:
+    """Captions to learn from, each with its plan: ``most`` of ``min_tags`` tags or more, drawn by ``seed`` (0: all).
+
+    The tags are those that a caption says itself; sentences that say none are left out of it.
+
+    Args:
+        rows: Columns ``id`` and ``caption``.
+        taxonomy: Reads the tags.
+        most: Examples at most.
+        seed: Of the draw.
+        min_tags: Tags that a caption must say.
+
+    Returns:
+        Columns ``id``, ``tags``, ``plan`` and ``caption``.
+
+    Raises:
+        ValueError: If no caption says so many tags.
+    """
+    outlines = [planning.outline(text, taxonomy=taxonomy) for text in rows["caption"]]
+    frame = pd.DataFrame(
+        {
+            "id": rows["id"].to_numpy(),
+            "tags": [[tag for sentence in plan for tag in sentence] for _, plan in outlines],
+            "plan": [plan for _, plan in outlines],
+            "caption": [text for text, _ in outlines],
+        }
+    )
+    usable = frame[frame["tags"].map(len) >= min_tags]
+    if usable.empty:
+        raise ValueError(f"expected captions that say {min_tags} tags or more to learn from, got none in {len(rows)}")
+    if 0 < most < len(usable):
+        chosen = np.random.default_rng(seed).choice(len(usable), most, replace=False)
+        usable = usable.iloc[np.sort(chosen)]
+    return usable.reset_index(drop=True)
+
+
+class Examples(NamedTuple):
+    """What a captioner learns from.
+
+    Attributes:
+        rows: ``train`` and ``validation`` examples.
+        corpus: ``taxonomy``, by which they are read, and ``text``, all captions for training, of which ``train`` has a
+            draw: what is kept with the captioner beside the examples.
+    """
+
+    rows: dict[str, pd.DataFrame]
+    corpus: dict[str, Any]
+
+
+def read_examples(folder: Path, *, source: str, most: int, seed: int) -> Examples:
+    """Examples of three tags or more, and the corpus that they are of.
+
+    A sixteenth as many validate as teach, 8 to 48: they are read often.
+
+    Args:
+        folder: A tag_sets folder; has the taxonomy.
+        source: ``tag_sets``, the captions of that folder, or what ``caption_corpus.load`` takes.
+        most: Examples to learn from; 0 takes all.
+        seed: Of the draws.
+    """
+    taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
+    rows = caption_corpus.load_for(folder, source=source, taxonomy=taxonomy, seed=seed)
+    few, many = VALIDATION_ROWS
+    sizes = {"train": most, "validation": min(max(-(-most // 16), few), many) if most else many}
+    parts = {
+        name: examples(rows[rows["split"] == name], taxonomy=taxonomy, most=size, seed=seed, min_tags=LEAST_TAGS)
+        for name, size in sizes.items()
+    }
+    text = rows.loc[rows["split"] == "train", "caption"].tolist()
+    return Examples(parts, {"taxonomy": taxonomy, "text": text})
