@@ -16,7 +16,7 @@ export GIT_PYTHON_REFRESH ?= quiet
 # Compiled once at installation; every stage is a process of its own and would compile again where caches are off.
 export UV_COMPILE_BYTECODE ?= 1
 
-.PHONY: demo ui server test check format lint types doctest fast bench mutants vllm lock mlproject docs clean
+.PHONY: demo ui server test check format lint types doctest fast bench mutants vllm lock notebooks sample mlproject docs clean
 
 demo: $(LAUNCHER)/.done $(LAUNCHER)/quiet/uv
 	@echo "The first time, the environment of the stages is installed before they begin."
@@ -72,6 +72,14 @@ mutants: $(VENV)/.done
 
 docs: $(VENV)/.done
 	DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(RUN) mkdocs build --quiet --strict
+
+# Their outputs are those of the newest runs of the tracking store: of a demo, run after make demo.
+notebooks: $(VENV)/.done
+	PYTHONPATH=. $(RUN) tools.notebooks
+
+# Fifty rows of the newest dataset of the tracking store.
+sample: $(VENV)/.done
+	$(RUN) tools.sample
 
 mlproject: $(VENV)/.done
 	$(RUN) tools.mlproject

@@ -24,23 +24,26 @@ _MANNER = re.compile(
     r"now|never|all|alone|again|along|away|slowly)\b|\*"
 )
 _TWICE = re.compile(r"\b(over|with|and|while|beneath|in the)\b(?=[^,;:]*\b\1\b)")  # in one clause
-_TINGED = ("tinged", "flavoured", "influenced", "inspired")
 _MOOD_SLOTS = ("mood", "adj", "feel")
 _NEEDS = (*ROLES, "any", "style", "moods", "tempo", "rhythm", "feel")
 _TOLD = _NEEDS.index("feel")
+_OWN = 0.3  # share of sounds that do what only they do, and not what any in their role does
 _TRIES = 4  # at a sentence without a doubled word
 _SENTENCES = 7
 
 
 class Grammar:
-    """Draws captions; frames that were drawn seldom are drawn sooner."""
+    """Draws captions. Of a list of words the k-th is drawn in proportion to 1/k, as in texts (Zipf, 1949).
+
+    So the tables begin with what is plain and fits everywhere. A small model learns from few captions what stands often
+    in them; where all phrases were equally rare, it gave them to the wrong players.
+    """
 
     def __init__(self, generator: np.random.Generator) -> None:
         """Read the tables; ``generator`` makes every draw."""
         self._table = table()
         self._casting = Casting(generator)
         self._generator = generator
-        self._drawn: Counter[str] = Counter()
         self._frames = {kind: (texts, _matrix(texts)) for kind, texts in self._table["frames"].items()}
 
     def caption(self, tags: Iterable[str] | None = None) -> str:
@@ -69,14 +72,12 @@ class Grammar:
         if not len(open_ones):
             return ""
         tells = needs[open_ones, :_TOLD].sum(1) + needs[open_ones, 0] * 2 + needs[open_ones, 1]
-        drawn = np.array([self._drawn[texts[place]] for place in open_ones])
-        weights = (1.0 + tells) ** (2 if left > 4 else 1) / (1.0 + drawn) ** 1.5
+        weights = (1.0 + tells) ** (2 if left > 4 else 1) * _zipf(len(open_ones))
         for _ in range(_TRIES):
             text = texts[open_ones[int(self._generator.choice(len(open_ones), p=weights / weights.sum()))]]
             then = deepcopy(piece)
             said = self._fill(text, _needs(text), then)
             if not (_TWICE.search(said) or readability.doubled_words(said) or readability.role_faults(said)):
-                self._drawn[text] += 1
                 vars(piece).update(vars(then), frames=piece.frames | {text})
                 return said
         return ""
@@ -142,7 +143,7 @@ class Grammar:
             return said, plural
         shared = self._table["shared"]
         common = shared["lead in a song"] if role == "lead" and piece.sung else shared[role]
-        does = self._pick(sound[role] if sound.get("own") or self._generator.random() < 0.6 else common)
+        does = self._pick(sound[role] if sound.get("own") or self._generator.random() < _OWN else common)
         if len(does.split()) < 5 and not _MANNER.search(does) and self._generator.random() < 0.35:
             does = f"{does} {self._pick(self._table['how'][role])}"
         return f"{said} {inflect(does, plural=plural, participle=form == 'ing')}", plural
@@ -165,10 +166,6 @@ class Grammar:
             piece.room -= wanted
             return wanted
 
-        tinges = [genre for genre in piece.styles[needs["style"] :] if _tinge(self._table["genres"][genre])]
-        if piece.genre and tinges and take(0.4):
-            piece.styles.remove(tinges[0])
-            said.append(f"{_tinge(self._table['genres'][tinges[0]])}-{self._pick(_TINGED)}")
         if not needs["tempo"] and piece.tempo and take(0.25):
             said.append(self._pick(self._table["tempi"][piece.tempo.pop()]["adj"]))
         adjectives = [name for name in piece.rhythms[needs["rhythm"] :] if "adj" in self._table["rhythms"][name]]
@@ -190,19 +187,25 @@ class Grammar:
         if name == "adj":
             return self._attribute(piece)
         taken = [piece.moods.pop(0)]
-        while piece.moods and piece.room > 0 and len(taken) < 3 and self._generator.random() < 0.6:
-            piece.room -= 1
-            if len(taken) == 2 and not self._alike([*taken, piece.moods[0]]):
+        while piece.room > 0 and len(taken) < 3 and self._generator.random() < 0.6:
+            alike = [mood for mood in piece.moods if self._alike([*taken, mood])]
+            if not alike:
                 break
-            taken.append(piece.moods.pop(0))
-        said = [self._pick(self._table["moods"][mood]["adj"]) for mood in taken]
-        return listed(said) if self._alike(taken) else f" {self._pick(['yet', 'but'])} ".join(said)
+            piece.room -= 1
+            piece.moods.remove(alike[0])
+            taken.append(alike[0])
+        return listed([self._pick(self._table["moods"][mood]["adj"]) for mood in taken])
 
     def _alike(self, moods: Sequence[str]) -> bool:
         return any(set(moods) <= set(group) for group in self._table["mood_groups"])
 
     def _pick(self, values: Sequence[str]) -> str:
-        return values[int(self._generator.integers(len(values)))]
+        return values[int(self._generator.choice(len(values), p=_zipf(len(values))))]
+
+
+def _zipf(count: int) -> NDArray[np.float64]:
+    weights = 1 / np.arange(1, count + 1)
+    return weights / weights.sum()
 
 
 def _needs(frame: str) -> Counter[str]:
@@ -238,11 +241,6 @@ def _names(frame: str) -> bool:
 def _room(frame: str, needs: Counter[str], piece: Piece) -> int:
     """Tags that a sentence may have beside those of its slots and its noun."""
     return MOST_TAGS - (piece.genre and _names(frame)) - sum(needs.values()) + needs["feel"]
-
-
-def _tinge(genre: dict[str, list[str]]) -> str:
-    """A genre's name as it stands before "-tinged"; "" where it has several words."""
-    return next((name for name in genre["style"] if " " not in name and "-" not in name), "")
 
 
 def _plural(phrase: str) -> bool:

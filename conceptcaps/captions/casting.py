@@ -1,5 +1,6 @@
 """Who plays what: tag sets, and the roles of their sounds in a piece that the grammar of captions can tell."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from conceptcaps.captions.english import inflect
 from conceptcaps.tags import demo_corpus
 
 TABLE = Path(__file__).with_name("caption_corpus.yaml")
@@ -19,6 +21,12 @@ _COMPANY = 0.85  # share of sounds and moods that are those usual in the genre; 
 _GENRES, _MOODS = [0.18, 0.47, 0.25, 0.08, 0.02], [0.1, 0.3, 0.25, 0.2, 0.1, 0.05]  # shares of 0, 1, 2 … of them
 _SOUNDS = {"lead": (1, 2), "back": (0, 3), "low": (0, 1), "voice": (1, 2)}
 _LEADS, _VOICES = 2, 2
+_WORD = re.compile(r"[\w&'-]+")
+_VERBS = set(
+    "is was has sounds feels features moves sings hears blends combines includes consists starts ends owes does "
+    "borrows leans draws comes gives stays rests unfolds turns leaves happens pushes pulls begins appears relies "
+    "crosses brings belongs completes crowds points nods changes sways".split()
+)
 
 
 @dataclass
@@ -43,6 +51,27 @@ class Piece:
 def table() -> dict[str, Any]:
     """The words of the grammar."""
     return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+
+
+def bare(sentence: str) -> bool:
+    """Whether a sentence names neither a piece nor what anything does: no noun of the tables, none of their verbs.
+
+    >>> bare("A fun, male vocalist."), bare("A fun song."), bare("A male vocalist sings.")
+    (True, False, False)
+    """
+    return not _telling() & set(_WORD.findall(sentence.lower()))
+
+
+@lru_cache(maxsize=1)
+def _telling() -> frozenset[str]:
+    words = table()
+    roles = [words["shared"], *words["sounds"].values()]
+    phrases = [phrase for own in roles for role, texts in own.items() if role in (*ROLES, "lead in a song")
+               for phrase in texts]  # fmt: skip
+    verbs = {phrase.split()[0] for phrase in phrases} | _VERBS
+    forms = {inflect(verb, plural=True, participle=part) for verb in verbs for part in (False, True)}
+    nouns = {noun.split()[-1].lower() for genre in words["genres"].values() for noun in genre["nouns"]}
+    return frozenset(verbs | forms | nouns | {*words["plain"], *words["genres"], "music"})
 
 
 class Casting:

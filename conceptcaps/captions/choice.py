@@ -7,14 +7,15 @@ What speaks against one is counted by cheap measures; what judges captions in th
 import re
 from collections.abc import Callable, Collection, Sequence
 
-from conceptcaps.captions import caption_corpus, english, readability
+from conceptcaps.captions import caption_corpus, casting, english, readability
 from conceptcaps.captions.decoding import Answer
 from conceptcaps.captions.idiom import Idiom
 from conceptcaps.captions.planning import Plan
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "invented": 3, "alone": 3}
-_WEIGHTS |= {"missed": 2, "elsewhere": 2, "twice": 2, "article": 2, "again": 1}
+_WEIGHTS |= {"missed": 2, "elsewhere": 2, "twice": 2, "article": 2, "bare": 3, "again": 1}
+_FOREIGN = 1  # of a word that the corpus does not have
 _ONLY = re.compile(
     r"\bthe only (?:other )?(?:\w+ )?(?:thing|sounds?|instruments?|players?|element|company|accompaniment)\b",
     re.IGNORECASE,
@@ -42,7 +43,7 @@ def faults(
         ``alone``, where other sentences have instruments; things ``supposed``, not heard; tags ``missed``; tags
         ``invented``; tags of other sentences, ``elsewhere``, and a whole sentence that stood before; of these what an
         earlier sentence said already, ``twice``; a wrong ``article``; a beginning or a phrase of three words that an
-        earlier one had, ``again``.
+        earlier one had, ``again``; and whether it says neither what the piece is nor what anything does, ``bare``.
 
     >>> dials = {"others": [], "said": "", "ended": True, "taxonomy": Taxonomy.load()}
     >>> {name: count for name, count in faults("No piano, but a cymbal.", asked=["piano"], **dials).items() if count}
@@ -67,6 +68,7 @@ def faults(
             _beginning(sentence) in map(_beginning, readability.sentences(said))
             or not readability.phrases(sentence).isdisjoint(readability.phrases(said))
         ),
+        "bare": int(casting.bare(sentence)),
         "elsewhere": len((found & set(others)) - taxonomy.closure(asked)) + int(sentence in said),
     }
 
@@ -85,18 +87,22 @@ def by_plan(
 ) -> Callable[[int, int, str, Sequence[Answer]], tuple[int, bool]]:
     """A choice among candidates for the sentences of planned texts, as ``decoding.generate`` asks for it.
 
-    With an ``idiom``, of candidates with equal faults those with fewer runs of words that were not learnt come first.
+    An ``idiom`` speaks against words that it does not have; of candidates with equal faults those with fewer runs of
+    words that it does not have come first.
     """
 
     def choose(row: int, part: int, said: str, found: Sequence[Answer]) -> tuple[int, bool]:
         asked = plans[row][part]
         others = [tag for place, tags in enumerate(plans[row]) if place != part for tag in tags]
-        weights = [
-            weight(faults(one.text, asked=asked, others=others, said=said, ended=one.ended, taxonomy=taxonomy))
-            for one in found
-        ]
-        strange = [idiom.strange(one.text) if idiom else 0 for one in found]
-        best = min(range(len(found)), key=lambda place: (weights[place], strange[place], -found[place].likelihood))
-        return best, weights[best] == 0
+
+        def against(one: Answer) -> tuple[int, int]:
+            counts = faults(one.text, asked=asked, others=others, said=said, ended=one.ended, taxonomy=taxonomy)
+            if idiom is None:
+                return weight(counts), 0
+            return weight(counts) + _FOREIGN * idiom.foreign(one.text), idiom.strange(one.text)
+
+        weights = [against(one) for one in found]
+        best = min(range(len(found)), key=lambda place: (weights[place], -found[place].likelihood))
+        return best, weights[best][0] == 0
 
     return choose

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conceptcaps.captions import chat
 from conceptcaps.captions.lanes import Lanes, States
-from conceptcaps.captions.sampling import Sampling, draw, penalise, repeating
+from conceptcaps.captions.sampling import Sampling, draw, heat, penalise, repeating
 
 
 class Answer(NamedTuple):
@@ -127,7 +127,8 @@ class Desk:
             uniform[lane] = candidate.draws[len(candidate.tokens)]
             if barred := repeating(candidate.tokens, size=self._sampling.no_repeat_ngram):
                 logits[lane, list(barred)] = -torch.inf
-        drawn, shares = draw(logits, uniform=torch.as_tensor(uniform), sampling=self._sampling)
+        warmth = torch.tensor([heat(text.round if text else 0) for text in self.slots]).repeat_interleave(self._size)
+        drawn, shares = draw(logits, uniform=torch.as_tensor(uniform), heat=warmth, sampling=self._sampling)
         tokens, likelihoods = drawn.tolist(), shares.tolist()
         for lane in busy:
             candidate = self._candidates[lane]

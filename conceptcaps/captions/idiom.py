@@ -26,6 +26,16 @@ class Idiom:
         self._taxonomy = taxonomy
         self._word = cache(self._masked)
         self._runs = {run for caption in captions for sentence in sentences(caption) for run in self._of(sentence)}
+        self._words = {word for run in self._runs for word in run}
+
+    def foreign(self, sentence: str) -> int:
+        """How many words of a sentence stand in no caption and are no tag's.
+
+        >>> Idiom(["A jazz tune led by a piano."], taxonomy=Taxonomy.load()).foreign("A jazz mermaid led by a violin.")
+        1
+        """
+        words = {word for run in self._of(sentence) for word in run} - self._words
+        return sum(not word.startswith("<") for word in words)
 
     def strange(self, sentence: str) -> int:
         """How many runs of a sentence stand in no caption.

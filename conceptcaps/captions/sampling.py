@@ -12,7 +12,7 @@ class Sampling:
     """Decoding dials.
 
     Attributes:
-        temperature: Divides the logits; 0 decodes greedily.
+        temperature: Divides the logits; 0 decodes greedily. Later rounds of one part are warmer, see ``heat``.
         top_k: Most likely tokens that are kept, at least 1.
         top_p: Share of the probability that the kept tokens hold at least, in (0, 1].
         repetition_penalty: Over 1 makes tokens of the same part less likely to return; the prompt's tokens are not
@@ -60,19 +60,25 @@ def repeating(tokens: Sequence[int], *, size: int) -> set[int]:
     return {tokens[start + size - 1] for start in starts if list(tokens[start : start + size - 1]) == tail}
 
 
-def draw(logits: Tensor, *, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def heat(round: int) -> float:
+    """What the temperature is multiplied by: where no candidate of a round would do, the next ones differ more."""
+    return 1.0 + round / 2
+
+
+def draw(logits: Tensor, *, uniform: Tensor, heat: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Next tokens ``(rows,)`` by inverse transform of one uniform number for each row, and their log-probabilities.
 
     Args:
         logits: ``(rows, vocabulary)``.
         uniform: ``(rows,)``, in [0, 1).
+        heat: ``(rows,)``, multiplies the temperature.
         sampling: Decoding dials. The log-probabilities are those at temperature 1, among the ``top_k`` alone.
     """
     top, tokens = logits.topk(min(sampling.top_k, logits.shape[1]), dim=1)
     shares = torch.log_softmax(top.float(), dim=1)
     chosen = torch.zeros(len(top), 1, dtype=torch.long, device=top.device)
     if sampling.temperature > 0:
-        share = torch.softmax(top.double() / sampling.temperature, dim=1)
+        share = torch.softmax(top.double() / (sampling.temperature * heat.to(top)[:, None].double()), dim=1)
         share = share * (share.cumsum(1) - share < sampling.top_p)
         reached = share.cumsum(1)
         height = uniform.to(reached)[:, None] * reached[:, -1:]

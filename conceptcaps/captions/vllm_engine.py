@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from conceptcaps.captions import chat, language_model
 from conceptcaps.captions.decoding import Choose
 from conceptcaps.captions.desk import Answer
-from conceptcaps.captions.sampling import Sampling
+from conceptcaps.captions.sampling import Sampling, heat
 from conceptcaps.hashing import row_seed
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -70,7 +70,7 @@ class Engine:
                 params = [
                     SamplingParams(
                         n=candidates,
-                        temperature=sampling.temperature,
+                        temperature=sampling.temperature * heat(attempt),
                         top_k=sampling.top_k,
                         top_p=sampling.top_p,
                         max_tokens=limits[row][part],

@@ -89,6 +89,20 @@ def test_captions_are_written_for_given_sets():
     assert all(set(tags) <= set(asked) for tags in said) and np.mean([len(tags) for tags in said]) > 8.5
 
 
+def test_each_sentence_says_what_the_piece_is_or_what_something_does(builtin):
+    sentences = [sentence for text in builtin.rows["caption"] for sentence in readability.sentences(text)]
+    assert not [sentence for sentence in sentences if casting.bare(sentence)]
+    assert casting.bare("A slow-moving flute.") and casting.bare("A snare drum and a guitar solo.")
+
+
+def test_what_is_plain_stands_often(builtin):
+    """Of words for one thing the first of the table is the commonest: a text that few captions can teach."""
+    text = " ".join(builtin.rows["caption"]).lower()
+    for sound in ("guitar", "piano", "violin", "snare drum"):
+        first, *others = TABLE["sounds"][sound]["as"]
+        assert text.count(first) > max(text.count(other) for other in others)
+
+
 def test_english_of_a_sentence(builtin):
     for caption in builtin.rows["caption"]:
         assert caption[0].isupper() or (caption[0].isdigit() and caption.endswith("."))

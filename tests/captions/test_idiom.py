@@ -27,3 +27,11 @@ def test_runs_that_were_not_learnt_are_counted(sentence, runs):
 def test_words_of_one_kind_in_a_row_are_one():
     idiom = Idiom(["A piano plays."], taxonomy=TAXONOMY)
     assert idiom.strange("A piano violin plays.") == 0 and idiom.strange("A piano and violin plays.") > 0
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [("A sad rock tune led by a mermaid.", 1), ("It borrows from a violin.", 0), ("It is hi-hat.", 0), ("", 0)],
+)
+def test_words_that_the_corpus_does_not_have_are_counted(sentence, words):
+    assert Idiom(LEARNT, taxonomy=TAXONOMY).foreign(sentence) == words

@@ -267,7 +267,6 @@ def test_the_registered_captioner_answers_over_http(pipeline, tmp_path):
 def test_notebooks_run_on_these_runs(pipeline, path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(project.PROJECT))
     notebook = nbformat.read(path, as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells), "committed without outputs"
     nbclient.NotebookClient(notebook, timeout=300).execute()
 
 
