@@ -13,7 +13,9 @@ def test_each_stands_with_the_outputs_of_a_run_that_anyone_could_have_made(path)
     assert [cell.execution_count for cell in code] == [*range(1, len(code) + 1)]
     outputs = [output for cell in code for output in cell.outputs]
     shown = [output.get("data", {}) for output in outputs]
-    assert not [data for data in shown if "<Figure" in data.get("text/plain", "") and not {"image/png", "image/jpeg"} & {*data}]
+    assert not [
+        data for data in shown if "<Figure" in data.get("text/plain", "") and not {"image/png", "image/jpeg"} & {*data}
+    ]
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
     assert not notebooks.paths(notebook) and path.stat().st_size <= notebooks.MOST
 

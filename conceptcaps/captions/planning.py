@@ -32,6 +32,7 @@ KINDS: dict[str, str] = {
 MARK = " | "  # between the sentences of a plan
 MOST_TAGS = 5  # in a sentence: with more, a small model loses some of them
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_MOST_AT_FIRST = {True: 3, False: 1}  # tags of an opening, with and without a genre: else the singer becomes the piece
 _NEAREST = 12  # plans of which one is drawn
 
 
@@ -136,6 +137,12 @@ class Planner:
         return np.eye(len(self._kinds), dtype=np.float32)[kinds]
 
     @cached_property
+    def _genres(self) -> NDArray[np.int64]:
+        """``(kinds,)``: 1 for a kind of genre."""
+        genres = {self._kind[tag] for tag in self._taxonomy.tags if self._taxonomy.category(tag) == "genre"}
+        return np.array([int(kind in genres) for kind in self._kinds])
+
+    @cached_property
     def _patterns(self) -> tuple[_Patterns, _Patterns]:
         """Of sentences that begin a caption, and of all."""
         shared = [[part for sentence in plan for part in _shares(sentence)] for plan in self.plans]
@@ -153,7 +160,8 @@ class Planner:
         Each sentence has the kinds of one that was learnt: the one most like that caption's next sentence of those that
         the tags left can fill, and then those that take most of what is left. Tags that others of the set imply ("rock"
         beside "hard rock") are left to them. Of the captions whose kinds differ least, those that share most tags with
-        the set come first, and one of the first is drawn.
+        the set come first, and one of the first is drawn. The opening has one tag, or up to three with a genre among
+        them, where such a sentence was learnt.
 
         Args:
             tags: At least one tag.
@@ -205,8 +213,12 @@ class Planner:
         self, wanted: NDArray[np.int64], left: NDArray[np.int64], *, opening: bool, generator: np.random.Generator
     ) -> tuple[str, ...] | None:
         """Of the learnt sentences that ``left`` can fill, one of those that differ least from ``wanted``, drawn."""
+        named = opening and bool(left @ self._genres)
+        most = _MOST_AT_FIRST[named] if opening else MOST_TAGS
         for patterns in self._patterns if opening else self._patterns[1:]:
             fits = (patterns.counts <= left).all(1) & (patterns.counts @ wanted > 0)
+            plain = fits & (patterns.counts.sum(1) <= most) & (patterns.counts @ self._genres >= named)
+            fits = plain if plain.any() else fits
             fitting = np.flatnonzero(fits)
             if len(fitting):
                 apart = np.abs(patterns.counts[fitting] - wanted).sum(1)

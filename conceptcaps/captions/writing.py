@@ -87,6 +87,8 @@ def write(
         choose=choice.by_plan(plans, taxonomy=taxonomy, idiom=captioner.idiom),
     )
     texts = [answer.text if answer.ended or planned else whole_sentences(answer.text) for answer in answers]
+    if planned:
+        texts = [telling(text, tags, taxonomy=taxonomy) for text, tags in zip(texts, tag_sets, strict=True)]
     if max_words:
         texts = [shortened(text, most=max_words, taxonomy=taxonomy) for text in texts]
     return [
@@ -99,6 +101,22 @@ def longest(tags: Iterable[str], *, tokenizer: PreTrainedTokenizerBase) -> int:
     """Most tokens of a sentence that says these tags."""
     asked = len(tokenizer(", ".join(tags), add_special_tokens=False)["input_ids"])
     return _SPARE + int(np.ceil(2.5 * asked))
+
+
+def telling(text: str, tags: Iterable[str], *, taxonomy: Taxonomy) -> str:
+    """A text without the later sentences that say no tag of a set that was not said before, as learnt ones are.
+
+    >>> telling("A slow waltz. It moves slowly. It hums.", ["slow tempo", "waltz time"], taxonomy=Taxonomy.load())
+    'A slow waltz.'
+    """
+    left = taxonomy.closure(tags)
+    kept = []
+    for place, sentence in enumerate(readability.sentences(text)):
+        said = taxonomy.closure(taxonomy.find(sentence)) & left
+        if said or not place:
+            kept.append(sentence)
+            left -= said
+    return " ".join(kept)
 
 
 def shortened(text: str, *, most: int, taxonomy: Taxonomy) -> str:

@@ -410,3 +410,18 @@ def test_examples_that_are_too_long_are_left_out_and_counted(base, tmp_path):
 def test_validation_loss_is_read_during_the_epoch_and_at_its_end(base, tmp_path):
     _, log = fit(base, tmp_path, batch_size=1)
     assert [entry["step"] for entry in log if "val/loss" in entry] == [4, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "tags", "kept"),
+    [
+        ("A jazz piece. A piano plays. The piano goes on.", ["jazz", "piano"], "A jazz piece. A piano plays."),
+        ("A tune. It goes on. It is sad.", ["sad"], "A tune. It is sad."),
+        ("A jazz tune. A violin plays. It is sad.", ["jazz", "sad"], "A jazz tune. It is sad."),
+        ("A jazz tune with strings. A violin plays.", ["jazz", "violin"], "A jazz tune with strings. A violin plays."),
+        ("A jazz tune with a violin. Strings play.", ["jazz", "violin"], "A jazz tune with a violin."),
+        ("", ["jazz"], ""),
+    ],
+)
+def test_a_sentence_stays_that_says_an_asked_tag_for_the_first_time(text, tags, kept):
+    assert writing.telling(text, tags, taxonomy=TAXONOMY) == kept

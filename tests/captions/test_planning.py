@@ -173,3 +173,13 @@ def test_no_plans_are_refused():
 
 def test_kinds_name_tags_of_the_taxonomy():
     assert set(planning.KINDS) <= set(TAXONOMY.tags)
+
+
+def test_an_opening_without_a_genre_says_one_tag_and_with_one_three_where_such_were_learnt():
+    plans = [[["sad", "piano"], ["drums"]], [["sad"], ["drums"]], [["jazz", "sad", "slow tempo", "piano"]], [["jazz"]]]
+    planner = Planner(plans, taxonomy=TAXONOMY)
+    for seed in range(8):
+        assert planner.plan(["happy", "keyboard", "drums"], seed=[seed])[0] == ["happy"]
+        assert planner.plan(["rock", "happy", "keyboard"], seed=[seed])[0] == ["rock"]
+    alone = Planner(plans[:1], taxonomy=TAXONOMY)
+    assert alone.plan(["happy", "piano", "drums"], seed=[0])[0] == ["happy", "piano"], "no shorter one was learnt"
