@@ -216,9 +216,11 @@ class Planner:
         named = opening and bool(left @ self._genres)
         most = _MOST_AT_FIRST[named] if opening else MOST_TAGS
         for patterns in self._patterns if opening else self._patterns[1:]:
-            fits = (patterns.counts <= left).all(1) & (patterns.counts @ wanted > 0)
-            plain = fits & (patterns.counts.sum(1) <= most) & (patterns.counts @ self._genres >= named)
-            fits = plain if plain.any() else fits
+            fits = (patterns.counts <= left).all(1)
+            plain = (
+                fits & (patterns.counts.sum(1) <= most) & (patterns.counts @ (self._genres if named else wanted) > 0)
+            )
+            fits = plain if plain.any() else fits & (patterns.counts @ wanted > 0)
             fitting = np.flatnonzero(fits)
             if len(fitting):
                 apart = np.abs(patterns.counts[fitting] - wanted).sum(1)
