@@ -51,7 +51,7 @@ def test_tags_of_the_pattern_come_first_and_others_take_places_of_their_kind():
     assert plan([["piano", "organ"], ["jazz"]], "organ", "synthesizer", "folk") == [["organ", "synthesizer"], ["folk"]]
     assert plan([["piano", "jazz"], ["sad"]], "organ", "calm") == [["organ"], ["calm"]]
     assert plan([["violin", "piano"], ["jazz"]], "violin") == [["violin"]]
-    assert plan([["violin", "flute", "piano"], ["jazz"]], "cello", "folk") == [["cello"], ["folk"]]
+    assert plan([["violin", "flute", "piano"], ["jazz"]], "cello", "folk") == [["folk", "cello"]]  # the genre opens
 
 
 @pytest.mark.parametrize(
