@@ -49,7 +49,7 @@ class Grammar:
     def caption(self, tags: Iterable[str] | None = None) -> str:
         """One caption of one to seven sentences; of a tag set, as far as it knows the tags, or of one that it draws."""
         piece = self._casting.piece(self._casting.draw() if tags is None else tags)
-        dense = self._generator.random() < 0.3
+        dense = piece.genre and self._generator.random() < 0.3
         opening = (self._sentence("dense", piece) if dense else "") or self._sentence("opening", piece)
         order = ["style"] * 2 + ["parts"] * 5 + ["feel"] * 4
         if self._generator.random() < 0.4:
@@ -68,7 +68,11 @@ class Grammar:
         texts, needs = self._frames[kind]
         left = sum(map(len, piece.parts.values()))
         told = np.array([text in piece.frames for text in texts])
-        open_ones = np.flatnonzero((needs <= self._has(piece, left)).all(1) & ~told)
+        fits = (needs <= self._has(piece, left)).all(1) & ~told
+        alone = (
+            kind == "opening" and not piece.genre
+        )  # a sentence that nothing but its noun holds together says one tag
+        open_ones = np.flatnonzero(fits & (needs[:, -1] == 1) if alone else fits)
         if not len(open_ones):
             return ""
         tells = needs[open_ones, :_TOLD].sum(1) + needs[open_ones, 0] * 2 + needs[open_ones, 1]
@@ -76,7 +80,7 @@ class Grammar:
         for _ in range(_TRIES):
             text = texts[open_ones[int(self._generator.choice(len(open_ones), p=weights / weights.sum()))]]
             then = deepcopy(piece)
-            said = self._fill(text, _needs(text), then)
+            said = self._fill(text, _needs(text), then, alone=alone)
             if not (_TWICE.search(said) or readability.doubled_words(said) or readability.role_faults(said)):
                 vars(piece).update(vars(then), frames=piece.frames | {text})
                 return said
@@ -89,8 +93,8 @@ class Grammar:
         nouns = sum("noun" in self._table["moods"][mood] for mood in piece.moods)
         return np.array([*parts, left, *others, nouns, MOST_TAGS - piece.genre, MOST_TAGS])
 
-    def _fill(self, text: str, needs: Counter[str], piece: Piece) -> str:
-        piece.room = _room(text, needs, piece)
+    def _fill(self, text: str, needs: Counter[str], piece: Piece, *, alone: bool) -> str:
+        piece.room = 0 if alone else _room(text, needs, piece)
         if needs["feel"]:  # a mood with a noun, kept from slots before its own
             piece.felt = next(mood for mood in piece.moods if "noun" in self._table["moods"][mood])
             piece.moods.remove(piece.felt)
