@@ -14,7 +14,7 @@ from conceptcaps.captions.planning import Plan
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "invented": 3, "alone": 3}
-_WEIGHTS |= {"missed": 2, "elsewhere": 2, "twice": 2, "article": 2, "bare": 3, "again": 1}
+_WEIGHTS |= {"missed": 3, "elsewhere": 2, "twice": 2, "article": 2, "bare": 3, "again": 1}
 _FOREIGN = 1  # of a word that the corpus does not have
 _ONLY = re.compile(
     r"\bthe only (?:other )?(?:\w+ )?(?:thing|sounds?|instruments?|players?|element|company|accompaniment)\b",
@@ -46,7 +46,7 @@ def faults(
         earlier one had, ``again``; and whether it says neither what the piece is nor what anything does, ``bare``.
 
     >>> dials = {"others": [], "said": "", "ended": True, "taxonomy": Taxonomy.load()}
-    >>> {name: count for name, count in faults("No piano, but a cymbal.", asked=["piano"], **dials).items() if count}
+    >>> {name: count for name, count in faults("No piano plays, but a cymbal.", asked=["piano"], **dials).items() if count}
     {'denied': 1, 'missed': 1, 'invented': 1}
     """
     found = set(taxonomy.find(sentence))
