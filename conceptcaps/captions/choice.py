@@ -46,7 +46,8 @@ def faults(
         earlier one had, ``again``; and whether it says neither what the piece is nor what anything does, ``bare``.
 
     >>> dials = {"others": [], "said": "", "ended": True, "taxonomy": Taxonomy.load()}
-    >>> {name: count for name, count in faults("No piano plays, but a cymbal.", asked=["piano"], **dials).items() if count}
+    >>> found = faults("No piano plays, but a cymbal.", asked=["piano"], **dials)
+    >>> {name: count for name, count in found.items() if count}
     {'denied': 1, 'missed': 1, 'invented': 1}
     """
     found = set(taxonomy.find(sentence))
