@@ -33,7 +33,7 @@ _SENTENCES = 7
 
 
 class Grammar:
-    """Draws captions. Of a list of words the k-th is drawn in proportion to 1/k, as in texts (Zipf, 1949).
+    """Draws captions. Of a list of phrases the k-th is drawn in proportion to 1/k, as in texts (Zipf, 1949).
 
     So the tables begin with what is plain and fits everywhere. A small model learns from few captions what stands often
     in them; where all phrases were equally rare, it gave them to the wrong players.
@@ -69,9 +69,8 @@ class Grammar:
         left = sum(map(len, piece.parts.values()))
         told = np.array([text in piece.frames for text in texts])
         fits = (needs <= self._has(piece, left)).all(1) & ~told
-        alone = (
-            kind == "opening" and not piece.genre
-        )  # a sentence that nothing but its noun holds together says one tag
+        # An opening says one tag where no genre names the piece: else a small model calls the singer the piece.
+        alone = kind == "opening" and not piece.genre
         open_ones = np.flatnonzero(fits & (needs[:, -1] == 1) if alone else fits)
         if not len(open_ones):
             return ""

@@ -127,8 +127,8 @@ class Desk:
             uniform[lane] = candidate.draws[len(candidate.tokens)]
             if barred := repeating(candidate.tokens, size=self._sampling.no_repeat_ngram):
                 logits[lane, list(barred)] = -torch.inf
-        warmth = torch.tensor([heat(text.round if text else 0) for text in self.slots]).repeat_interleave(self._size)
-        drawn, shares = draw(logits, uniform=torch.as_tensor(uniform), heat=warmth, sampling=self._sampling)
+        heats = torch.tensor([heat(text.round if text else 0) for text in self.slots]).repeat_interleave(self._size)
+        drawn, shares = draw(logits, uniform=torch.as_tensor(uniform), heats=heats, sampling=self._sampling)
         tokens, likelihoods = drawn.tolist(), shares.tolist()
         for lane in busy:
             candidate = self._candidates[lane]

@@ -60,25 +60,25 @@ def repeating(tokens: Sequence[int], *, size: int) -> set[int]:
     return {tokens[start + size - 1] for start in starts if list(tokens[start : start + size - 1]) == tail}
 
 
-def heat(round: int) -> float:
-    """What the temperature is multiplied by: where no candidate of a round would do, the next ones differ more."""
-    return 1.0 + round / 2
+def heat(rounds: int) -> float:
+    """What multiplies the temperature after some rounds: where no candidate would do, the next ones differ more."""
+    return 1.0 + rounds / 2
 
 
-def draw(logits: Tensor, *, uniform: Tensor, heat: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def draw(logits: Tensor, *, uniform: Tensor, heats: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Next tokens ``(rows,)`` by inverse transform of one uniform number for each row, and their log-probabilities.
 
     Args:
         logits: ``(rows, vocabulary)``.
         uniform: ``(rows,)``, in [0, 1).
-        heat: ``(rows,)``, multiplies the temperature.
+        heats: ``(rows,)``, what multiplies the temperature, see ``heat``.
         sampling: Decoding dials. The log-probabilities are those at temperature 1, among the ``top_k`` alone.
     """
     top, tokens = logits.topk(min(sampling.top_k, logits.shape[1]), dim=1)
     shares = torch.log_softmax(top.float(), dim=1)
     chosen = torch.zeros(len(top), 1, dtype=torch.long, device=top.device)
     if sampling.temperature > 0:
-        share = torch.softmax(top.double() / (sampling.temperature * heat.to(top)[:, None].double()), dim=1)
+        share = torch.softmax(top.double() / (sampling.temperature * heats.to(top)[:, None].double()), dim=1)
         share = share * (share.cumsum(1) - share < sampling.top_p)
         reached = share.cumsum(1)
         height = uniform.to(reached)[:, None] * reached[:, -1:]

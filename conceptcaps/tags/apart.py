@@ -20,6 +20,9 @@ def leave_out(found: Samples, others: Path | None, *, taxonomy: Taxonomy) -> Sam
 
     Returns:
         The sets that are left, in order; ``reason`` counts the others.
+
+    Raises:
+        ValueError: If none is left.
     """
     if others is None:
         return found
@@ -28,6 +31,8 @@ def leave_out(found: Samples, others: Path | None, *, taxonomy: Taxonomy) -> Sam
     pairs = splits.near_equal(np.concatenate([labels := taxonomy.encode(known), found.rows]))
     first, second = pairs[:, 0], pairs[:, 1]
     like = np.unique(second[(first < len(labels)) & (second >= len(labels))] - len(labels))
+    if len(like) == len(found.rows):
+        raise ValueError(f"expected sets unlike those of {others}, got {len(like)} that are all like one: draw more")
     told = [f"{len(like)} are like sets of the other samples"] if len(like) else []
     return found._replace(
         rows=np.delete(found.rows, like, axis=0), reason="; ".join([*filter(None, [found.reason]), *told])

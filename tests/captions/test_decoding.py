@@ -37,7 +37,7 @@ def test_draws_follow_the_probabilities():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).repeat(4000, 1)
     dials = Sampling(temperature=1, top_k=3, top_p=1)
     uniform = torch.as_tensor(np.random.default_rng(0).random(4000))
-    chosen, likelihoods = sampling.draw(logits, uniform=uniform, heat=torch.ones(len(uniform)), sampling=dials)
+    chosen, likelihoods = sampling.draw(logits, uniform=uniform, heats=torch.ones(len(uniform)), sampling=dials)
     np.testing.assert_allclose(likelihoods, logits[torch.arange(4000), chosen], rtol=1e-5)
     shares = torch.bincount(chosen, minlength=3) / 4000
     np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.03)
@@ -46,8 +46,8 @@ def test_draws_follow_the_probabilities():
 def test_a_warmer_row_draws_more_of_what_is_unlikely_and_leaves_the_others_alone():
     logits = torch.log(torch.tensor([[0.9, 0.1]])).repeat(4000, 1)
     uniform = torch.linspace(0, 0.9999, 4000)
-    heat = torch.where(torch.arange(4000) % 2 == 0, sampling.heat(0), sampling.heat(2))
-    chosen, _ = sampling.draw(logits, uniform=uniform, heat=heat, sampling=Sampling(temperature=0.5, top_p=1))
+    heats = torch.where(torch.arange(4000) % 2 == 0, sampling.heat(0), sampling.heat(2))
+    chosen, _ = sampling.draw(logits, uniform=uniform, heats=heats, sampling=Sampling(temperature=0.5, top_p=1))
     cool, warm = chosen[::2].double().mean(), chosen[1::2].double().mean()
     np.testing.assert_allclose([cool, warm], [0.1**2 / (0.9**2 + 0.1**2), 0.1], atol=0.001)
 
@@ -58,7 +58,7 @@ def test_dials_cut_off_what_is_unlikely():
 
     def drawn(**dials) -> set[int]:
         given = Sampling(**{"temperature": 1, "top_k": 4, "top_p": 1, **dials})
-        return set(sampling.draw(logits, uniform=uniform, heat=torch.ones(500), sampling=given)[0].tolist())
+        return set(sampling.draw(logits, uniform=uniform, heats=torch.ones(500), sampling=given)[0].tolist())
 
     assert drawn() == {0, 1, 2, 3}
     assert drawn(top_k=2) == {0, 1}

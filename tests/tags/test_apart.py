@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from conceptcaps.tags import apart
 from conceptcaps.tags.sampling import Samples
@@ -23,7 +24,10 @@ def test_sets_equal_or_nearly_so_to_another_samples_are_left_out_and_counted(tmp
 
 def test_four_tags_of_five_are_nearly_equal_and_three_of_five_are_not(tmp_path):
     pd.DataFrame({"tags": [SETS[0][:4]]}).to_parquet(tmp_path / "samples.parquet")
-    assert not len(apart.leave_out(drawn(SETS[:1]), tmp_path, taxonomy=TAXONOMY).rows)
+    left = apart.leave_out(drawn(SETS), tmp_path, taxonomy=TAXONOMY)
+    assert np.array_equal(left.rows, TAXONOMY.encode(SETS[1:]))
+    with pytest.raises(ValueError, match="expected sets unlike those of .*, got 1 that are all like one: draw more"):
+        apart.leave_out(drawn(SETS[:1]), tmp_path, taxonomy=TAXONOMY)
     pd.DataFrame({"tags": [SETS[0][:3]]}).to_parquet(tmp_path / "samples.parquet")
     assert len(apart.leave_out(drawn(SETS[:1]), tmp_path, taxonomy=TAXONOMY).rows) == 1
 
