@@ -238,19 +238,24 @@ def configs(folder: Path) -> list[dict[str, Any]]:
 def finish(folder: Path, *, licence: str, template: Mapping[str, Any], version: str) -> None:
     """Write the card, Croissant metadata and, last, the checksums of every file.
 
+    Each config is described by the hash of all data: ``load_dataset`` tells local folders apart by their configs alone
+    (datasets 5.0) and would read another dataset of the same configs from its cache.
+
     Args:
         folder: Of the dataset, its Parquet files written.
         licence: The Hub's identifier.
         template: Values of ``card.md.j2``.
         version: Of the dataset.
     """
+    sums = _sums(folder)
+    described = [config | {"description": f"Of data {hashing.digest(sums)}"} for config in configs(folder)]
     header = DatasetCardData(
         license=licence,
         language="en",
         task_categories=["text-to-audio", "audio-classification"],
         pretty_name="ConceptCaps",
         tags=["music", "concepts", "tcav"],
-        configs=configs(folder),
+        configs=described,
     )
     text = Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8")
     card = DatasetCard.from_template(header, template_str=text, licence=licence, **template)
@@ -259,9 +264,15 @@ def finish(folder: Path, *, licence: str, template: Mapping[str, Any], version: 
     croissant.write(
         folder, croissant.metadata(folder, configs(folder), **about, licence=licence, version=version.removeprefix("v"))
     )
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    sums = {path.relative_to(folder).as_posix(): hashing.file_sha256(path) for path in files}
+    sums = _sums(folder, known=sums)
     (folder / "checksums.json").write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
+
+
+def _sums(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Sha256 (hex) of each file of a folder by its name; what is known is not read again."""
+    known, files = known or {}, sorted(path for path in folder.rglob("*") if path.is_file())
+    names = [path.relative_to(folder).as_posix() for path in files]
+    return {name: known.get(name) or hashing.file_sha256(path) for name, path in zip(names, files, strict=True)}
 
 
 def verify(folder: Path) -> None:

@@ -13,11 +13,11 @@ TAXONOMY = Taxonomy.load()
 STAGES = [{"name": "write_captions", "run": "1f", "commit": "c0ffee", "date": "2026-01-01"}]
 
 
-def table(count: int, *, bytes_each: int = 100) -> tuple[pd.DataFrame, list[pd.DataFrame], dict]:
+def table(count: int, *, bytes_each: int = 100, name: str = "row") -> tuple[pd.DataFrame, list[pd.DataFrame], dict]:
     """Captions, clips in batches of ten, and verdicts: every third clip contradicts its score, the last one failed."""
     random = np.random.default_rng(0)
     tags = [sorted(random.choice(TAXONOMY.tags, 4, replace=False).tolist()) for _ in range(count)]
-    ids = [f"row-{number}" for number in range(count)]
+    ids = [f"{name}-{number}" for number in range(count)]
     captions = pd.DataFrame(
         {
             "id": ids,
@@ -54,8 +54,8 @@ def table(count: int, *, bytes_each: int = 100) -> tuple[pd.DataFrame, list[pd.D
     return captions, [clips.iloc[start : start + 10] for start in range(0, count, 10)], verdicts
 
 
-def build(folder: Path, count: int = 200, **changes) -> dataset.Contents:
-    captions, clips, verdicts = table(count, bytes_each=changes.pop("bytes_each", 100))
+def build(folder: Path, count: int = 200, *, bytes_each: int = 100, name: str = "row", **changes) -> dataset.Contents:
+    captions, clips, verdicts = table(count, bytes_each=bytes_each, name=name)
     contents = dataset.write_rows(folder, captions, clips, verdicts, taxonomy=TAXONOMY, seed=0, **changes)
     credits = ["the corpus"]
     template = {"contents": contents, "tables": {}, "corpus": "demo", "backend": "soundfont", "credits": credits}
@@ -85,6 +85,15 @@ def test_every_clip_but_the_failed_one_is_there_once(built):
     for config in ("default", "audio"):
         ids = [row for part in opened(folder, config).values() for row in part["id"]]
         assert sorted(ids) == sorted(f"row-{number}" for number in range(199))
+
+
+def test_another_dataset_of_the_same_shape_is_not_read_from_the_cache_of_the_first(tmp_path):
+    """``load_dataset`` knows a local folder by its configs alone."""
+    for name in ("one", "two"):
+        folder = tmp_path / name / "dataset"
+        build(folder, 20, name=name)
+        rows = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+        assert {row for part in rows.values() for row in part["id"]} == {f"{name}-{number}" for number in range(19)}
 
 
 def test_configs_are_choices_of_the_same_rows(built):
