@@ -30,6 +30,7 @@ _DENYING_BEFORE = (
     "devoid of",
     "in place of",
 )
+_PLACING = frozenset("at in on".split())
 _PHRASE_WORDS = ("NOUN", "PROPN", "ADJ", "ADV")
 
 
@@ -119,15 +120,26 @@ def supposed(token: Token) -> bool:
             child.lower_ in ("the", "this", "its", "her", "his") for child in below.lefts
         ):
             return False
-        if any(child.dep_ == "aux" and child.lower_ in _SUPPOSING for child in above.children):
+        if any(
+            child.dep_ == "aux" and child.lower_ in _SUPPOSING and not _hears(child, token) for child in above.children
+        ):
             return True
         if any(child.dep_ == "mark" and child.lower_ in ("if", "whether") for child in above.children):
             return True
         if above != token and ((above.lemma_ in _SUITED and above.pos_ == "ADJ") or above.lemma_ in _WISHING):
             return True
-    before = [word.lower_ for word in token.doc[token.sent.start : token.i]]
-    text = " ".join(before)
-    return any(word in _SUPPOSING for word in before) or " as if " in f" {text} " or "as though" in text
+    before = token.doc[token.sent.start : token.i]
+    text = " ".join(word.lower_ for word in before)
+    might = any(word.lower_ in _SUPPOSING and not _hears(word, token) for word in before)
+    return might or " as if " in f" {text} " or "as though" in text
+
+
+def _hears(can: Token, token: Token) -> bool:
+    """Whether "can" says that a token sounds: "a flute can be heard", not where: "it can be heard in salsa clubs"."""
+    below = [token, *token.ancestors]
+    below = below[: below.index(can.head)] if can.head in below else below
+    place = any(word.lower_ in _PLACING and word.head.pos_ == "VERB" for word in below)
+    return can.lower_ == "can" and can.head.lemma_ == "hear" and not place
 
 
 def compared(token: Token) -> bool:

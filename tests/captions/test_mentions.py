@@ -131,6 +131,17 @@ READINGS = [
     ("It is as if a harp played.", [], []),
     ("I wonder whether a piano plays.", [], []),
     ("As though a harp played, it floats.", [], []),
+    # what can be heard is there, but where it can be heard is supposed
+    ("A flute can be heard.", ["flute"], []),
+    ("Strings can be heard in the background.", ["strings"], []),
+    ("One can hear the sound of a guitar.", ["guitar"], []),
+    ("A male singer sings and a flute can be heard in the background.", ["flute", "male vocals"], []),
+    ("Drums can be heard throughout, with a piano playing along.", ["drums", "piano"], []),
+    ("A flute cannot be heard.", [], ["flute"]),
+    ("It can be heard in salsa clubs.", [], []),
+    ("This can be heard playing at jazz festivals.", [], []),
+    ("Violins could be heard.", [], []),
+    ("It can be played on a piano.", [], []),
     # compared, and what is compared
     ("The piano suggests bells.", ["piano"], []),
     ("It evokes a march.", [], []),
