@@ -34,6 +34,7 @@ TEXT = {
     "instrument_aspects": _STRINGS,
     "tempo_aspects": _STRINGS,
     "file_name": Value("string"),
+    "asked": _STRINGS,
     "tag_recall": Value("float64"),
     "missed": _STRINGS,
     "hallucinated": _STRINGS,
@@ -79,7 +80,8 @@ def row(
         origin: What the ``chain`` of all rows shares, see ``chain.of_row``.
     """
     asked, facts = list(caption["tags"]), clip["facts"] or {}
-    said = (set(caption.get("asked", asked)) - set(caption["missed"])) | set(caption["hallucinated"])
+    to_say = list(caption.get("asked", asked))
+    said = (set(to_say) - set(caption["missed"])) | set(caption["hallucinated"])
     lists = {name: list(clip[name]) for name in ("present", "absent", "unrealised", "added")}
     evidence: Evidence = weigh(
         asked=asked, present=lists["present"], absent=lists["absent"], verdicts=verdicts, said=said
@@ -99,6 +101,7 @@ def row(
         "aspect_list": asked,
         **by_category,
         "file_name": clip["audio"]["path"],
+        "asked": to_say,
         "caption_seed": caption["seed"],
         **lists,
         **{f"heard_{verdict}": tags for verdict, tags in heard.items()},

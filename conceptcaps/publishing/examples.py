@@ -47,10 +47,10 @@ def describe(row: Mapping[str, Any]) -> dict[str, Any]:
     ``asked``, ``score`` (sounds, silent, unknown), ``ear`` (present, absent, –) and ``text`` (named, –).
     """
     asked = list(row["aspect_list"])
-    named = (set(asked) - set(row["missed"])) | set(row["hallucinated"])
+    named = (set(row["asked"]) - set(row["missed"])) | set(row["hallucinated"])
     disputed = {text.split(": ", 1)[1] for text in row["contradictions"]}
     tags = []
-    for tag in [*asked, *sorted((set(row["hallucinated"]) | disputed) - set(asked))]:
+    for tag in [*asked, *sorted((named | disputed) - set(asked))]:
         score = _SHOWN[0] if tag in row["present"] else _SHOWN[1] if tag in row["absent"] else _SHOWN[2]
         ear = next((verdict for verdict in ("present", "absent") if tag in row[f"heard_{verdict}"]), "–")
         text = "named" if tag in named else "–"

@@ -69,6 +69,18 @@ def test_a_row_shows_its_three_witnesses(folder):
     assert base64.b64decode(shown["player"])[:4] == b"fLaC" and base64.b64decode(shown["picture"])[1:4] == b"PNG"
 
 
+def test_a_caption_names_no_tag_that_it_was_not_to_say():
+    captions, clips, _ = table(2)
+    clip = clips[0].iloc[0].to_dict()
+    clip["audio"]["bytes"] = flac(0)
+    caption = captions.iloc[0].to_dict() | {"tags": ["piano", "drums", "catchy"], "asked": ["piano", "catchy", "jazz"]}
+    caption |= {"missed": ["catchy"], "hallucinated": ["flute"]}
+    shown = examples.describe(dataset.row(caption, clip, {}, taxonomy=TAXONOMY))
+    said = {tag["tag"]: tag["text"] for tag in shown["tags"]}
+    assert said["piano"] == said["jazz"] == said["flute"] == "named" and said["drums"] == said["catchy"] == "–"
+    assert "asked" in dataset.TEXT
+
+
 def test_the_page_needs_no_other_file_and_escapes_text(page):
     text = page.read_text()
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
