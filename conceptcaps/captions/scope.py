@@ -1,6 +1,7 @@
 """What governs a word in a parsed sentence: whether it is denied, only supposed or only compared with something."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from spacy.tokens import Token
 
@@ -120,9 +121,8 @@ def supposed(token: Token) -> bool:
             child.lower_ in ("the", "this", "its", "her", "his") for child in below.lefts
         ):
             return False
-        if any(
-            child.dep_ == "aux" and child.lower_ in _SUPPOSING and not _hears(child, token) for child in above.children
-        ):
+        auxiliaries = [child for child in above.children if child.dep_ == "aux" and child.lower_ in _SUPPOSING]
+        if any(not _hears(auxiliary, token) for auxiliary in auxiliaries):
             return True
         if any(child.dep_ == "mark" and child.lower_ in ("if", "whether") for child in above.children):
             return True
@@ -136,8 +136,7 @@ def supposed(token: Token) -> bool:
 
 def _hears(can: Token, token: Token) -> bool:
     """Whether "can" says that a token sounds: "a flute can be heard", not where: "it can be heard in salsa clubs"."""
-    below = [token, *token.ancestors]
-    below = below[: below.index(can.head)] if can.head in below else below
+    below = takewhile(lambda word: word != can.head, (token, *token.ancestors))
     place = any(word.lower_ in _PLACING and word.head.pos_ == "VERB" for word in below)
     return can.lower_ == "can" and can.head.lemma_ == "hear" and not place
 

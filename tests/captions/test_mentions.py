@@ -22,7 +22,6 @@ ERRORS = {  # what the reader misses and what it invents of the labelled sentenc
     "A futuristic synth bass pulses under robotic vocals.": "driving rhythm/",
     "Instead of drums, a shaker keeps the time.": "/no percussion",
     "Vocals? None at all. A flute leads.": "instrumental/vocals",
-    "Not only a violin but also a cello can be heard.": "cello;violin/",
     "Piano and strings, soft and tender.": "gentle/",
     "Kick, snare and hi-hats are programmed.": "kick drum/",
     "Energetic, exciting, youthful and fun: pop at its best.": "pop/",
