@@ -100,10 +100,10 @@ class Sampler:
                     slide = min(0.18 * self.sample_rate, note.duration / 2) if note.glide else 0.0
                     heard = let_go if hears(voice.numbers, let_go) else NEVER
                     tone = (*voice.tone, heard, 100 * note.glide, slide)
-                    played.append((note, voice, let_go, tone))
+                    played.append((note, voice, let_go, tone, length))
                     lengths[tone] = max(lengths.get(tone, 0), length)
-        for note, voice, let_go, tone in played:
-            wave = self._made(voice, tone, lengths[tone])
+        for note, voice, let_go, tone, length in played:
+            wave = self._made(voice, tone, lengths[tone])[:length]  # what is kept may be longer
             mix(sound, wave, voice.numbers, note.first, let_go, note.choked, choking)
 
     def _made(self, voice: Voice, tone: _Tone, length: int) -> NDArray[np.float32]:

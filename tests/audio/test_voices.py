@@ -156,6 +156,17 @@ def test_what_is_kept_changes_no_byte_and_does_not_grow(sampler):
     assert small._bytes == sum(wave.nbytes for wave, _ in small._kept.values()) <= 2_000_000
 
 
+@pytest.mark.parametrize("program", [44, 48, 49, 51, 67, 78])
+def test_short_notes_have_the_same_bytes_after_long_ones_of_their_keys(sampler, program):
+    """Let go while they still rise, or with a release shorter than a block: nothing else ends them."""
+    fresh = Sampler(sampler.bank, sample_rate=RATE)
+    warm = Sampler(sampler.bank, sample_rate=RATE)
+    play(warm, program=program, key=60, duration=1.5)
+    for samples in (1000, 2500, 6001):
+        short = {"program": program, "key": 60, "duration": samples / RATE}
+        assert np.array_equal(play(warm, **short), play(fresh, **short)), samples
+
+
 def digest() -> str:
     return hashlib.sha256(song(Sampler(Bank.load(assets.fetch("soundfont")), sample_rate=RATE)).tobytes()).hexdigest()
 
