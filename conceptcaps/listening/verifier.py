@@ -102,14 +102,15 @@ def fit(
         features: Of the clips ``(clips, d)``, see ``hearing.features``.
         truth: By tag, 1 for clips that have it, 0 for those that lack it, NaN where it is unknown.
         groups: Clips that share one, such as the two sides of a pair, are held out together.
-        sources: Soundfont of each clip. Where there are several, a tag's AUC is the least over fonts of that on a font
-            that the detector was not fitted on; otherwise that on groups it was not fitted on.
+        sources: Soundfont of each clip. Where there are several, a detector has to be good on each font with groups that
+            it was not fitted on in another: the same piece in two fonts has one group.
         seed: Of the principal components.
 
     Returns:
         The verifier; a table of all tags with enough clips, ``tag``, ``positives``, ``negatives``, ``auc`` (held-out
-        groups), ``auc_unseen`` (held-out fonts; NaN with one font), ``auc_low`` and ``kept``; and the mean negative
-        log-likelihood of each clip's truth by held-out scores (nats), NaN for a clip without any.
+        groups), ``auc_unseen`` (held-out groups in held-out fonts, the least over fonts; NaN with one font), ``auc_low``
+        (the least lower bound of these) and ``kept``; and the mean negative log-likelihood of each clip's truth by
+        held-out scores (nats), NaN for a clip without any. A tag that a fold could not be fitted on is in no row.
 
     Raises:
         ValueError: If no tag has enough clips or none can be told from chance.
@@ -128,10 +129,12 @@ def fit(
         if min(y.sum(), len(y) - y.sum()) < FEWEST or len(set(own[known])) < _FOLDS:
             continue
         x = hidden[known]
-        held_out = _held_out(x, y, GroupKFold(_FOLDS).split(x, y, own[known]))
+        held_out = _held_out(x, y, groups=own[known])
+        if np.isnan(held_out).any():
+            continue
         auc = float(roc_auc_score(y, held_out))
-        unseen, low = _unseen(x, y, fonts[known])
-        low = _lower(auc, y) if np.isnan(low) else low
+        unseen, unseen_low = _unseen(x, y, groups=own[known], fonts=fonts[known])
+        low = float(np.nanmin([_lower(auc, y), unseen_low]))
         positive, total = int(y.sum()), len(y)
         rows.append((tag, positive, total - positive, auc, unseen, low, low >= LEAST_AUC))
         if low < LEAST_AUC:
@@ -197,25 +200,40 @@ def load(folder: Path) -> Verifier:
     return Verifier(**{**facts, "tags": tuple(facts["tags"])}, **arrays)
 
 
-def _held_out(x: Floats, y: NDArray[np.int_], folds: object) -> Floats:
+def _held_out(
+    x: Floats, y: NDArray[np.int_], *, groups: NDArray[np.str_], among: NDArray[np.bool_] | None = None
+) -> Floats:
+    """Scores by folds of groups that were not fitted on; NaN in a fold that has nothing to be fitted on.
+
+    Args:
+        x: Of the clips ``(n, k)``.
+        y: 0 or 1.
+        groups: Of the clips.
+        among: Clips that may be fitted on; all if None.
+    """
     scores = np.full(len(y), np.nan)
-    for train, test in folds:  # type: ignore[attr-defined]
+    usable = np.ones(len(y), dtype=bool) if among is None else among
+    for train, test in GroupKFold(_FOLDS).split(x, y, groups):
+        train = train[usable[train]]
         if 0 < y[train].sum() < len(train):
             model = LogisticRegression(C=_PENALTY, max_iter=1000).fit(x[train], y[train])
             scores[test] = model.decision_function(x[test])
-    return np.nan_to_num(scores)
+    return scores
 
 
-def _unseen(x: Floats, y: NDArray[np.int_], fonts: NDArray[np.str_]) -> tuple[float, float]:
-    """Least AUC over fonts on a font that was not fitted on, and its lower bound; NaN where there are too few."""
+def _unseen(
+    x: Floats, y: NDArray[np.int_], *, groups: NDArray[np.str_], fonts: NDArray[np.str_]
+) -> tuple[float, float]:
+    """Least AUC over fonts, on a font and groups that were not fitted on, and its lower bound; NaN with too few."""
     found = []
     for font in sorted(set(fonts)):
         test = fonts == font
         if all(min(part.sum(), len(part) - part.sum()) >= FEWEST // 2 for part in (y[test], y[~test])):
-            scores = LogisticRegression(C=_PENALTY, max_iter=1000).fit(x[~test], y[~test]).decision_function(x[test])
-            auc = float(roc_auc_score(y[test], scores))
-            found.append((auc, _lower(auc, y[test])))
-    return min(found, default=(float("nan"), float("nan")))
+            scores = _held_out(x, y, groups=groups, among=~test)[test]
+            if np.isfinite(scores).all():
+                auc = float(roc_auc_score(y[test], scores))
+                found.append((auc, _lower(auc, y[test])))
+    return min(found, key=lambda bound: bound[1], default=(float("nan"), float("nan")))
 
 
 def _lower(auc: float, y: NDArray[np.int_]) -> float:

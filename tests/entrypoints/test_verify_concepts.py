@@ -78,3 +78,41 @@ def test_a_listening_test_comes_back_as_agreement(store, detectors):
     assert metrics["ratings/kappa_truth"] == metrics["ratings/accuracy"] == 1 and metrics["ratings/caught"] == 0
     table = pd.read_parquet(tracking.fetch(f"runs:/{run}/verification/ratings.parquet"))
     assert len(table) == 8 and set(table["truth"]) == {"present", "absent"}
+
+
+def test_a_clip_that_failed_in_one_font_is_left_out_there_alone(store, monkeypatch):
+    """The same pieces in two fonts have the same ids: what is heard stays beside its own row."""
+    frame = toy_clips.rows(60)
+    has = frame["tags"].map(lambda tags: "piano" in tags)
+    facts = {"present": [["piano"] if own else [] for own in has], "absent": [[] if own else ["piano"] for own in has]}
+    frame = frame.assign(**facts, group=frame["id"], error=None)
+    schema = toy_clips.SCHEMA
+    for name, kind in {"present": 1, "absent": 1, "group": 0, "soundfont": 0, "error": 0}.items():
+        schema = schema.append(pa.field(name, pa.list_(pa.string()) if kind else pa.string()))
+    folders = []
+    for font in ("one", "two"):
+        own = frame.assign(soundfont=font)
+        if font == "two":
+            own.loc[3, "error"] = "silent"
+            own["audio"] = [None if place == 3 else audio for place, audio in enumerate(own["audio"])]
+        folder = store / font
+        dials = {"out": str(folder), "schema": schema, "shard_size": 32, "settings": {"font": font}}
+        shards.map_shards(lambda part: part, own, description="toy clips", **dials)
+        folders.append(str(folder))
+    heard = lambda clips, cache: np.array([[len(clip), len(clip) % 7] for clip in clips], dtype=np.float32)  # noqa: E731
+    monkeypatch.setattr(hearing, "features", heard)
+    told = {}
+
+    def fit(features, truth, **given):
+        told.update(features=features, truth=truth["piano"], **given)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(verifier, "fit", fit)
+    with pytest.raises(ValueError, match="seen"):
+        stages.run("train_verifier", concepts=",".join(folders))
+    clips = {font: [audio["bytes"] for audio in frame["audio"]] for font in ("one", "two")}
+    lengths = [len(clip) for clip in clips["one"]] + [
+        len(clip) for place, clip in enumerate(clips["two"]) if place != 3
+    ]
+    assert told["features"][:, 0].tolist() == lengths and len(told["sources"]) == 119
+    assert told["truth"].tolist() == [*has.astype(float), *has.drop(3).astype(float)]

@@ -65,6 +65,27 @@ def test_a_font_that_gives_the_concept_away_does_not_help(planted):
         verifier.fit(cheat, {"cheat": labels}, groups=groups, sources=sources, seed=0)
 
 
+def test_the_same_pieces_in_two_fonts_are_not_told_by_heart():
+    """What was learnt of a piece in one font tells that piece in the other, and nothing else."""
+    random = np.random.default_rng(3)
+    pieces = random.normal(size=(60, 200))
+    labels = random.integers(0, 2, 60).astype(float)
+    features = np.concatenate([pieces, pieces + random.normal(0, 0.1, pieces.shape)]).astype(np.float32)
+    groups, sources = [f"piece {row % 60}" for row in range(120)], ["a"] * 60 + ["b"] * 60
+    with pytest.raises(ValueError, match="none above it"):
+        verifier.fit(features, {"coin": np.tile(labels, 2)}, groups=groups, sources=sources, seed=0)
+
+
+def test_a_tag_of_one_group_has_no_detector(planted):
+    """Without it nothing is left to fit on, and a score of 0 would look like an answer."""
+    features, truth, _, _ = planted
+    alone = (np.arange(COUNT) < 30).astype(float)
+    groups = ["one" if own else f"piece {row}" for row, own in enumerate(alone)]
+    tags = {"alone": alone, "clear": truth["clear"]}
+    model, table, _ = verifier.fit(features, tags, groups=groups, sources=["a"] * COUNT, seed=0)
+    assert model.tags == ("clear",) and "alone" not in set(table["tag"])
+
+
 def test_losses_are_of_held_out_scores(fitted, planted):
     _, _, losses = fitted
     assert losses.shape == (COUNT,) and np.nanmean(losses) < np.log(2)
