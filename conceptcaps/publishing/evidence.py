@@ -7,7 +7,7 @@ import pandas as pd
 
 KINDS = {
     "unrealised": "asked for, and does not sound",
-    "unheard": "sounds, and its detector says absent",
+    "unheard": "sounds, or is named by the caption where no score tells, and its detector says absent",
     "misheard": "does not sound, and its detector says present",
     "missaid": "does not sound, and the caption names it",
 }
@@ -56,7 +56,7 @@ def weigh(
     shown = set(present) if scored else heard
     found = {
         "unrealised": set(asked) & set(absent),
-        "unheard": (set(present) if scored else set(asked)) & unheard,
+        "unheard": ((set(present) if scored else set(asked)) | (set(said) - set(absent))) & unheard,
         "misheard": set(absent) & heard,
         "missaid": set(absent) & set(said),
     }

@@ -18,6 +18,8 @@ TRUE = {"asked": ["jazz", "piano"], "present": ["jazz", "piano"], "absent": ["dr
         ({"verdicts": {"piano": "absent"}}, ["unheard: piano"], False),
         ({"verdicts": {"drums": "present"}, "said": ["drums"]}, ["misheard: drums", "missaid: drums"], False),
         ({"said": ["catchy"]}, [], True),
+        ({"said": ["catchy"], "verdicts": {"catchy": "absent"}}, ["unheard: catchy"], False),
+        ({"said": ["drums"], "verdicts": {"drums": "absent"}}, ["missaid: drums"], False),
         ({"verdicts": {"drums": "present"}}, ["misheard: drums"], True),  # nobody claims drums
         ({"present": ["jazz", "piano", "bass"], "verdicts": {"bass": "absent"}}, ["unheard: bass"], True),
         (
@@ -44,6 +46,12 @@ def test_witnesses_of_a_row_whose_score_is_known(change, contradictions, verifie
 def test_without_a_score_the_ear_has_to_say_it(verdicts, contradictions, verified):
     found = weigh(asked=["jazz", "piano"], present=[], absent=[], verdicts=verdicts, said=[])
     assert (found.contradictions, found.verified) == (contradictions, verified)
+
+
+def test_without_a_score_the_ear_speaks_against_what_the_caption_adds():
+    verdicts = {"piano": "present", "drums": "absent"}
+    found = weigh(asked=["piano"], present=[], absent=[], verdicts=verdicts, said=["piano", "drums"])
+    assert (found.contradictions, found.verified) == (["unheard: drums"], False)
 
 
 def test_verdicts_by_row():
