@@ -133,7 +133,9 @@ class Bank:
     def zones(self, *, bank: int, program: int, key: int, velocity: int) -> list[Zone]:
         """Zones that sound for a note; none where the preset has no sample for it.
 
-        A kit that the bank lacks is played by the standard kit, as General MIDI synthesisers do.
+        A key that no zone answers is played by those of the nearest key that has some, at its own pitch; the pieces of
+        a kit are different sounds and stay mute. A kit that the bank lacks is played by the standard kit, as General
+        MIDI synthesisers do.
 
         Raises:
             ValueError: If the bank has no such preset, nor a standard kit.
@@ -143,6 +145,9 @@ class Bank:
             place = (DRUMS, 0)
         if place not in self._zones:
             raise ValueError(f"expected a preset of the soundfont, got program {program} of bank {bank}")
+        if bank != DRUMS:
+            ranges = [zone.keys for zone in self._zones[place] if zone.answers(zone.keys[0], velocity)]
+            key = min((min(max(key, low), high) for low, high in ranges), key=lambda at: abs(at - key), default=key)
         return [zone for zone in self._zones[place] if zone.answers(key, velocity)]
 
     def _sample(self, number: int) -> Sample:

@@ -2,13 +2,15 @@
 
 import io
 import struct
+from itertools import product
 
 import numpy as np
 import pytest
 import soundfile
 
 from conceptcaps import assets
-from conceptcaps.audio.sf2 import DRUMS, MODE, SAMPLE, Bank
+from conceptcaps.audio.composing import tables
+from conceptcaps.audio.sf2 import DRUMS, KEYS, MODE, SAMPLE, Bank
 from conceptcaps.audio.voices import Note, Sampler
 
 RATE = 44_100
@@ -72,6 +74,24 @@ def test_a_key_without_a_sample_has_no_zone_and_a_missing_kit_is_the_standard_on
     )
     with pytest.raises(ValueError, match="expected a preset of the soundfont, got program 0 of bank 9"):
         bank.zones(bank=9, program=0, key=60, velocity=100)
+
+
+def test_every_instrument_answers_its_whole_compass(bank):
+    """The whistle of this bank has no zone for keys 79 to 101, its alto saxophone none for key 64."""
+    for tag, rows in ((tag, [row, *row.get("also", [])]) for tag, row in tables.instruments().items()):
+        for row in rows:
+            for program, key in product(row.get("programs", []), range(row.get("low", 0), row.get("high", 0) + 1)):
+                assert bank.zones(bank=0, program=program, key=key, velocity=90), (tag, program, key)
+    assert bank.zones(bank=0, program=78, key=84, velocity=90) == bank.zones(bank=0, program=78, key=78, velocity=90)
+    assert bank.zones(bank=0, program=78, key=99, velocity=90) == bank.zones(bank=0, program=78, key=102, velocity=90)
+
+
+def test_a_key_beside_the_samples_sounds_at_its_own_pitch():
+    low, high = 60, 69
+    sound = np.zeros((1, RATE), dtype=np.float32)
+    sampler = Sampler(Bank(written(generators={KEYS: high << 8 | low})), sample_rate=RATE)
+    sampler.add(sound, [Note(81, 100, 0, RATE)], bank=0, program=0)
+    assert np.abs(np.fft.rfft(sound[0])).argmax() == pytest.approx(2 * 441, abs=2)
 
 
 @pytest.mark.parametrize("padded", [True, False])
