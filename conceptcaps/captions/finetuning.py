@@ -1,5 +1,6 @@
 """LoRA fine-tuning of a captioner with TRL: prompt and completion, the loss on the completion alone."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, ProgressCallback
 from trl import SFTConfig
 
+from conceptcaps import hashing
 from conceptcaps.captions import chat
 from conceptcaps.captions.captioner import PROMPT, messages
 from conceptcaps.captions.sft_trainer import (
@@ -27,6 +29,7 @@ from conceptcaps.captions.sft_trainer import (
     Trainer,
     last_checkpoint,
 )
+from conceptcaps.files import whole
 from conceptcaps.processor import multiplies_bfloat16
 
 ADAPTERS = ("lora", "rslora", "dora")
@@ -99,7 +102,8 @@ def fit(
         The model with its adapter, in evaluation mode.
 
     Raises:
-        ValueError: If the adapter is unknown, the batch cannot be shared out evenly, or every example is too long.
+        ValueError: If the adapter is unknown, the batch cannot be shared out evenly, every example is too long, or the
+            checkpoints are of other rows.
 
     References:
         Kalajdzievski, rsLoRA (2023), arXiv 2312.03732. Liu et al., DoRA (2024), arXiv 2402.09353.
@@ -116,6 +120,7 @@ def fit(
     on_gpu = model.device.type == "cuda"
     parts = {"train": train, "val": validation}
     pairs = {name: encoded(tokenizer, rows, max_tokens=max_tokens) for name, rows in parts.items()}
+    checkpoint = _checkpoint_of(folder, rows=hashing.digest({name: kept for name, (kept, _) in pairs.items()}))
     if first_process():
         report(0, {f"{name}/too_long": left_out for name, (_, left_out) in pairs.items()})
     epoch_steps = -(-len(pairs["train"][0]) // batch_size)
@@ -165,8 +170,19 @@ def fit(
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(Progress)
-    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    trainer.train(resume_from_checkpoint=checkpoint)
     return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()  # without its autocast
+
+
+def _checkpoint_of(folder: Path, *, rows: str) -> str | None:
+    """The last whole checkpoint, if there is one; the folder notes the digest of its rows before the first."""
+    checkpoint, note = last_checkpoint(folder), folder / "rows.json"
+    if checkpoint is not None and (not note.is_file() or json.loads(note.read_text()) != rows):
+        raise ValueError(f"expected checkpoints of the same rows in {folder}, got others: remove them")
+    if checkpoint is None and first_process():
+        with whole(note) as path:
+            path.write_text(json.dumps(rows))
+    return checkpoint
 
 
 def caption_losses(

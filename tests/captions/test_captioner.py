@@ -47,7 +47,7 @@ def opened(folder: Path, **changes) -> captioner.Captioner:
 
 def fit(base: str, folder, *, epochs: float = 1, **changes) -> tuple[PeftModel, list[dict[str, float]]]:
     model, tokenizer = tiny_model.load(base)
-    rows = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
+    rows = changes.pop("rows", lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0))
     log: list[dict[str, float]] = []
     dials = {"rank": 32, "alpha": 64, "dropout": 0.0, "learning_rate": 5e-3, "batch_size": 4, "max_tokens": 256}
     dials |= {"adapter": "lora", "target_modules": "all-linear"}
@@ -287,6 +287,15 @@ def test_training_resumes_where_it_was_and_ends_the_same(base, tmp_path):
     for name, value in whole.state_dict().items():
         if "lora" in name:
             torch.testing.assert_close(resumed.state_dict()[name], value)
+
+
+def test_checkpoints_of_other_rows_are_not_resumed(base, tmp_path):
+    fit(base, tmp_path)
+    other = lessons.examples(
+        ROWS.assign(caption=[*CAPTIONS[1:], *CAPTIONS, CAPTIONS[1]]), taxonomy=TAXONOMY, most=0, seed=0
+    )
+    with pytest.raises(ValueError, match="expected checkpoints of the same rows in .*, got others: remove them"):
+        fit(base, tmp_path, rows=other)
 
 
 def test_a_kill_between_epochs_changes_nothing(base, tmp_path, monkeypatch):
