@@ -27,8 +27,8 @@ Lines = list[tuple[Source, dict[str, float]]]
 
 
 def part_lines(music: Sounding) -> Lines:
-    """Melodic parts with the features of their lines."""
-    return [(source, line(music, source.notes)) for source in music.sources if source.key is None]
+    """Parts of tones with the features of their lines."""
+    return [(source, line(music, source.notes)) for source in music.sources if source.pitched]
 
 
 def features(music: Sounding, tones: Harmony, lines: Lines) -> dict[str, float]:
@@ -118,9 +118,7 @@ def _drive(music: Sounding, notes: Indices) -> float:
 
 def _walking(music: Sounding) -> float:
     low = [
-        each
-        for each in music.sources
-        if each.key is None and each.audible() > 0 and music.pitch[each.notes].mean() < _BASS
+        each for each in music.sources if each.pitched and each.audible() > 0 and music.pitch[each.notes].mean() < _BASS
     ]
     shares = [0.0]
     for each in low:

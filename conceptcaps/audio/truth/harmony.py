@@ -80,7 +80,7 @@ class Harmony:
 
 def tonality(music: Sounding) -> Harmony:
     """Read key, mode and chords from what is heard and has a pitch."""
-    notes = np.flatnonzero(music.heard & ~music.percussion)
+    notes = np.flatnonzero(music.tones)
     if len(notes) < 3:
         names = "third chromatic roughness changes sevenths powers colours modal hijaz strange blue".split()
         return Harmony(None, "", [], dict.fromkeys([*names, "flat second"], float("nan")))

@@ -100,7 +100,7 @@ def melody(music: Sounding) -> dict[str, float]:
         mean velocity), ``repetition`` (share of bars in which a moving part plays exactly what it played one or two
         bars before, of the part that does so most).
     """
-    pitched = music.heard & ~music.percussion
+    pitched = music.tones
     parts = {number: np.flatnonzero(pitched & (music.part == number)) for number in np.unique(music.part[pitched])}
     upper = {number: notes for number, notes in parts.items() if np.median(music.pitch[notes]) >= _BASS} or parts
     names = ("register", "legato", "leap", "contour", "repetition")

@@ -67,8 +67,8 @@ def _hit(strokes: Numbers, places: Numbers) -> Flags:
 
 def _placing(music: Sounding, strokes: Numbers) -> dict[str, float]:
     shares, chords = [], []
-    for number in np.unique(music.part[music.heard & ~music.percussion]).tolist():
-        notes = np.flatnonzero(music.heard & (music.part == number) & ~music.percussion)
+    for number in np.unique(music.part[music.tones]).tolist():
+        notes = np.flatnonzero(music.tones & (music.part == number))
         part = Strokes(music, notes)
         if len(part.beat) >= 4:
             off = part.beat % 1

@@ -15,6 +15,7 @@ _RING = 0.5  # a stroke lasts as long as a drum rings (s)
 _CYMBALS = (49, 51, 52, 53, 55, 57, 59)
 _WASH = 2.0  # or a cymbal (s)
 _SHARE = 0.1
+_NOISES = 115  # programs from here on are struck wood, drums and effects: a key changes their colour, no tone
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -50,6 +51,11 @@ class Source:
     notes: Indices
     covered: float
     level: float
+
+    @property
+    def pitched(self) -> bool:
+        """Whether its keys are tones."""
+        return self.key is None and self.program < _NOISES
 
     def audible(self) -> int:
         """1 if it can be heard (two notes or a tenth of the clip, within 15 LU of the mix), -1 if not, else 0."""
@@ -95,6 +101,11 @@ class Sounding:
     beat: Numbers
     heard: Flags
     sources: tuple[Source, ...]
+
+    @property
+    def tones(self) -> Flags:
+        """Notes that are heard and have a pitch: neither of a kit nor of a noise, such as surf or a helicopter."""
+        return np.asarray(self.heard & ~self.percussion & (self.program < _NOISES))
 
 
 def sounding_notes(piece: Piece, *, duration: float, levels: Levels | None) -> Sounding:

@@ -195,6 +195,18 @@ def test_an_effect_must_last():
     assert "nature sounds" in read(Part("", 123, False, [Note(0, 8, 60, 80)])).present
 
 
+@pytest.mark.parametrize("program", [115, 117, 119, 122, 125, 126])
+def test_a_noise_has_no_pitch_and_changes_no_reading_of_those_that_have_one(program):
+    piano = progression(C, F, G, C)
+    noise = Part("", program, False, [Note(0, 16, 37, 80), *(Note(beat + 0.5, 0.4, 35, 80) for beat in range(15))])
+    alone, plain, both = read(noise), numbers(piano), numbers(piano, noise)
+    assert "drone" in alone.absent and alone.facts["key"] is None and alone.facts["chords"] == []
+    names = "register legato leap contour repetition third chromatic roughness changes sevenths powers colours"
+    names += " syncopation offbeats drone arpeggio glides walking"
+    assert {name: plain[name] for name in names.split()} == {name: both[name] for name in names.split()}
+    assert read(piano).facts["chords"] == read(piano, noise).facts["chords"]
+
+
 def test_how_a_guitar_is_played_decides_which_guitar_it_is():
     chords = Part("", 25, False, [Note(beat / 2, 0.4, 50 + 4 * tone, 80) for beat in range(32) for tone in range(4)])
     assert {"strummed guitar", "acoustic guitar"} <= set(read(chords).present)
