@@ -57,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 tables[name] = dataset.write_table(folder, name, rows, schema=schema, split=column)
         inputs = [args.tag_sets, args.captions, args.audio, args.verification, args.pairs, args.concepts]
         runs = tracking.ancestors([uri for uri in inputs if uri != "none"])
-        materials = licence.materials({stage: tracking.params(run) for stage, run in runs.items()})
+        materials = licence.materials((tracking.tags(run)["stage"], tracking.params(run)) for run in runs.values())
         identifier, credits = licence.derive(materials, stated=args.license)
         template = {"contents": contents, "tables": tables, "kinds": evidence.KINDS, "credits": credits}
-        template |= {"corpus": materials["corpus"], "backend": tracking.params(runs["generate_audio"])["backend"]}
-        template["stages"] = [tracking.provenance(run) for run in runs.values()]
+        corpus, backend = ", ".join(materials["corpus"]), tracking.params(runs["generate_audio"])["backend"]
+        template |= {"corpus": corpus, "backend": backend, "stages": list(map(tracking.provenance, runs.values()))}
         metrics = {stage: tracking.metrics(run) for stage, run in runs.items()}
         template["figures"] = report.key_figures(metrics, runs=runs)
         dataset.finish(folder, licence=identifier, template=template, version=args.version)

@@ -23,7 +23,7 @@ def test_an_installed_library_works_outside_of_the_checkout(tmp_path):
     code = (
         "from conceptcaps import project; from conceptcaps.tags.taxonomy import Taxonomy\n"
         "from conceptcaps.publishing import licence, report\n"
-        "print(len(Taxonomy.load().tags), licence.derive({'corpus': 'demo'})[0], project.PROJECT)\n"
+        "print(len(Taxonomy.load().tags), licence.derive({'corpus': ['demo']})[0], project.PROJECT)\n"
         "project.entry_point('main')\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

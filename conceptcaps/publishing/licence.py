@@ -1,6 +1,6 @@
 """The licence of a dataset, derived from what it was made of."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,53 +19,67 @@ def table() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     return content
 
 
-def materials(params: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """What a dataset was made of, by kind, from the parameters of its stages; those that did not run are left out.
+def materials(runs: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, list[str]]:
+    """Everything that a dataset was made of, by kind and sorted, from the runs behind it.
 
-    A corpus is named by its Hub id or its file, a soundfont by its file, a model by its Hub id without revision.
+    A corpus is named by its Hub id or its file, a soundfont by its file, a model by its Hub id without revision. A
+    captioner whose training is not among the runs is a base model without a known licence.
 
     Args:
-        params: Parameters by stage.
+        runs: Stage and parameters of each.
 
-    >>> materials({"distill_tags": {"corpus": "google/MusicCaps@main"}, "write_captions": {}})
-    {'corpus': 'google/MusicCaps'}
+    >>> materials([("distill_tags", {"corpus": "google/MusicCaps@main"}), ("promote", {})])
+    {'corpus': ['google/MusicCaps']}
     """
-    found = {}
-    if "distill_tags" in params:
-        found["corpus"] = params["distill_tags"]["corpus"]
-    if "finetune_captioner" in params:
-        found["base_model"] = params["finetune_captioner"]["base_model"]
-    if "generate_audio" in params:
-        sound = params["generate_audio"]
-        found["audio"] = sound["soundfont" if sound["backend"] == "soundfont" else "model"]
-    plain = {kind: name.split("@")[0] for kind, name in found.items()}
-    return {kind: Path(name).name if name.endswith(_FILES) else name for kind, name in plain.items()}
+    found: dict[str, set[str]] = {}
+    for kind, name in [material for stage, params in runs for material in _of_run(stage, params)]:
+        plain = name.split("@")[0]
+        found.setdefault(kind, set()).add(Path(plain).name if plain.endswith(_FILES) else plain)
+    captioners = found.pop("captioner", set())
+    if "base_model" in found:
+        captioners = {name for name in captioners if not name.startswith("models:/")}
+    if captioners:
+        found.setdefault("base_model", set()).update(f"of captioner {name}" for name in captioners)
+    return {kind: sorted(names) for kind, names in found.items()}
 
 
-def derive(materials: Mapping[str, str], *, stated: str = "derived") -> tuple[str, list[str]]:
+def _of_run(stage: str, params: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Kind and name of what a run puts into a dataset; ``captioner`` is the kind of what stands for a base model."""
+    if stage == "distill_tags":
+        return [("corpus", params["corpus"])]
+    if stage in {"finetune_captioner", "sweep_captioner"}:
+        return [("base_model", params["base_model"])]
+    if stage == "write_captions":
+        return [("captioner", params["captioner"])]
+    if stage in {"make_pairs", "design_concepts"} or (stage == "generate_audio" and params["backend"] == "soundfont"):
+        return [("audio", name) for name in params["soundfont"].split(",")]
+    return [("audio", params["model"])] if stage == "generate_audio" else []
+
+
+def derive(materials: Mapping[str, Collection[str]], *, stated: str = "derived") -> tuple[str, list[str]]:
     """Licence (the Hub's identifier) and the list of credits.
 
     Where one material binds, its licence is the dataset's; where several bind with different licences, none satisfies
     all and ``other`` is stated. Attribution alone gives way to any other.
 
     Args:
-        materials: Name by kind, such as ``{"corpus": "demo", "base_model": "smollm2", "audio": "embedded"}``.
+        materials: Names by kind, such as ``{"corpus": ["demo"], "base_model": ["smollm2"], "audio": ["embedded"]}``.
         stated: A licence that the publisher states; it stands for materials that are not in the table.
 
     Raises:
         ValueError: If a material is not in the table and no licence is stated.
 
-    >>> derive({"corpus": "google/MusicCaps", "audio": "facebook/musicgen-large"})[0]
+    >>> derive({"corpus": ["google/MusicCaps"], "audio": ["facebook/musicgen-large"]})[0]
     'other'
     """
-    known = {kind: table()[kind].get(name) for kind, name in materials.items()}
-    unknown = [f"{kind} {materials[kind]}" for kind, facts in known.items() if facts is None]
+    known = {(kind, name): table()[kind].get(name) for kind, names in materials.items() for name in names}
+    unknown = [" ".join(material) for material, facts in known.items() if facts is None]
     if unknown and stated == "derived":
         raise ValueError(
             f"expected materials with a known licence, got {', '.join(unknown)}; "
             "say which licence follows with license=<identifier of the Hub>"
         )
-    credits = [str(facts["credit"]) for facts in known.values() if facts is not None]
+    credits = list(dict.fromkeys(str(facts["credit"]) for facts in known.values() if facts is not None))
     if stated != "derived":
         return stated, credits
     binding = {str(facts["licence"]) for facts in known.values() if facts is not None and facts["binds"]}

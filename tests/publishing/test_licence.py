@@ -6,36 +6,72 @@ from conceptcaps.publishing import licence
 @pytest.mark.parametrize(
     ("materials", "expected"),
     [
-        ({"corpus": "demo", "base_model": "smollm2", "audio": "TimGM6mb.sf2"}, "cc-by-4.0"),
-        ({"corpus": "google/MusicCaps", "base_model": "smollm2", "audio": "FluidR3_GM.sf2"}, "cc-by-sa-4.0"),
-        ({"corpus": "demo", "audio": "facebook/musicgen-small"}, "cc-by-nc-4.0"),
-        ({"corpus": "google/MusicCaps", "audio": "facebook/musicgen-large"}, "other"),
-        ({"corpus": "google/MusicCaps", "base_model": "meta-llama/Llama-3.1-8B-Instruct"}, "other"),
+        ({"corpus": ["demo"], "base_model": ["smollm2"], "audio": ["TimGM6mb.sf2"]}, "cc-by-4.0"),
+        ({"corpus": ["google/MusicCaps"], "base_model": ["smollm2"], "audio": ["FluidR3_GM.sf2"]}, "cc-by-sa-4.0"),
+        ({"corpus": ["demo"], "audio": ["facebook/musicgen-small"]}, "cc-by-nc-4.0"),
+        ({"corpus": ["demo"], "audio": ["FluidR3_GM.sf2", "facebook/musicgen-small"]}, "cc-by-nc-4.0"),
+        ({"corpus": ["google/MusicCaps"], "audio": ["facebook/musicgen-large"]}, "other"),
+        ({"corpus": ["google/MusicCaps"], "base_model": ["meta-llama/Llama-3.1-8B-Instruct"]}, "other"),
     ],
 )
 def test_follows_from_what_went_in(materials, expected):
     found, credits = licence.derive(materials)
-    assert found == expected and len(credits) == len(materials)
+    assert found == expected and len(credits) == sum(map(len, materials.values()))
+
+
+def test_one_material_of_two_names_is_credited_once():
+    assert len(licence.derive({"corpus": ["demo"], "audio": ["TimGM6mb.sf2", "embedded"]})[1]) == 2
 
 
 def test_materials_are_named_by_file_or_hub_id():
-    params = {
-        "distill_tags": {"corpus": "/data/musiccaps.csv"},
-        "finetune_captioner": {"base_model": "meta-llama/Llama-3.1-8B-Instruct@abc"},
-        "generate_audio": {"backend": "soundfont", "soundfont": "/fonts/FluidR3_GM.sf2", "model": "none"},
-    }
+    runs = [
+        ("distill_tags", {"corpus": "/data/musiccaps.csv"}),
+        ("finetune_captioner", {"base_model": "meta-llama/Llama-3.1-8B-Instruct@abc"}),
+        ("generate_audio", {"backend": "soundfont", "soundfont": "/fonts/FluidR3_GM.sf2", "model": "none"}),
+    ]
     base = "meta-llama/Llama-3.1-8B-Instruct"
-    found = licence.materials(params)
-    assert found == {"corpus": "musiccaps.csv", "base_model": base, "audio": "FluidR3_GM.sf2"}
+    found = licence.materials(runs)
+    assert found == {"corpus": ["musiccaps.csv"], "base_model": [base], "audio": ["FluidR3_GM.sf2"]}
     assert licence.derive(found)[0] == "other"
 
 
+def test_a_captioner_of_a_sweep_has_a_base_model_too():
+    writing = ("write_captions", {"captioner": "models:/conceptcaps-captioner/1"})
+    sweep = ("sweep_captioner", {"base_model": "meta-llama/Llama-3.1-8B-Instruct"})
+    assert licence.materials([writing, sweep]) == {"base_model": ["meta-llama/Llama-3.1-8B-Instruct"]}
+
+
+@pytest.mark.parametrize(
+    ("captioner", "trained"),
+    [
+        ("models:/conceptcaps-captioner/1", []),
+        ("/models/captioner", []),
+        ("/models/captioner", [("finetune_captioner", {"base_model": "smollm2"})]),
+    ],
+)
+def test_a_captioner_whose_base_is_not_known_is_refused(captioner, trained):
+    found = licence.materials([("write_captions", {"captioner": captioner}), *trained])
+    with pytest.raises(ValueError, match=f"got base_model of captioner {captioner}; say"):
+        licence.derive(found)
+
+
+def test_every_soundfont_of_every_stage_counts():
+    played = {"backend": "soundfont", "soundfont": "/x/Proprietary.sf2,/fonts/FluidR3_GM.sf2", "model": "none"}
+    generated = {"backend": "musicgen", "soundfont": "embedded", "model": "facebook/musicgen-small"}
+    designed = [("make_pairs", {"soundfont": "/x/Pairs.sf2"}), ("design_concepts", {"soundfont": "embedded"})]
+    found = licence.materials([("generate_audio", played), ("generate_audio", generated), *designed])
+    fonts = ["FluidR3_GM.sf2", "Pairs.sf2", "Proprietary.sf2"]
+    assert found == {"audio": [*fonts, "embedded", "facebook/musicgen-small"]}
+    with pytest.raises(ValueError, match=r"got audio Pairs.sf2, audio Proprietary.sf2; say"):
+        licence.derive(found)
+
+
 def test_musiccaps_is_credited():
-    assert any("2301.11325" in credit for credit in licence.derive({"corpus": "google/MusicCaps"})[1])
+    assert any("2301.11325" in credit for credit in licence.derive({"corpus": ["google/MusicCaps"]})[1])
 
 
 def test_an_unknown_material_is_refused_until_a_licence_is_stated():
-    materials = {"corpus": "my songs", "audio": "TimGM6mb.sf2"}
+    materials = {"corpus": ["my songs"], "audio": ["TimGM6mb.sf2"]}
     with pytest.raises(ValueError, match="known licence, got corpus my songs; say .* license="):
         licence.derive(materials)
     assert licence.derive(materials, stated="cc0-1.0")[0] == "cc0-1.0"
