@@ -20,13 +20,22 @@ def to_send(folder: Path) -> pd.DataFrame:
 def push(folder: Path, name: str, *, version: str) -> None:
     """Upload a dataset folder to the Hugging Face hub as ``<owner>/<name>``; the hub's client reads the token.
 
+    Data and metadata of an earlier upload that this one does not have are deleted in the same commit.
+
     Args:
         folder: Of the dataset.
         name: Repository on the hub.
         version: Tag of the upload, such as ``v1.0.0``; empty for none.
+
+    Raises:
+        ValueError: If the repository has that tag; nothing is sent.
     """
     client = HfApi()
     client.create_repo(name, repo_type="dataset", exist_ok=True)
-    client.upload_folder(folder_path=folder, repo_id=name, repo_type="dataset")
+    if version and version in {tag.name for tag in client.list_repo_refs(name, repo_type="dataset").tags}:
+        raise ValueError(f"expected a version that {name} does not have, got {version}: say the next with version=")
+    sent = client.upload_folder(
+        folder_path=folder, repo_id=name, repo_type="dataset", delete_patterns=["data/**", "*.json"]
+    )
     if version:
-        client.create_tag(name, tag=version, repo_type="dataset")
+        client.create_tag(name, tag=version, revision=sent.oid, repo_type="dataset")
