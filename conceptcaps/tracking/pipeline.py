@@ -25,7 +25,7 @@ GATES = {  # of each model that a pipeline promotes the step that trains it, and
 
 
 class StageFailed(Failure):
-    """A stage that a pipeline started has failed; ``kind`` is ``input``, ``refused`` or ``bug``."""
+    """A stage that a pipeline started has failed; ``kind`` is ``input``, ``machine``, ``refused`` or ``bug``."""
 
     def __init__(self, entry_point: str, run_id: str, reason: str, kind: str) -> None:
         """Name the stage and its run."""
@@ -82,7 +82,7 @@ class Pipeline:
         A parameter that is None is the result of a step that was left out: this one is left out too.
 
         Raises:
-            StageFailed: If the stage failed by a fault of its own.
+            StageFailed: If the stage failed for any other reason: a fault of its own, or of the machine.
         """
         name = label or entry_point
         missing = [key for key, value in parameters.items() if value is None]
@@ -92,7 +92,7 @@ class Pipeline:
             try:
                 return self.step(entry_point, artifact, label=label, **parameters)
             except StageFailed as failed:
-                if failed.kind == "bug":
+                if failed.kind != "input":
                     raise
                 self.left_out[name] = failed.reason
         records.set_tags({f"left_out.{name}": self.left_out[name][:5000]})

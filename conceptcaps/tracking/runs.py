@@ -143,10 +143,12 @@ def attempt(log: Callable[..., object], *args: object) -> None:
 
 
 def _kind(error: BaseException) -> str:
-    """Of a failure: ``refused`` by a gate, ``bug``, or ``input`` for what the user, the machine or the store did."""
+    """Of a failure: ``refused`` by a gate, ``machine`` for it, the network or the store, ``input``, or ``bug``."""
     if isinstance(error, Refused):
         return "refused"
-    return "input" if is_expected(error) or isinstance(error, MlflowException) else "bug"
+    if isinstance(error, OSError | MlflowException):
+        return "machine"
+    return "input" if is_expected(error) else "bug"
 
 
 def _experiment() -> str | None:

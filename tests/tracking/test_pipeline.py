@@ -8,6 +8,7 @@ import pytest
 
 from conceptcaps import project, tracking
 from conceptcaps.errors import Failure
+from conceptcaps.tracking import pipeline as steps
 
 ROOT = Path(__file__).resolve().parents[2]
 MLPROJECT = """
@@ -65,6 +66,33 @@ def pipeline(**changes: object) -> list[str]:
         first = tracking.submit("double", {key: value for key, value in changes.items() if key == "x"})
         second = {"before": f"runs:/{first}/out", **{key: value for key, value in changes.items() if key == "y"}}
         return [first, tracking.submit("add", second)]
+
+
+def failing(monkeypatch, kind: str) -> None:
+    """Let every step fail in a way."""
+
+    def submit(entry_point, parameters, *, label=None, **options):
+        with tracking.child_run(label, {}) as run_id:
+            pass
+        raise steps.StageFailed(entry_point, run_id, "the reason", kind)
+
+    monkeypatch.setattr(steps, "submit", submit)
+
+
+def test_a_step_that_its_inputs_do_not_allow_is_left_out(store, monkeypatch):
+    failing(monkeypatch, "input")
+    with tracking.run("main", {}) as run_id:
+        pipeline = tracking.Pipeline(pull="trained")
+        assert pipeline.optional("double", x=-1) is None and pipeline.optional("add", before=None) is None
+    assert tracking.left_out(run_id) == {"double": "the reason", "add": "before was left out"}
+
+
+@pytest.mark.parametrize("kind", ["machine", "bug", "refused"])
+def test_a_step_that_fails_otherwise_is_not_left_out(store, monkeypatch, kind):
+    failing(monkeypatch, kind)
+    with pytest.raises(Failure, match="stage double failed: the reason"), tracking.run("main", {}) as run_id:
+        tracking.Pipeline(pull="trained").optional("double", x=1)
+    assert tracking.info(run_id)["status"] == "FAILED" and not tracking.left_out(run_id)
 
 
 @pytest.mark.slow

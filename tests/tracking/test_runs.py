@@ -136,6 +136,19 @@ def test_a_bug_shows_its_traceback_and_names_the_run_last(store, capsys):
     assert mlflow.search_runs(output_format="list")[0].data.tags["failure"] == "bug"
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), ConnectionError("no network"), mlflow.MlflowException("locked")]
+)
+def test_a_machine_that_fails_is_no_input_and_one_line(store, capsys, error):
+    def main() -> None:
+        with tracking.run("stage", {}):
+            raise error
+
+    assert failing(main) == 1
+    assert capsys.readouterr().err.startswith(f"error: {error}")
+    assert mlflow.search_runs(output_format="list")[0].data.tags["failure"] == "machine"
+
+
 def test_a_gate_that_refuses_exits_with_three(store, capsys):
     def main() -> None:
         with tracking.run("promote", {}):
