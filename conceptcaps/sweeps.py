@@ -83,15 +83,17 @@ def directions(objective: str) -> dict[str, str]:
     return {name: "minimize" if lower[name] else "maximize" for name in names}
 
 
-def open_study(*, name: str, storage: str, objective: str) -> optuna.Study:
+def open_study(*, name: str, storage: str, objective: str, rows: str = "") -> optuna.Study:
     """Create a study, or resume the one of that name.
 
     Args:
         name: Name in the storage.
         storage: Database URL; the folder of a sqlite file is made.
         objective: Metric that is optimised, or several separated by commas.
+        rows: Digest of the rows that trials learn from and are judged by; empty where there is none.
 
     Raises:
+        ValueError: If the study of that name has another objective or other rows.
         ConnectionError: If the database does not answer or does not let us in.
     """
     towards = directions(objective)
@@ -104,7 +106,12 @@ def open_study(*, name: str, storage: str, objective: str) -> optuna.Study:
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=5),
     )
+    stored = zip(study.metric_names or towards, (one.name.lower() for one in study.directions), strict=False)
+    found, asked = (*stored, study.user_attrs.get("rows", rows)), (*towards.items(), rows)
+    if found != asked:
+        raise ValueError(f"expected a study {name} of {asked}, got one of {found}: give another name, or study=auto")
     study.set_metric_names(list(towards))
+    study.set_user_attr("rows", rows)
     return study
 
 
@@ -193,8 +200,7 @@ def report(trial: optuna.Trial, metrics: Mapping[str, float], step: int) -> None
 
 def table(study: optuna.Study) -> pd.DataFrame:
     """One row for each trial: ``number``, ``state``, a column for each objective and for each parameter."""
-    names = study.metric_names or []
-    rows = []
+    names, rows = study.metric_names or [], []
     for trial in _valid(study):
         values = trial.values if trial.state == TrialState.COMPLETE else [None] * len(names)
         objectives = dict(zip(names, values, strict=True))

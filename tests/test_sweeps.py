@@ -18,8 +18,8 @@ def parabola(trial: optuna.Trial) -> dict[str, float]:
     return {OBJECTIVE: (trial.suggest_float("x", -3, 3) - 1) ** 2}
 
 
-def open_study(folder, *, name: str = "test", objective: str = OBJECTIVE) -> optuna.Study:
-    return sweeps.open_study(name=name, storage=f"sqlite:///{folder}/study/optuna.db", objective=objective)
+def open_study(folder, *, name: str = "test", objective: str = OBJECTIVE, rows: str = "") -> optuna.Study:
+    return sweeps.open_study(name=name, storage=f"sqlite:///{folder}/study/optuna.db", objective=objective, rows=rows)
 
 
 def optimise(study: optuna.Study, evaluate=parabola, *, trials: int, seed: int = 0):
@@ -42,6 +42,17 @@ def test_a_study_goes_on_to_the_number_of_trials(tmp_path):
     assert len(study.trials) == 5
     table = sweeps.table(study)
     assert table["number"].tolist() == [0, 1, 2, 3, 4] and set(table["state"]) == {"COMPLETE"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"objective": "val/iwae"}, {"objective": "val/error"}, {"objective": f"{OBJECTIVE},val/iwae"}, {"rows": "other"}],
+)
+def test_a_study_has_one_objective_and_one_set_of_rows(tmp_path, changes):
+    optimise(open_study(tmp_path, rows="some"), trials=1)
+    with pytest.raises(ValueError, match="expected a study test of .*val/.*, got one of .*val/loss"):
+        open_study(tmp_path, **{"rows": "some", **changes})
+    assert open_study(tmp_path, rows="some").metric_names == [OBJECTIVE], "nothing was renamed"
 
 
 def test_failing_trials_are_recorded_and_all_failing_is_an_error(tmp_path):
