@@ -33,8 +33,8 @@ class Clips:
         folder: Folder of shards, or of genres.
         rows: A row for each clip, in the order of iteration: ``id``; ``present``, the tags that sound (a genre folder's
             name); ``asked``, those that were asked for; ``group``, which clips that are no independent evidence
-            share; where the folder says so ``absent``, tags that surely do not sound, ``split``, and the columns of
-            pairs and designed concepts.
+            share; of shards ``known``, whether anything is known of what sounds; where the folder says so ``absent``,
+            tags that surely do not sound, ``split``, and the columns of pairs and designed concepts.
         unreadable: Why clips that stand in the folder are left out, by id.
     """
 
@@ -52,7 +52,7 @@ class Clips:
         for batch in shards.batches(str(self.folder), columns=["id", "audio"], size=_AT_ONCE):
             for name, data in zip(batch["id"], batch["audio"], strict=True):
                 if name in wanted:
-                    yield data["bytes"]
+                    yield (data or {}).get("bytes") or b""
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -108,14 +108,16 @@ def _read_shards(folder: Path) -> Clips:
     require_few(unreadable, total=len(rows))
     rows = rows[~failed].reset_index(drop=True)
     lists = {name: _lists(rows, name) for name in ("tags", "present", "absent", "unrealised", "added")}
-    asked, present = [], []
+    asked, present, known = [], [], []
     for tags, sounding, silent, unrealised, added in zip(*lists.values(), strict=True):
         asked.append(sorted({*tags} - {*unrealised}))
-        known = sounding or silent  # of a clip of which nothing is known, what was asked for is taken at its word
-        present.append(sorted(sounding if known else {*asked[-1], *added}))
+        known.append(bool(sounding or silent))  # else what was asked for is taken at its word
+        present.append(sorted(sounding if known[-1] else {*asked[-1], *added}))
     group = next((name for name in ("group", "pair_id") if name in rows), None)
     together = [tag_set_id(tags) for tags in rows["tags"]] if group is None else rows[group]
-    table = pd.DataFrame({"id": rows["id"], "present": present, "asked": asked, "group": list(together)})
+    table = pd.DataFrame(
+        {"id": rows["id"], "present": present, "asked": asked, "known": known, "group": list(together)}
+    )
     carried = [name for name in (*_CARRIED, "absent") if name in rows]
     return Clips(folder, pd.concat([table, rows[carried]], axis=1), unreadable)
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from conceptcaps.audio import pairs
+from conceptcaps.audio.truth import ties
 from conceptcaps.probing import contrasts
 from conceptcaps.probing.contrasts import Contrast
 from conceptcaps.tags.jaccard import jaccard
@@ -39,12 +41,10 @@ class Concept:
     groups: NDArray[np.int64]
 
     def contrast(self, *, sets: int, resamples: int, seed: int, permuted: bool = False) -> Contrast:
-        """The adjusted effect's weights; with ``permuted``, of a label that was shuffled among the clips: a control."""
+        """The adjusted effect's weights; with ``permuted``, of a label shuffled as the test does it: a control."""
         label = self.label
         if permuted:
-            label = label.copy()
-            sides = np.isfinite(label)
-            label[sides] = self.generator(seed, "permuted").permutation(label[sides])
+            label = contrasts.shuffled(label, self.groups, self.generator(seed, "permuted"))
         own = [seed, zlib.crc32(self.name.encode()), int(permuted)]
         return contrasts.contrast(label, self.covariates, self.groups, sets=sets, resamples=resamples, seed=own)
 
@@ -114,14 +114,16 @@ def unique(given: Sequence[str], *, what: str) -> None:
 def concept(name: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> Concept:
     """The concept of a tag, or of ``one|other``, among clips.
 
-    A clip surely lacks a tag if it is known to (column ``absent``) or, where nothing is known, if neither it nor an
-    ancestor, a descendant or a tag with a phrase in common sounds: beside ``electric guitar``, a clip with ``guitar``
-    is on no side. Where clips were made for this concept, as designed sets and pairs are, only those have a side.
+    A clip surely lacks a tag if it is known to (column ``absent``) or, where nothing is known of the clip, if neither
+    it nor an ancestor, a descendant or a tag with a phrase in common sounds: beside ``electric guitar``, a clip with
+    ``guitar`` is on no side. Where clips were made for this concept, as designed sets and pairs are, only those have a
+    side. Covariates are all tags but those that must change with the concept: its family, what it excludes, and what is
+    the same event in a score (``ties.alike``). Held fixed, they would explain it away.
 
     Args:
         name: The tag or tags.
-        clips: Columns ``present``, ``group`` and, where known, ``absent``; ``concept`` and ``positive`` of designed
-            sets, or ``tag`` and ``side`` of pairs.
+        clips: Columns ``present``, ``group`` and, where there is one, ``absent`` (and ``known``, of which clips);
+            ``concept`` and ``positive`` of designed sets, or ``tag`` and ``side`` of pairs.
         taxonomy: What tags imply.
 
     Raises:
@@ -145,8 +147,13 @@ def concept(name: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> Concept:
             f"expected {_FEWEST} clips or more with {name!r} and {_FEWEST} that surely lack it, "
             f"got {counts[0]} and {counts[1]}"
         )
-    relatives = set.union(*(related(tag, taxonomy=taxonomy) for tag in (first, second or first)))
-    others = [column for column, tag in enumerate(taxonomy.tags) if tag not in relatives]
+    kin = set.union(
+        *(
+            related(tag, taxonomy=taxonomy) | pairs.related(tag, taxonomy) | ties.alike(tag)
+            for tag in (first, second or first)
+        )
+    )
+    others = [column for column, tag in enumerate(taxonomy.tags) if tag not in kin]
     groups = pd.factorize(clips["group"])[0].astype(np.int64)
     return Concept(name, label, sounding[:, others], tuple(taxonomy.tags[column] for column in others), groups)
 
@@ -198,6 +205,8 @@ def _sounding(clips: pd.DataFrame, taxonomy: Taxonomy) -> NDArray[np.bool_]:
 
 def _lacks(tag: str, clips: pd.DataFrame, sounding: NDArray[np.bool_], taxonomy: Taxonomy) -> NDArray[np.bool_]:
     """Whether each clip surely lacks a tag."""
-    if "absent" in clips:
-        return np.array([tag in tags for tags in clips["absent"]])
-    return np.asarray(~sounding[:, taxonomy.encode([related(tag, taxonomy=taxonomy)])[0]].any(1), dtype=bool)
+    free = ~sounding[:, taxonomy.encode([related(tag, taxonomy=taxonomy)])[0]].any(1)
+    if "absent" not in clips:
+        return np.asarray(free, dtype=bool)
+    known = clips["known"].to_numpy(dtype=bool) if "known" in clips else np.ones(len(clips), dtype=bool)
+    return np.where(known, [tag in tags for tags in clips["absent"]], free)

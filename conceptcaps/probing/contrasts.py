@@ -132,15 +132,26 @@ def balance(
     Returns:
         A row for each covariate that varies: ``tag``, ``with_share`` and ``without_share`` of the clips that have it,
         ``difference`` of these, and ``adjusted``, what of it is left under the weights of ``own``, 0 where the tag was
-        adjusted for. The largest differences first.
+        adjusted for and NaN where the effect cannot be told. The largest differences first.
     """
     sides = [covariates[label == side].mean(0) for side in (1, 0)]
     table = pd.DataFrame({"tag": list(names), "with_share": sides[0], "without_share": sides[1]})
     table["difference"] = table["with_share"] - table["without_share"]
-    table["adjusted"] = made.own @ covariates
+    table["adjusted"] = made.own @ covariates if made.identifiable else np.nan
     varies = covariates[np.isfinite(label)].std(0) > 0
     order = table["difference"].abs().sort_values(ascending=False, kind="stable").index
     return table.loc[[place for place in order if varies[place]]].reset_index(drop=True)
+
+
+def shuffled(
+    label: NDArray[np.float64], groups: NDArray[np.int64], generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """A label that means nothing, moved as ``contrast`` moves it: inside of matched groups, else between groups.
+
+    Clips that stand aside there are NaN; clips of one group share its mean where labels move between groups.
+    """
+    units = _units(label, np.empty((len(label), 0)), groups)
+    return _to_clips(_permuted(units.label, units, sets=1, generator=generator) / units.spread, units, aside=np.nan)[0]
 
 
 def _units(
@@ -205,9 +216,9 @@ def _drawn(units: _Units, *, resamples: int, generator: np.random.Generator) -> 
     return generator.multinomial(count, np.full(count, 1 / count), size=resamples)[:, which].astype(float)
 
 
-def _to_clips(weights: NDArray[np.float64], units: _Units) -> NDArray[np.float64]:
-    """Weights of units ``(k, units)`` as weights of clips ``(k, n)``."""
-    found = np.zeros((len(weights), len(units.of_clip)))
+def _to_clips(weights: NDArray[np.float64], units: _Units, *, aside: float = 0.0) -> NDArray[np.float64]:
+    """Weights of units ``(k, units)`` as weights of clips ``(k, n)``, and a value for clips that stand aside."""
+    found = np.full((len(weights), len(units.of_clip)), aside)
     inside = units.of_clip >= 0
     found[:, inside] = (weights * units.spread)[:, units.of_clip[inside]]
     return found

@@ -149,16 +149,17 @@ def cavs(points: Mapping[str, Rows], concepts: Sequence[Concept], *, seed: int) 
     """A CAV of every concept in every layer, and how plainly the layer holds it.
 
     Returns:
-        The CAVs, but for dead layers; and a row for each concept and layer: ``cav_accuracy``, the logistic classifier's
-        on held-out clips, averaged over five sets of negatives alike in other tags, and ``random_accuracy``, the same
-        between random halves of those clips. NaN in a dead layer.
+        The CAVs, but for dead layers, their effect NaN where it cannot be told; and a row for each concept and layer:
+        ``cav_accuracy``, the logistic classifier's on held-out clips, averaged over five sets of negatives alike in
+        other tags, and ``random_accuracy``, the same between random halves of those clips. NaN in a dead layer.
     """
     found, rows = [], []
     for concept in tqdm(concepts, desc="CAVs", unit="concept"):
         draws = concept.draws(_CAVS, seed=seed)
         shuffle = concept.generator(seed, "shuffled")
         halves = [np.split(shuffle.permutation(np.concatenate(draw)), 2) for draw in draws]
-        effect = concept.contrast(sets=2, resamples=2, seed=seed).own
+        made = concept.contrast(sets=2, resamples=2, seed=seed)
+        effect = made.own if made.identifiable else np.full_like(made.own, np.nan)
         for layer, values in points.items():
             key = {"concept": concept.name, "layer": layer}
             if not np.nanstd(values, axis=0).max() > 0:

@@ -31,6 +31,29 @@ def test_what_is_known_to_be_absent_decides_where_it_is_known():
     assert (found.label[:6] == 1).all() and (found.label[6:12] == 0).all() and np.isnan(found.label[12:]).all()
 
 
+def test_clips_of_which_nothing_is_known_lack_what_was_not_asked_for():
+    """As of a model whose music nobody knows: its empty ``absent`` says nothing."""
+    sets = [["piano"]] * 6 + [["guitar"]] * 6
+    columns = {"absent": [[]] * 12, "known": [False] * 12}
+    found = concepts.concept("piano", clips(sets, **columns), taxonomy=TAXONOMY)
+    assert (found.label[:6] == 1).all() and (found.label[6:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("tag", "must_change"), [("drums", "no percussion"), ("slow tempo", "fast tempo"), ("piano", "keyboard")]
+)
+def test_what_must_change_with_a_concept_is_not_held_fixed(tag, must_change):
+    sets = [[tag], [must_change]] * 6
+    made = clips(sets, concept=[tag] * 12, positive=[True, False] * 6)
+    made["group"] = np.arange(12) // 2
+    found = concepts.concept(tag, made, taxonomy=TAXONOMY)
+    assert must_change not in found.tags
+    contrast = found.contrast(sets=2, resamples=2, seed=0)
+    assert contrast.identifiable and contrast.explained == pytest.approx(0)
+    shuffled = found.contrast(sets=2, resamples=2, seed=0, permuted=True)
+    assert shuffled.information == pytest.approx(contrast.information), "permuted inside of pairs, as the test is"
+
+
 def test_one_tag_against_another():
     sets = [["slow tempo"]] * 6 + [["fast tempo"]] * 7 + [["medium tempo"]] * 8
     found = concepts.concept("slow tempo|fast tempo", clips(sets), taxonomy=TAXONOMY)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conceptcaps.probing.contrasts import balance, contrast
+from conceptcaps.probing.contrasts import balance, contrast, shuffled
 from conceptcaps.probing.significance import p_value
 
 
@@ -97,3 +97,23 @@ def test_clips_on_no_side_have_no_weight_and_order_does_not_count():
     order = generator.permutation(240)
     moved = contrast(label[order], others[order], np.arange(240)[order], sets=2, resamples=2, seed=[0])
     assert moved.own @ outcome[order] == pytest.approx(made.own @ outcome)
+
+
+def test_shuffled_labels_move_as_in_the_test():
+    generator = np.random.default_rng(0)
+    pairs = np.arange(40) // 2
+    label = np.tile([1.0, 0.0], 20)
+    moved = shuffled(label, pairs, generator)
+    assert (np.bincount(pairs, moved) == 1).all() and (moved != label).any()
+    tracks = np.arange(40) // 4
+    label = np.repeat([1.0, 0.0], 20)
+    moved = shuffled(label, tracks, generator)
+    assert all(len(set(moved[tracks == track])) == 1 for track in range(10)) and moved.sum() == 20
+
+
+def test_what_cannot_be_told_is_not_called_balanced():
+    label = np.repeat([1.0, 0.0], 20)
+    covariates = (label == 1)[:, None]
+    made = contrast(label, covariates, np.arange(40), sets=2, resamples=2, seed=[0])
+    table = balance(label, covariates, made, ["piano"])
+    assert not made.identifiable and table["difference"].item() == 1 and np.isnan(table["adjusted"].item())
