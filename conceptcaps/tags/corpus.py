@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import datasets
+import numpy as np
 import pandas as pd
 
 from conceptcaps.tags.demo_corpus import demo_corpus
@@ -131,7 +132,7 @@ def parse_rows(frame: pd.DataFrame, *, source: str) -> pd.DataFrame:
     parsed = pd.DataFrame(
         {
             "row_id": frame["ytid"].astype(str).to_numpy(),
-            "caption": frame["caption"].astype(str).to_numpy(),
+            "caption": frame["caption"].fillna("").astype(str).to_numpy(),
             "aspects": aspects,
             "is_eval": [str(flag).lower() == "true" for flag in evaluation],
         }
@@ -268,12 +269,12 @@ def distil(frame: pd.DataFrame, *, taxonomy: Taxonomy, min_categories: int) -> D
     return Distilled(pd.DataFrame(list(rows.values())), covers.uncovered, metrics, dict(counts))
 
 
-def parse_aspects(text: object, *, where: str) -> list[str]:
-    """Aspects of a cell that holds a list of strings as Python writes it; an error names ``where`` it stood."""
+def parse_aspects(cell: object, *, where: str) -> list[str]:
+    """Aspects of a cell that holds a list of strings, or one as Python writes it; an error names ``where`` it stood."""
     try:
-        parsed = ast.literal_eval(str(text))
+        parsed = list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else ast.literal_eval(str(cell))
     except (ValueError, SyntaxError):
         parsed = None
     if not isinstance(parsed, list) or not all(isinstance(aspect, str) for aspect in parsed):
-        raise ValueError(f"expected a list of strings as aspect_list in {where}, got {str(text)[:60]!r}")
+        raise ValueError(f"expected a list of strings as aspect_list in {where}, got {str(cell)[:60]!r}")
     return [aspect.strip() for aspect in parsed if aspect.strip()]

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,6 +19,14 @@ def test_reads_musiccaps_columns(tmp_path):
     rows = corpus.load_corpus(path)
     assert rows["aspects"].tolist() == [["jazz", "slow tempo"], []]
     assert rows["is_eval"].tolist() == [False, False]
+
+
+def test_lists_are_taken_as_they_are_and_no_caption_is_an_empty_one():
+    aspects = [np.array(["piano", "slow tempo"]), ["jazz", " harp"]]
+    rows = pd.DataFrame({"ytid": ["a", "b"], "aspect_list": aspects, "caption": ["A tune.", None]})
+    read = corpus.parse_rows(rows, source="hub")
+    assert read["aspects"].tolist() == [["piano", "slow tempo"], ["jazz", "harp"]]
+    assert read["caption"].tolist() == ["A tune.", ""]
 
 
 @pytest.mark.parametrize(
