@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from conceptcaps.intervals import paired_difference
@@ -82,7 +83,7 @@ def decide(metric: str, candidate: pd.DataFrame, champion: pd.DataFrame, *, marg
         The decision. Versions measured on different rows cannot be compared, and the champion stays.
 
     Raises:
-        ValueError: If a table lacks the metric.
+        ValueError: If a table lacks the metric, or a value of it.
     """
     ours, theirs = _column(candidate, metric), _column(champion, metric)
     if set(ours.index) != set(theirs.index):
@@ -104,4 +105,10 @@ def decide(metric: str, candidate: pd.DataFrame, champion: pd.DataFrame, *, marg
 def _column(items: pd.DataFrame, metric: str) -> pd.Series:
     if metric not in items.columns:
         raise ValueError(f"expected column {metric} in per_item.parquet, got {', '.join(items.columns)}")
-    return items.set_index("id")[metric].astype(float)
+    values = items.set_index("id")[metric].astype(float)
+    finite = int(np.isfinite(values).sum())
+    if finite < max(len(values), 1):
+        raise ValueError(
+            f"expected a finite {metric} in every row of per_item.parquet, got {finite} in {len(values)} rows"
+        )
+    return values

@@ -49,9 +49,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             facts = {"corpus": tracking.params(runs["distill_tags"])["corpus"], **facts}
         page = Path(folder, "report.html")
         figures = report.key_figures(metrics, runs=runs)
-        left_out = tracking.left_out(own if named else args.runs)
-        parts = {"figures": figures, "stages": stages, "rows": rows, "left_out": left_out}
-        text = report.render(title="ConceptCaps", facts=facts, **parts)
+        parent = own if named else args.runs
+        told = {"left_out": tracking.left_out(parent), "decisions": tracking.decisions(parent)}
+        text = report.render(title="ConceptCaps", facts=facts, figures=figures, stages=stages, rows=rows, **told)
         page.write_text(text, encoding="utf-8")
         tracking.log_file(page)
         tracking.log_metrics({"report/stages": len(stages), "report/rows": len(rows)})

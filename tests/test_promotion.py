@@ -102,6 +102,24 @@ def test_a_replacement_is_promoted_if_it_was_measured():
         promotion.replacement("val/x", items(0), champion="3")
 
 
+@pytest.mark.parametrize(
+    ("table", "got"),
+    [
+        (items(0).assign(**{"val/loss": np.nan}), "0 in 200 rows"),
+        (items(0)[:2].assign(**{"val/loss": [1.0, -np.inf]}), "1 in 2 rows"),
+        (items(0)[:0], "0 in 0 rows"),
+    ],
+)
+def test_what_was_not_measured_is_not_promoted(table, got):
+    for decided in (
+        lambda: promotion.first("val/loss", table),
+        lambda: promotion.replacement("val/loss", table, champion="3"),
+        lambda: decide(table, items(0)),
+    ):
+        with pytest.raises(ValueError, match=f"expected a finite val/loss in every row .*, got {got}"):
+            decided()
+
+
 def test_a_candidate_of_another_corpus_or_of_none_that_is_known_is_refused():
     demo, other = ("1f", "corpus demo"), ("2e", "corpus musiccaps.csv")
     assert promotion.foreign(demo, ("1f", "the same in other words")) is None and promotion.foreign(None, None) is None

@@ -102,6 +102,7 @@ def render(
     stages: list[Stage],
     rows: list[dict[str, object]],
     left_out: Mapping[str, str] | None = None,
+    decisions: Mapping[str, str] | None = None,
 ) -> str:
     """The page as HTML that needs no other file: pictures and sound are in it.
 
@@ -112,6 +113,7 @@ def render(
         stages: In the pipeline's order.
         rows: Of ``examples.describe``.
         left_out: Why a stage did not run, by its name.
+        decisions: What was decided of a model, by its name: promoted, or why not.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True, trim_blocks=True
@@ -125,7 +127,8 @@ def render(
         for stage in stages
     ]
     template = environment.get_template("report.html.j2")
-    return template.render(title=title, facts=facts, figures=figures, stages=shown, rows=rows, left_out=left_out or {})
+    told = {"left_out": left_out or {}, "decisions": decisions or {}}
+    return template.render(title=title, facts=facts, figures=figures, stages=shown, rows=rows, **told)
 
 
 def _encoded(path: Path) -> str:

@@ -34,6 +34,7 @@ from conceptcaps.tracking.runs import attempt, child_run, execute, run
 from conceptcaps.tracking.session import scratch
 from conceptcaps.tracking.store import (
     children,
+    decisions,
     history,
     info,
     latest,
@@ -59,6 +60,7 @@ __all__ = [
     "child_run",
     "children",
     "crown",
+    "decisions",
     "execute",
     "fetch",
     "fetch_unless",

@@ -41,7 +41,6 @@ class Pipeline:
     Attributes:
         runs: Run ids by label, in order.
         left_out: Why an optional step has no run, by label.
-        decisions: What each promotion decided, by model.
     """
 
     def __init__(self, *, pull: str) -> None:
@@ -52,17 +51,25 @@ class Pipeline:
         """
         self.runs: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
-        self.decisions: dict[str, str] = {}
         self.pull = pull
         self._started = time.monotonic()
 
-    def step(self, entry_point: str, artifact: str = "", *, label: str | None = None, **parameters: object) -> str:
+    def step(
+        self,
+        entry_point: str,
+        artifact: str = "",
+        *,
+        label: str | None = None,
+        reuse: bool = True,
+        **parameters: object,
+    ) -> str:
         """Submit a step, and give the URI of one of its artifacts.
 
         Args:
             entry_point: Name in MLproject.
             artifact: Name of the artifact.
             label: Name of the step and of its run; the entry point's if None.
+            reuse: Whether a finished run of the very same step may stand for it.
             parameters: Those that differ from the defaults; one that is None, the result of a step that was left out,
                 keeps its default.
 
@@ -71,7 +78,7 @@ class Pipeline:
         """
         name = label or entry_point
         given = {key: value for key, value in parameters.items() if value is not None}
-        self.runs[name] = submit(entry_point, given, label=name)
+        self.runs[name] = submit(entry_point, given, label=name, reuse=reuse)
         return f"runs:/{self.runs[name]}/{artifact}"
 
     def optional(
@@ -102,7 +109,8 @@ class Pipeline:
     def promoted(self, model: str) -> str | None:
         """Offer the model that a step registered for promotion, and give the URI that later steps use.
 
-        A gate that refuses is a decision, not a failure. None if the step was left out.
+        A gate that refuses is a decision, not a failure; the pipeline's run keeps both as ``decision.<model>``. Nothing
+        is reused: what is decided depends on the present champion. None if the step was left out.
 
         Args:
             model: One of ``GATES``, without ``conceptcaps-``.
@@ -112,12 +120,13 @@ class Pipeline:
             return None
         trained = registered_by(self.runs[trained_by])
         try:
-            self.step("promote", label=f"promote {model}", model=trained, metric=metric)
-            self.decisions[f"conceptcaps-{model}"] = "promoted"
+            self.step("promote", label=f"promote {model}", reuse=False, model=trained, metric=metric)
+            decision = "promoted"
         except StageFailed as failed:
             if failed.kind != "refused":
                 raise
-            self.decisions[f"conceptcaps-{model}"] = failed.reason
+            decision = failed.reason
+        records.set_tags({f"decision.conceptcaps-{model}": decision[:5000]})
         return trained if self.pull == "trained" else resolve(f"models:/conceptcaps-{model}@champion")
 
     def summarise(self, keys: Iterable[tuple[str, str]], **links: str) -> dict[str, dict[str, float]]:
@@ -134,7 +143,6 @@ class Pipeline:
         numbers = {f"{label}/{name}": found.get(label, {}).get(name) for label, name in keys}
         records.log_metrics({name: value for name, value in numbers.items() if value is not None})
         records.set_tags({name: local_path(uri) for name, uri in links.items()})
-        records.set_tags({f"decision.{model}": reason[:5000] for model, reason in self.decisions.items()})
         records.log_json(self.runs, "runs.json")
         records.log_metrics({"pipeline/wall_seconds": time.monotonic() - self._started})
         for name, uri in links.items():

@@ -59,9 +59,18 @@ def left_out(run_id: str) -> dict[str, str]:
     Args:
         run_id: The pipeline's run, or that of one of its stages; any other run has left out nothing.
     """
+    return _of_pipeline(run_id, "left_out.")
+
+
+def decisions(run_id: str) -> dict[str, str]:
+    """What the promotions of a pipeline decided, by model; ``run_id`` as in ``left_out``."""
+    return _of_pipeline(run_id, "decision.")
+
+
+def _of_pipeline(run_id: str, prefix: str) -> dict[str, str]:
     found = tags(run_id)
     found = tags(found["mlflow.parentRunId"]) if "mlflow.parentRunId" in found else found
-    return {name.removeprefix("left_out."): why for name, why in found.items() if name.startswith("left_out.")}
+    return {name.removeprefix(prefix): text for name, text in found.items() if name.startswith(prefix)}
 
 
 def info(run_id: str) -> dict[str, Any]:

@@ -95,6 +95,30 @@ def test_a_step_that_fails_otherwise_is_not_left_out(store, monkeypatch, kind):
     assert tracking.info(run_id)["status"] == "FAILED" and not tracking.left_out(run_id)
 
 
+def test_each_pipeline_asks_again_who_is_champion_and_keeps_the_decision(store, monkeypatch):
+    answers, asked = ["", "another is better"], []
+
+    def submit(entry_point, parameters, *, label=None, reuse=True):
+        asked.append((entry_point, reuse))
+        with tracking.child_run(label, {}) as run_id:
+            tracking.set_tags({"registered": "models:/conceptcaps-vae/1"})
+        refusal = answers.pop(0) if entry_point == "promote" else ""
+        if refusal:
+            raise steps.StageFailed(entry_point, run_id, refusal, "refused")
+        return run_id
+
+    monkeypatch.setattr(steps, "submit", submit)
+    kept = []
+    for _ in range(2):
+        with tracking.run("main", {}) as run_id:
+            pipeline = tracking.Pipeline(pull="trained")
+            pipeline.step("train_vae")
+            assert pipeline.promoted("vae") == "models:/conceptcaps-vae/1"
+        kept.append(tracking.decisions(run_id))
+    assert kept == [{"conceptcaps-vae": "promoted"}, {"conceptcaps-vae": "another is better"}]
+    assert asked == [("train_vae", True), ("promote", False)] * 2
+
+
 @pytest.mark.slow
 def test_steps_are_nested_reused_and_cascade(checkout, capfd):
     with tracking.run("main", {}) as parent:
