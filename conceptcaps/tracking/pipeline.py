@@ -54,22 +54,13 @@ class Pipeline:
         self.pull = pull
         self._started = time.monotonic()
 
-    def step(
-        self,
-        entry_point: str,
-        artifact: str = "",
-        *,
-        label: str | None = None,
-        reuse: bool = True,
-        **parameters: object,
-    ) -> str:
+    def step(self, entry_point: str, artifact: str = "", *, label: str | None = None, **parameters: object) -> str:
         """Submit a step, and give the URI of one of its artifacts.
 
         Args:
             entry_point: Name in MLproject.
             artifact: Name of the artifact.
             label: Name of the step and of its run; the entry point's if None.
-            reuse: Whether a finished run of the very same step may stand for it.
             parameters: Those that differ from the defaults; one that is None, the result of a step that was left out,
                 keeps its default.
 
@@ -78,7 +69,7 @@ class Pipeline:
         """
         name = label or entry_point
         given = {key: value for key, value in parameters.items() if value is not None}
-        self.runs[name] = submit(entry_point, given, label=name, reuse=reuse)
+        self.runs[name] = submit(entry_point, given, label=name)
         return f"runs:/{self.runs[name]}/{artifact}"
 
     def optional(
@@ -118,9 +109,9 @@ class Pipeline:
         trained_by, metric = GATES[model]
         if trained_by not in self.runs:
             return None
-        trained = registered_by(self.runs[trained_by])
+        trained, label = registered_by(self.runs[trained_by]), f"promote {model}"
         try:
-            self.step("promote", label=f"promote {model}", reuse=False, model=trained, metric=metric)
+            self.runs[label] = submit("promote", {"model": trained, "metric": metric}, label=label, reuse=False)
             decision = "promoted"
         except StageFailed as failed:
             if failed.kind != "refused":
