@@ -43,18 +43,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder = tracking.fetch_unless(args.contexts, "auto")
         source = Source.open(folder, duration=args.duration, seed=args.seed, tries=args.tries)
         tags = makeable.chosen(args.tags, source.possible)
-        rows, compared, short = paired.design(source, tags, count=args.count)
+        fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
+        form = {"fonts": fonts, "sample_rate": args.sample_rate, "channels": args.channels}
+        rows, compared, short = paired.design(source, tags, count=args.count, **form)
         print(balance.left_out(short, allowed=args.unbalanced == "leave_out"), end="")
         tracking.log_frame(compared, "balance.parquet")
         print(balance.report(compared))
         kept = balance.balanced(compared, most=args.balance, leave_out=args.unbalanced == "leave_out")
         rows = rows[rows["concept"].isin(kept)]
-        fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
-        form = {"sample_rate": args.sample_rate, "channels": args.channels}
         out = project.out_folder("design_concepts", args.out, vars(args))
         settings = {name: value for name, value in vars(args).items() if name != "out"}
         shards.map_shards(
-            partial(paired.play_concepts, source=source, fonts=fonts, **form),
+            partial(paired.play_concepts, source=source, **form),
             rows,
             out=out,
             schema=pa.schema(paired.CONCEPT_FIELDS),

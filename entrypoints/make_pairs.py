@@ -7,7 +7,7 @@ from functools import partial
 import pyarrow as pa
 
 from conceptcaps import project, shards, tracking
-from conceptcaps.audio import clips, makeable, paired, soundfont, table
+from conceptcaps.audio import clips, makeable, paired, pairs, soundfont, table
 from conceptcaps.audio.contexts import Source
 from conceptcaps.hashing import file_sha256
 from conceptcaps.tags import carried
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             files=carried.files(source.taxonomy),
         )
         made = shards.read(out, columns=["id", "tag", "changed", "means", "error"])
-        tracking.log_metrics(paired.summary(made, taxonomy=source.taxonomy))
+        tracking.log_metrics(pairs.summary(made, taxonomy=source.taxonomy))
         clips.require_few(table.failures(made), total=len(made))
         tracking.log_folder(tracking.fetch(out), "pairs")
 

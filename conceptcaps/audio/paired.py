@@ -13,9 +13,9 @@ from tqdm import tqdm
 from conceptcaps.audio import balance, contexts, pairs, soundfont, table
 from conceptcaps.audio.contexts import Source
 from conceptcaps.audio.pairs import Pair
-from conceptcaps.audio.truth import ties
+from conceptcaps.audio.truth import Truth, ties
 from conceptcaps.hashing import row_seed
-from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from conceptcaps.tags.taxonomy import tag_set_id
 
 SIDES = ("with", "without")
 TRIES = 24
@@ -40,6 +40,17 @@ class Found(NamedTuple):
     seed: int
     part: str
     place: int
+
+
+class _Candidate(NamedTuple):
+    """How many other tags change in a pair, its number, part and place, and what its sides hold once mixed."""
+
+    changes: int
+    number: int
+    part: str
+    place: int
+    held: list[str]
+    lacked: list[str]
 
 
 def find(source: Source, tag: str, number: int, part: str | None) -> Found | None:
@@ -138,16 +149,22 @@ def _perform(side: pairs.Side, source: Source, font: Path, *, sample_rate: int, 
     )  # fmt: skip
 
 
-def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+def design(
+    source: Source, tags: Sequence[str], *, count: int, fonts: Sequence[Path], sample_rate: int, channels: int
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
     """Choose positives and negatives for each concept whose other tags are equally frequent.
 
-    Candidates are the sides of pairs, a quarter of them in contexts kept for testing. Tags that the concept implies or
-    excludes, and those that are the same event in a score (``ties.alike``), must differ and are not compared.
+    Candidates are the sides of pairs, a quarter of them in contexts kept for testing. They are compared by what is
+    present once they are mixed, as ``play_concepts`` will play them. Tags that the concept implies or excludes, and
+    those that are the same event in a score (``ties.alike``), must differ and are not compared.
 
     Args:
         source: Where pairs come from.
         tags: The concepts.
         count: Positives, and negatives, of each.
+        fonts: As for ``play_concepts``, as are ``sample_rate`` and ``channels``.
+        sample_rate: Hz.
+        channels: 1 or 2.
 
     Returns:
         The rows to play (``id``, ``concept``, ``positive``, ``part``, ``group``, ``number``, ``place``), the table of
@@ -158,9 +175,11 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
         ValueError: If no concept has enough pairs.
     """
     rows, tables, short = [], [], {}
+    form = {"sample_rate": sample_rate, "channels": channels}
     parts = {"test": round(count * _TEST), "train": count - round(count * _TEST)}
     for tag in tqdm(tags, desc="find pairs", unit="concept"):
-        numbers, places, strata, sides = _candidates(source, tag, parts)
+        found = _candidates(source, tag, parts, fonts, form)
+        strata = [one.part for one in found]
         if few := [
             f"{strata.count(part)} of {most} pairs to {part}"
             for part, most in parts.items()
@@ -169,17 +188,17 @@ def design(source: Source, tags: Sequence[str], *, count: int) -> tuple[pd.DataF
             short[tag] = f"found {' and '.join(few)}: give more --tries, or contexts in which it can be left out"
             continue
         others = [place for place, other in enumerate(source.taxonomy.tags) if other not in _kin(source, tag)]
+        sides = [one.held for one in found], [one.lacked for one in found]
         held, lacked = (source.taxonomy.encode(side)[:, others] for side in sides)
         chosen = balance.choose(held, lacked, strata=(strata, strata), counts=parts)
         named = [source.taxonomy.tags[place] for place in others]
         compared = balance.table(held[chosen[0]], lacked[chosen[1]], concept=tag, tags=named)
         tables.append(compared.assign(apart=", ".join(sorted(_kin(source, tag) - {tag}))))
         for positive, picked in zip((True, False), chosen, strict=True):
-            for place in picked.tolist():
-                group = tag_set_id([tag], seed=source.seed, caption=f"{strata[place]} {numbers[place]}")
+            for one in (found[place] for place in picked.tolist()):
+                group = tag_set_id([tag], seed=source.seed, caption=f"{one.part} {one.number}")
                 row = {"id": f"{group}-{SIDES[not positive]}", "concept": tag, "positive": positive}
-                row |= {"part": strata[place], "group": group, "number": numbers[place], "place": places[place]}
-                rows.append(row)
+                rows.append(row | {"part": one.part, "group": group, "number": one.number, "place": one.place})
     if not rows:
         raise ValueError(
             f"expected a concept with enough pairs, {'; '.join(f'{tag}: {why}' for tag, why in short.items())}"
@@ -193,9 +212,9 @@ def _kin(source: Source, tag: str) -> frozenset[str]:
 
 
 def _candidates(
-    source: Source, tag: str, parts: dict[str, int]
-) -> tuple[list[int], list[int], list[str], tuple[list[list[str]], list[list[str]]]]:
-    """Numbers, places, parts and what both sides hold of pairs, those in which nothing else changes first.
+    source: Source, tag: str, parts: dict[str, int], fonts: Sequence[Path], form: dict[str, int]
+) -> list[_Candidate]:
+    """Pairs that stand once they are mixed, those in which nothing else changes first.
 
     Of these as many as are wanted are enough: pairs are balanced by themselves. Where contexts are drawn in vain, more
     are drawn, up to a bound.
@@ -205,17 +224,30 @@ def _candidates(
         clean, here, pool = 0, 0, int(np.ceil(count * _POOL)) + 2
         for number in range(_VAIN * pool):
             one = find(source, tag, number, part)
-            if one is not None:
-                found.append((len(set(one.pair.changed) - _kin(source, tag)), number, part, one))
-                clean += found[-1][0] == 0
+            told = one and _mixed(one, source, tag, _font(fonts, source, tag, number, part), form)
+            if one and told:
+                changes = len(set(pairs.changed(tag, *told, source.taxonomy)) - _kin(source, tag))
+                found.append(_Candidate(changes, number, part, one.place, *(side.present for side in told)))
+                clean += changes == 0
                 here += 1
             if clean == count or (number + 1 >= pool and here >= count):
                 break
-    found.sort(key=lambda each: each[:3])
-    held = [each[3].pair.holding.truth.present for each in found]
-    lacked = [each[3].pair.lacking.truth.present for each in found]
-    _, numbers, strata, pairs_found = (list(column) for column in zip(*found, strict=True)) if found else ([],) * 4
-    return numbers, [each.place for each in pairs_found], strata, (held, lacked)
+    return sorted(found, key=lambda one: one[:3])
+
+
+def _font(fonts: Sequence[Path], source: Source, tag: str, number: int, part: str) -> Path:
+    """The font of a pair; of several the last is kept for the test part."""
+    own = fonts[-1:] if part == "test" else fonts[:-1] or fonts
+    return own[row_seed(f"{tag} {number} font", source.seed) % len(own)]
+
+
+def _mixed(found: Found, source: Source, tag: str, font: Path, form: dict[str, int]) -> tuple[Truth, Truth] | None:
+    """What both sides hold once they are mixed, or None where they no longer differ in the tag."""
+    try:
+        held, lacked = (_perform(side, source, font, **form).truth for side in (found.pair.holding, found.pair.lacking))
+    except ValueError:
+        return None
+    return (held, lacked) if tag in held.present and tag in lacked.absent else None
 
 
 def play_concepts(
@@ -229,8 +261,7 @@ def play_concepts(
     done = []
     for row in _records(rows):
         tag, part = row["concept"], row["part"]
-        own = fonts[-1:] if part == "test" else fonts[:-1] or fonts
-        font = own[row_seed(f"{tag} {row['number']} font", source.seed) % len(own)]
+        font = _font(fonts, source, tag, int(row["number"]), part)
         found = attempt(source, tag, int(row["number"]), int(row["place"]), part)
         if found is None:
             raise AssertionError("a pair that was found once is found again")
@@ -255,26 +286,3 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in rows[0]})
-
-
-def summary(rows: pd.DataFrame, *, taxonomy: Taxonomy) -> dict[str, float]:
-    """How little else changes.
-
-    Args:
-        rows: Columns ``tag``, ``changed`` and ``error`` of pairs, two rows a pair.
-        taxonomy: Gives categories.
-
-    Returns:
-        ``pairs/count``, ``pairs/failed``, ``pairs/clean`` (share in which nothing else changes), ``pairs/untied`` (in
-        which nothing changes but what is tied to the tag by the rules of truth), and by category
-        ``pairs/same_<category>`` (share in which no other tag of it does).
-    """
-    good = rows[rows["error"].isna()]
-    found = {"pairs/count": len(good) / 2, "pairs/failed": (len(rows) - len(good)) / 2}
-    found["pairs/clean"] = float((good["changed"].map(len) == 0).mean())
-    free = [pairs.untied(tags, tag) for tags, tag in zip(good["changed"], good["tag"], strict=True)]
-    found["pairs/untied"] = float(np.mean([not tags for tags in free])) if free else float("nan")
-    for name in taxonomy.categories:
-        same = [all(taxonomy.category(tag) != name for tag in tags) for tags in good["changed"]]
-        found[f"pairs/same_{name}"] = float(np.mean(same)) if same else float("nan")
-    return found

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
+
 from conceptcaps.audio import composition
 from conceptcaps.audio.composing.plan import TEMPI
 from conceptcaps.audio.score import Part, Piece
@@ -186,3 +189,26 @@ def _carries(piece: Piece, part: Part, key: int | None, tag: str, duration: floa
     stem = part if key is None else replace(part, notes=[note for note in part.notes if note.pitch == key])
     music = sounding_notes(replace(piece, parts=[stem]), duration=duration, levels=None)
     return len(music.start) > 0 and Judge(music).tag(tag) == PRESENT
+
+
+def summary(rows: pd.DataFrame, *, taxonomy: Taxonomy) -> dict[str, float]:
+    """How little else changes.
+
+    Args:
+        rows: Columns ``tag``, ``changed`` and ``error`` of pairs, two rows a pair.
+        taxonomy: Gives categories.
+
+    Returns:
+        ``pairs/count``, ``pairs/failed``, ``pairs/clean`` (share in which nothing else changes), ``pairs/untied`` (in
+        which nothing changes but what is tied to the tag by the rules of truth), and by category
+        ``pairs/same_<category>`` (share in which no other tag of it does).
+    """
+    good = rows[rows["error"].isna()]
+    found = {"pairs/count": len(good) / 2, "pairs/failed": (len(rows) - len(good)) / 2}
+    found["pairs/clean"] = float((good["changed"].map(len) == 0).mean())
+    free = [untied(tags, tag) for tags, tag in zip(good["changed"], good["tag"], strict=True)]
+    found["pairs/untied"] = float(np.mean([not tags for tags in free])) if free else float("nan")
+    for name in taxonomy.categories:
+        same = [all(taxonomy.category(tag) != name for tag in tags) for tags in good["changed"]]
+        found[f"pairs/same_{name}"] = float(np.mean(same)) if same else float("nan")
+    return found

@@ -1,6 +1,8 @@
 """Pairs and designed concept sets as stages: small, with real sound."""
 
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 
 from conceptcaps import assets, cache, shards
@@ -43,6 +45,21 @@ def test_designed_sets_are_balanced_and_split(store):
     }  # fmt: skip
     for row in made.to_dict("records"):
         assert "violin" in row["present" if row["positive"] else "absent"]
+
+
+def test_balance_is_that_of_what_is_published(store):
+    """Once they are mixed, some parts of these clips are too soft to count."""
+    design_concepts.main(
+        ["--tags=hi-hats", "--count=4", "--balance=inf", "--tries=2", f"--out={store / 'concepts'}", *SMALL]
+    )
+    made = shards.read(str(store / "concepts"))
+    assert made["error"].isna().all()
+    run = mlflow.search_runs(output_format="list")[0].info.run_id
+    told = pd.read_parquet(mlflow.artifacts.download_artifacts(f"runs:/{run}/balance.parquet")).set_index("tag")
+    for side in (True, False):
+        present = made.loc[made["positive"] == side, "present"]
+        shares = [np.mean([tag in tags for tags in present]) for tag in told.index]
+        assert told["positive" if side else "negative"].tolist() == shares
 
 
 def test_tags_that_cannot_be_made_are_refused(store):
