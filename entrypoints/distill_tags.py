@@ -12,7 +12,10 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", default="demo", help="demo, a MusicCaps CSV, or a Hub id with @revision")
+    parser.add_argument("--corpus", default="demo", help="demo, a CSV or Parquet file, or a Hub id with @revision")
+    parser.add_argument("--caption_column", default="auto", help="column of captions; auto: the first known name")
+    parser.add_argument("--aspect_column", default="auto", help="column of aspects, or auto; none: read from captions")
+    parser.add_argument("--id_column", default="auto", help="column of ids, or auto, which counts rows without any")
     parser.add_argument(
         "--taxonomy", default="builtin", help="builtin, or a taxonomy file (YAML, or the reference's JSON)"
     )
@@ -28,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("distill_tags", vars(args)), tempfile.TemporaryDirectory() as folder:
         taxonomy = Taxonomy.load(tracking.fetch_unless(args.taxonomy, "builtin"))
-        rows = corpus.load_corpus(args.corpus)
+        columns = {"caption": args.caption_column, "aspects": args.aspect_column, "id": args.id_column}
+        rows = corpus.load_corpus(args.corpus, columns=columns, taxonomy=taxonomy)
         tracking.log_dataset(rows, name="corpus", source=args.corpus, context="source")
         distilled = corpus.distil(rows, taxonomy=taxonomy, min_categories=args.min_categories)
         parts = splits.split_rows(distilled.rows, taxonomy=taxonomy, split=args.split, seed=args.seed)

@@ -14,7 +14,7 @@ from conceptcaps.captions.sampling import Sampling
 from conceptcaps.captions.writing import write
 from conceptcaps.hashing import digest, row_seed
 from conceptcaps.intervals import bootstrap_mean, paired_difference, paired_p_value
-from conceptcaps.tags import corpus
+from conceptcaps.tags import corpus_table
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
 _STRINGS = pa.list_(pa.string())
@@ -150,9 +150,8 @@ def open_table(source: str, *, taxonomy: Taxonomy) -> pd.DataFrame:
     frame = pd.read_csv(source, keep_default_na=False).rename(columns={"prediction": "caption"})
     if not {"aspect_list", "caption"} <= set(frame):
         raise ValueError(f"expected columns aspect_list and caption or prediction in {source}, got {list(frame)}")
-    aspects = [
-        corpus.parse_aspects(text, where=f"row {row} of {source}") for row, text in enumerate(frame["aspect_list"])
-    ]
+    cells = enumerate(frame["aspect_list"])
+    aspects = [corpus_table.parse_aspects(cell, where=f"row {row} of {source}") for row, cell in cells]
     tags = [sorted({tag for aspect in row for tag in taxonomy.match(aspect)}) for row in aspects]
     ids = [str(number) for number in range(len(frame))]
     frame = pd.DataFrame({"id": ids, "sample_id": ids, "tags": tags, "caption": frame["caption"]})

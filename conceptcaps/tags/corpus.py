@@ -1,20 +1,18 @@
 """Captioned corpora: reading, cleaning, distilling to canonical tags, and captions that say no more than their tags."""
 
-import ast
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import datasets
-import numpy as np
 import pandas as pd
 
+from conceptcaps.tags import corpus_table
 from conceptcaps.tags.demo_corpus import demo_corpus
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
-_COLUMNS = ("ytid", "aspect_list", "caption")
 _HUB = re.compile(r"(?P<id>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _QUALITY = re.compile(
@@ -83,13 +81,23 @@ class Distilled(NamedTuple):
     counts: dict[str, int]
 
 
-def load_corpus(corpus: str, *, cache: str | Path | None = None) -> pd.DataFrame:
-    """Read a corpus in MusicCaps' schema.
+def load_corpus(
+    corpus: str,
+    *,
+    cache: str | Path | None = None,
+    columns: Mapping[str, str] = corpus_table.AUTO,
+    taxonomy: Taxonomy | None = None,
+) -> pd.DataFrame:
+    """Read a corpus of captions with aspects.
 
     Args:
-        corpus: ``demo``, the path of a CSV file, or ``<owner>/<name>`` or ``<owner>/<name>@<revision>`` on the
-            Hugging Face hub, whose split ``train`` is read.
+        corpus: ``demo``, the path of a CSV or Parquet file, or ``<owner>/<name>`` or ``<owner>/<name>@<revision>`` on
+            the Hugging Face hub, whose split ``train`` is read.
         cache: Folder for what the hub sends; None is the library's own.
+        columns: Its column of ``caption``, ``aspects`` and ``id``: a name, or ``auto`` for the first known one
+            (``corpus_table``) that it has; rows are counted where it has no id. Of aspects also ``none``: they are what
+            the taxonomy finds in the captions.
+        taxonomy: Reads captions where there is no column of aspects; None is the built-in one.
 
     Returns:
         Columns ``row_id``, ``caption``, ``aspects`` (list of strings) and ``is_eval`` (MusicCaps' evaluation flag,
@@ -99,50 +107,24 @@ def load_corpus(corpus: str, *, cache: str | Path | None = None) -> pd.DataFrame
         ValueError: If there is no such corpus, a column is missing, a row does not parse, or there are no rows.
     """
     if corpus == "demo":
-        return parse_rows(demo_corpus(), source="demo")
-    if Path(corpus).is_file():
-        return read_musiccaps(corpus)
-    hub = _HUB.fullmatch(corpus)
-    if hub is None or corpus.endswith(".csv"):
-        raise ValueError(f"expected demo, a CSV file or <owner>/<name>@<revision> of a hub data set, got {corpus!r}")
-    cache_dir = None if cache is None else str(cache)
-    loaded = datasets.load_dataset(hub["id"], revision=hub["revision"], split="train", cache_dir=cache_dir)
-    return parse_rows(loaded.to_pandas(), source=corpus)
-
-
-def read_musiccaps(path: str | Path) -> pd.DataFrame:
-    """Read a CSV file with MusicCaps' columns ``ytid``, ``aspect_list`` and ``caption``; see ``load_corpus``."""
-    try:
-        frame = pd.read_csv(path, keep_default_na=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise ValueError(f"expected a CSV file with columns {', '.join(_COLUMNS)} in {path}, got: {error}") from error
-    return parse_rows(frame, source=str(path))
-
-
-def parse_rows(frame: pd.DataFrame, *, source: str) -> pd.DataFrame:
-    """Turn a table in MusicCaps' schema into the columns of ``load_corpus``; ``source`` names it in errors."""
-    missing = [column for column in _COLUMNS if column not in frame.columns]
-    if missing:
-        raise ValueError(f"expected column {missing[0]} in {source}, got columns {', '.join(map(str, frame.columns))}")
-    if frame.empty:
-        raise ValueError(f"expected at least one row in {source}, got none")
-    rows = enumerate(zip(frame["ytid"], frame["aspect_list"], strict=True), start=1)
-    aspects = [parse_aspects(text, where=f"row {number} (ytid {ytid}) of {source}") for number, (ytid, text) in rows]
-    evaluation = frame["is_audioset_eval"] if "is_audioset_eval" in frame.columns else [False] * len(frame)
-    parsed = pd.DataFrame(
-        {
-            "row_id": frame["ytid"].astype(str).to_numpy(),
-            "caption": frame["caption"].fillna("").astype(str).to_numpy(),
-            "aspects": aspects,
-            "is_eval": [str(flag).lower() == "true" for flag in evaluation],
-        }
-    )
-    repeated = parsed["row_id"][parsed["row_id"].duplicated()]
-    if len(repeated):
-        raise ValueError(
-            f"expected each ytid once in {source}, got {repeated.iloc[0]} again in row {repeated.index[0] + 1}"
-        )
-    return parsed
+        frame = demo_corpus()
+    elif Path(corpus).is_file():
+        frame = corpus_table.read(Path(corpus))
+    else:
+        hub = _HUB.fullmatch(corpus)
+        if hub is None or corpus.endswith((".csv", ".parquet")):
+            raise ValueError(
+                "expected demo, a CSV file or a Parquet file, or <owner>/<name>@<revision> of a hub data set, "
+                f"got {corpus!r}"
+            )
+        cache_dir = None if cache is None else str(cache)
+        loaded = datasets.load_dataset(hub["id"], revision=hub["revision"], split="train", cache_dir=cache_dir)
+        frame = loaded.to_pandas()
+    rows = corpus_table.parse_rows(frame, source=corpus, columns=columns)
+    if columns["aspects"] == "none":
+        reader = taxonomy or Taxonomy.load()
+        rows["aspects"] = [reader.find(caption) for caption in rows["caption"]]
+    return rows
 
 
 def clean_caption(caption: str) -> str:
@@ -267,14 +249,3 @@ def distil(frame: pd.DataFrame, *, taxonomy: Taxonomy, min_categories: int) -> D
         "tags_per_row": tags_kept / len(rows),
     }
     return Distilled(pd.DataFrame(list(rows.values())), covers.uncovered, metrics, dict(counts))
-
-
-def parse_aspects(cell: object, *, where: str) -> list[str]:
-    """Aspects of a cell that holds a list of strings, or one as Python writes it; an error names ``where`` it stood."""
-    try:
-        parsed = list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else ast.literal_eval(str(cell))
-    except (ValueError, SyntaxError):
-        parsed = None
-    if not isinstance(parsed, list) or not all(isinstance(aspect, str) for aspect in parsed):
-        raise ValueError(f"expected a list of strings as aspect_list in {where}, got {str(cell)[:60]!r}")
-    return [aspect.strip() for aspect in parsed if aspect.strip()]

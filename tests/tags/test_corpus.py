@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conceptcaps.tags import corpus
+from conceptcaps.tags import corpus, corpus_table
 from conceptcaps.tags.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.load()
@@ -24,7 +24,7 @@ def test_reads_musiccaps_columns(tmp_path):
 def test_lists_are_taken_as_they_are_and_no_caption_is_an_empty_one():
     aspects = [np.array(["piano", "slow tempo"]), ["jazz", " harp"]]
     rows = pd.DataFrame({"ytid": ["a", "b"], "aspect_list": aspects, "caption": ["A tune.", None]})
-    read = corpus.parse_rows(rows, source="hub")
+    read = corpus_table.parse_rows(rows, source="hub", columns=corpus_table.AUTO)
     assert read["aspects"].tolist() == [["piano", "slow tempo"], ["jazz", "harp"]]
     assert read["caption"].tolist() == ["A tune.", ""]
 
@@ -42,6 +42,58 @@ def test_lists_are_taken_as_they_are_and_no_caption_is_an_empty_one():
 def test_names_what_is_wrong_with_a_file(tmp_path, rows, columns, message):
     with pytest.raises(ValueError, match=message):
         corpus.load_corpus(csv(tmp_path, rows, columns))
+
+
+CORPORA = {
+    "lp_musiccaps": (
+        {"track_id": [3, 4], "tag": [["jazz", "slow tempo"], ["rock"]], "caption_writing": ["A tune.", "A song."]},
+        {},
+        (["3", "4"], ["A tune.", "A song."], [["jazz", "slow tempo"], ["rock"]]),
+    ),
+    "musicbench": (
+        {"location": ["a.wav", "b.wav"], "main_caption": ["A jazz tune.", None], "tempo": [90, 120]},
+        {"aspects": "none"},
+        (["a.wav", "b.wav"], ["A jazz tune.", ""], [["jazz"], []]),
+    ),
+    "mtg_jamendo": (
+        {"path": ["1.mp3", "2.mp3"], "tags": ["genre---jazz\tmood/theme---happy", ""], "said": ["One.", "Two."]},
+        {"caption": "said"},
+        (["1.mp3", "2.mp3"], ["One.", "Two."], [["jazz", "happy"], []]),
+    ),
+    "without_ids": ({"text": ["One."], "aspects": ["['jazz']"]}, {}, (["1"], ["One."], [["jazz"]])),
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("name", CORPORA)
+def test_reads_the_columns_of_other_corpora(tmp_path, name, suffix):
+    columns, dials, (ids, captions, aspects) = CORPORA[name]
+    path = tmp_path / f"corpus.{suffix}"
+    frame = pd.DataFrame(columns)
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    rows = corpus.load_corpus(str(path), columns={**corpus_table.AUTO, **dials})
+    assert (rows["row_id"].tolist(), rows["caption"].tolist(), rows["aspects"].tolist()) == (ids, captions, aspects)
+
+
+@pytest.mark.parametrize(
+    ("columns", "dials", "message"),
+    [
+        (["path", "tags"], {}, "expected column caption or .*prediction in .*, got columns path, tags; caption_column"),
+        (["caption"], {}, "expected column aspect_list or .*got columns caption; aspect_column names another, or none"),
+        (["caption", "tags"], {"id": "key"}, "expected column key in .*, got columns caption, tags; id_column"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named_beside_those_that_are(tmp_path, columns, dials, message):
+    path = csv(tmp_path, [("x",) * len(columns)], ",".join(columns))
+    with pytest.raises(ValueError, match=message):
+        corpus.load_corpus(path, columns={**corpus_table.AUTO, **dials})
+
+
+@pytest.mark.parametrize("name", ["corpus.csv", "corpus.parquet"])
+def test_a_file_of_another_kind_is_no_corpus(tmp_path, name):
+    (tmp_path / name).write_bytes("ytid,caption\na,café\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="expected a CSV file in UTF-8, or a Parquet file, in .*, got: "):
+        corpus.load_corpus(str(tmp_path / name))
 
 
 def test_a_corpus_that_is_not_there_is_named():
