@@ -3,7 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from conceptcaps import cache, figures, tracking
 from conceptcaps.audio.clips import Clips
@@ -29,20 +31,29 @@ def main(argv: Sequence[str] | None = None) -> None:
         sources = comparison.sources(args.makers)
         reference, _ = Clips.open(tracking.fetch(args.reference, foreign=True)).readable()
         real = {name: embeddings.musicnn_means(reference, model=name, cache=kept)["penultimate"] for name in names}
-        items = {}
+        items: dict[str, pd.DataFrame] = {}
+        heard: dict[str, dict[str, NDArray[np.float32]]] = {}
+        counts: dict[str, dict[str, float]] = {}
         for maker, source in sources.items():
             clips, bad = Clips.open(tracking.fetch(source, foreign=True)).readable()
             rows = pd.DataFrame({"sample_id": clips.ids, "reference_id": ""})
             tracking.log_dataset(rows, name=f"audio/{maker}", source=source, context="evaluation")
             rows["loudness"] = embeddings.loudness(clips, cache=kept)
-            metrics: dict[str, float] = {"audio/clips": len(clips), "audio/failed": len(bad)}
-            for name in names:
-                own = embeddings.musicnn_means(clips, model=name, cache=kept)["penultimate"]
+            counts[maker] = {"audio/clips": len(clips), "audio/failed": len(bad)}
+            heard[maker] = {
+                name: embeddings.musicnn_means(clips, model=name, cache=kept)["penultimate"] for name in names
+            }
+            for name, own in heard[maker].items():
                 rows[f"nearest_{name}"] = neighbours.nearest(own, real[name])
-                metrics |= distances.compare(own, real[name], name=name, seed=args.seed)[0]
-            with tracking.child_run(maker, {"maker": maker, "source": source}):
-                tracking.log_metrics(metrics)
             items[maker] = rows
+        least = min(len(rows) for rows in items.values())
+        for maker, embedded in heard.items():
+            found = [
+                distances.compare(embedded[name], real[name], name=name, most=least, seed=args.seed)[0]
+                for name in names
+            ]
+            with tracking.child_run(maker, {"maker": maker, "source": sources[maker]}):
+                tracking.log_metrics(counts[maker] | {name: value for part in found for name, value in part.items()})
         differences = comparison.compare(items, seed=args.seed)
         means = comparison.means(items, seed=args.seed)
         tracking.log_frame(differences, "differences.parquet")

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             metrics |= found
             lines |= {name: line} if line is not None else {}
             if reference is not None:
-                density, coverage = neighbours.density_coverage(*sets)
+                density, coverage = neighbours.density_coverage(*distances.of_one_size(*sets, seed=args.seed))
                 metrics |= {f"audio/density_{name}": density, f"audio/coverage_{name}": coverage}
         if args.clap_checkpoint != "none":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -68,10 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_frame(items.join(scores), "per_item.parquet")
         if lines:
             tracking.log_figure(distances.extrapolation_figure(lines), "fad_inf")
-        title = f"loudness of {len(clips)} clips, {len(bad)} not heard"
-        tracking.log_figure(
-            figures.histogram(scores["loudness"], title=title, label="LUFS", ylabel="clips"), "loudness"
-        )
+        heard = scores["loudness"].dropna()
+        title = f"loudness of {len(heard)} clips, {len(bad) + len(clips) - len(heard)} too quiet or broken"
+        tracking.log_figure(figures.histogram(heard, title=title, label="LUFS", ylabel="clips"), "loudness")
         if len(clips) < FEWEST:
             tracking.set_tags({"warning": f"distances of {len(clips)} clips: compare with sets of this size only"})
 

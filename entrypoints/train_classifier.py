@@ -35,7 +35,8 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("train_classifier", vars(args)), tempfile.TemporaryDirectory() as folder:
-        found = clips.read(tracking.fetch(args.audio), split_file=tracking.fetch_unless(args.split_file, "none"))
+        split_file = tracking.fetch_unless(args.split_file, "none")
+        found = clips.read(tracking.fetch(args.audio), split_file=split_file).readable()
         tracking.log_json(found.unreadable, "unreadable.json")
         data = clips.label(found, taxonomy=taxonomy_of(found.folder), min_clips=args.min_clips, seed=args.seed)
         rows = data.clips.rows

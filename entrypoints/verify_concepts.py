@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_frame(table, "verification/detectors.parquet")
         tracking.log_metrics(verification.summarise(frame, table, seed=args.seed))
         if args.ratings != "none":
-            agreed, answers = ratings.agreement(ratings.read(tracking.fetch(args.ratings)), frame, seed=args.seed)
+            agreed, answers = ratings.agreement(ratings.read(tracking.fetch(args.ratings)), rows, frame, seed=args.seed)
             tracking.log_metrics(agreed)
             tracking.log_frame(answers, "verification/ratings.parquet")
         tracking.log_figure(verification.worth_figure(table), "detectors")

@@ -30,6 +30,8 @@ def clap_scores(audio: ArrayLike, text: ArrayLike) -> tuple[Array, Array]:
 def retrieval(audio: ArrayLike, text: ArrayLike) -> dict[str, float]:
     """How often a clip's own caption is found among all: ``recall_1``, ``recall_10`` and ``median_rank`` (best 1).
 
+    Of captions that are as near as its own, as of equal ones, half count as nearer.
+
     Args:
         audio: Embeddings ``(n, d)`` of clips.
         text: Embeddings ``(n, d)`` of their captions, in the same order.
@@ -38,7 +40,8 @@ def retrieval(audio: ArrayLike, text: ArrayLike) -> dict[str, float]:
     1.0
     """
     cosines = _cosines(audio, text)
-    ranks = 1 + (cosines > np.diagonal(cosines)[:, None]).sum(1)
+    own = np.diagonal(cosines)[:, None]
+    ranks = 1 + (cosines > own).sum(1) + ((cosines == own).sum(1) - 1) / 2
     recalls = {f"recall_{most}": float((ranks <= most).mean()) for most in (1, 10)}
     return recalls | {"median_rank": float(np.median(ranks))}
 

@@ -196,16 +196,17 @@ def noise_floor(x: ArrayLike, *, distance: Distance, seed: int, draws: int = _DR
 
 
 def compare(
-    x: ArrayLike, reference: ArrayLike | None, *, name: str, seed: int
+    x: ArrayLike, reference: ArrayLike | None, *, name: str, seed: int, most: int | None = None
 ) -> tuple[dict[str, float], Extrapolation | None]:
     """Every distance of a set to its reference with interval and noise floor, or the noise floor of the set alone.
 
     With a reference: ``audio/fad_<name>`` and ``audio/kad_<name>`` (``_low``, ``_high``), ``audio/fad_inf_<name>``
     (``_slope``, ``_r2``) and, both at half the size and so to be held against each other, ``audio/fad_half_<name>`` and
-    ``audio/fad_floor_<name>`` of the reference's own halves (``kad`` alike). Without: ``audio/fad_split_half_<name>``,
-    ``audio/kad_split_half_<name>`` and ``audio/fad_inf_split_half_<name>``. ``audio/n_<name>`` is the size of a set.
-    FAD-inf is left out where a set has fewer than two clips a dimension: there its line is biased, and fits all the
-    same.
+    ``audio/fad_floor_<name>`` of the reference's own halves (``kad`` alike); ``audio/fad_decided_<name>`` is 1 where
+    the first is above the upper end of the second, and 0 where chance alone explains the difference. Without:
+    ``audio/fad_split_half_<name>``, ``audio/kad_split_half_<name>`` and ``audio/fad_inf_split_half_<name>``.
+    ``audio/n_<name>`` is the size of a set. FAD-inf is left out where a set has fewer than two clips a dimension: there
+    its line is biased, and fits all the same.
 
     Args:
         x: Embeddings ``(m, d)``, m at least 8.
@@ -213,6 +214,7 @@ def compare(
             compares random halves of ``x``.
         name: Name of the embedding, the end of each metric's name.
         seed: Seed of every draw.
+        most: Rows of a set at most. FAD falls as sets grow, so several sets are compared at the size of the smallest.
 
     Returns:
         The metrics, and the points behind FAD-inf if it was measured.
@@ -228,12 +230,14 @@ def compare(
         part = "_split_half"
     else:
         whole, other = paired_sets(x, reference, fewest=8)
-        size = min(len(whole), len(other))
+        size = min(len(whole), len(other), most or len(whole))
         first, second, part, found = _draw(whole, size, rng), _draw(other, size, rng), "", {}
         for kind, distance in kinds.items():
             found[kind], half = distance_interval(first, second, distance=distance, seed=seed)
             metrics[f"audio/{kind}_half_{name}"] = half
-            metrics[f"audio/{kind}_floor_{name}"] = noise_floor(second, distance=distance, seed=seed).mean
+            floor = noise_floor(second, distance=distance, seed=seed)
+            metrics[f"audio/{kind}_floor_{name}"] = floor.mean
+            metrics[f"audio/{kind}_decided_{name}"] = float(half > floor.high)
     for kind, interval in found.items():
         key = f"audio/{kind}{part}_{name}"
         metrics |= interval.metrics(key)
@@ -243,6 +247,13 @@ def compare(
     line = frechet_inf(first, second, seed=seed)
     key = f"audio/fad_inf{part}_{name}"
     return metrics | {key: line.value, f"{key}_slope": line.slope, f"{key}_r2": line.r2}, line
+
+
+def of_one_size(x: ArrayLike, reference: ArrayLike, *, seed: int) -> tuple[Array, Array]:
+    """The smaller of two sets ``(n, d)``, and as many rows of the other, drawn without replacement."""
+    first, second = paired_sets(x, reference)
+    size, rng = min(len(first), len(second)), np.random.default_rng(seed)
+    return _draw(first, size, rng), _draw(second, size, rng)
 
 
 def extrapolation_figure(lines: Mapping[str, Extrapolation]) -> Figure:

@@ -118,10 +118,11 @@ def musicnn_means(clips: Iterable[bytes], *, model: str, cache: Path) -> dict[st
 
 
 def loudness(clips: Iterable[bytes], *, cache: Path) -> NDArray[np.float32]:
-    """Integrated loudness of each clip (LUFS), -inf for silence; see ``audio.loudness``."""
+    """Integrated loudness of each clip (LUFS), NaN for what is under the gate of -70; see ``audio.loudness``."""
 
     def function(clip: bytes) -> Embedding:
         return {"loudness": np.array([lufs(*waveform.decode(clip))], dtype=np.float32)}
 
     made = compute(clips, function=function, name="loudness", cache=cache)
-    return np.concatenate([arrays["loudness"] for arrays in made])
+    found = np.concatenate([arrays["loudness"] for arrays in made])
+    return np.where(np.isfinite(found), found, np.float32("nan"))

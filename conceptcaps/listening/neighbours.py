@@ -16,7 +16,7 @@ def density_coverage(x: ArrayLike, reference: ArrayLike, *, neighbours: int = 5)
     is around a row of the reference and reaches its k-th neighbour.
 
     Args:
-        x: Embeddings ``(m, d)``.
+        x: Embeddings ``(m, d)``. Coverage grows with m, so sets of one size compare (``distances.of_one_size``).
         reference: Embeddings ``(n, d)``, n above ``neighbours``.
         neighbours: k.
 

@@ -30,7 +30,8 @@ def read(path: Path) -> pd.DataFrame:
         raise ValueError(f"expected answers of the listening page, *.csv, in {path}, got none")
     tables = []
     for file in files:
-        table = pd.read_csv(file, dtype={"listener": str, "id": str, "tag": str})
+        text = {"listener": str, "id": str, "tag": str}
+        table = pd.read_csv(file, dtype=text, keep_default_na=False)  # a listener may be called NA
         if not set(COLUMNS) <= set(table) or not set(table["answer"]) <= {0, 1}:
             raise ValueError(f"expected {', '.join(COLUMNS)} with answers 0 and 1 in {file.name}, got {list(table)}")
         tables.append(table[list(COLUMNS)])
@@ -75,31 +76,41 @@ def listeners(ratings: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["listener", "answers", "caught_wrong", "kept", "repeat"])
 
 
-def agreement(ratings: pd.DataFrame, frame: pd.DataFrame, *, seed: int) -> tuple[dict[str, float], pd.DataFrame]:
+def agreement(
+    ratings: pd.DataFrame, clips: pd.DataFrame, frame: pd.DataFrame, *, seed: int
+) -> tuple[dict[str, float], pd.DataFrame]:
     """How far the kept listeners agree with the truth, with the verdicts, and with each other.
 
     Args:
         ratings: Of ``read``.
-        frame: Of ``verification.verify``.
+        clips: ``id``, ``present`` and ``absent``, the truth of every tag, whether a detector knows it or not.
+        frame: Of ``verification.verify``, for the verdicts.
         seed: Of the bootstrap over answers.
 
     Returns:
-        ``ratings/listeners``, ``ratings/caught``; ``ratings/kappa_truth``, ``kappa_verdict`` (where it is present or
+        ``ratings/listeners``, ``ratings/caught``, ``ratings/unknown`` (first answers of kept listeners whose truth is
+        not known, which no figure of it counts); ``ratings/kappa_truth``, ``kappa_verdict`` (where it is present or
         absent), ``kappa_among`` (mean over pairs of listeners) and ``kappa_repeat``; ``ratings/accuracy`` against the
         truth with its interval. A figure without answers is left out. And every first answer beside ``truth`` and
         ``verdict``, with ``kept``.
 
     Raises:
-        ValueError: If no answer is about a row of ``frame``.
+        ValueError: If no answer is about a tag of these clips that is known.
     """
     people = listeners(ratings)
     first = ratings[~ratings["repeat"].astype(bool) & ~ratings["id"].isin(list(CATCH))]
-    table = first.merge(frame[["id", "tag", "truth", "verdict"]], on=["id", "tag"], how="left")
+    sides = [
+        clips[["id", side]].explode(side).dropna().set_axis(["id", "tag"], axis=1) for side in ("present", "absent")
+    ]
+    truth = pd.concat([side.assign(truth=name) for side, name in zip(sides, ("present", "absent"), strict=True)])
+    table = first.merge(truth, on=["id", "tag"], how="left")
+    table = table.merge(frame[["id", "tag", "verdict"]], on=["id", "tag"], how="left")
     table = table.merge(people[["listener", "kept"]], on="listener")
     if not table["truth"].notna().any():
         raise ValueError(f"expected answers about these clips, got ids such as {first['id'].head(1).tolist()}")
     own = table[table["kept"]]
     found = {"ratings/listeners": float(len(people)), "ratings/caught": float((~people["kept"]).sum())}
+    found["ratings/unknown"] = float(own["truth"].isna().sum())
     for name in ("truth", "verdict"):
         known = own[own[name].isin(["present", "absent"])]
         found[f"ratings/kappa_{name}"] = kappa(known["answer"], known[name] == "present")

@@ -26,7 +26,6 @@ QUESTION = "a steady beep"  # of these
 CATCHES = 8  # trials with an obvious answer
 REPEATED = 0.2  # of the others that come back
 _APART = 5  # trials at least between a trial and its return
-_LONGEST = 10.0  # seconds of a clip that are played
 _FEWEST = 2  # clips with a tag, and without it
 
 
@@ -103,7 +102,7 @@ def page(trials: pd.DataFrame, clips: Mapping[str, bytes], *, title: str) -> str
         title: Heading.
     """
     sounds = {**clips, **{row_id: _catch(heard) for row_id, heard in CATCH.items()}}
-    players = {str(row_id): _short(sounds[str(row_id)]) for row_id in trials["id"].unique()}
+    players = {str(row_id): _sound(sounds[str(row_id)]) for row_id in trials["id"].unique()}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True, trim_blocks=True
     )
@@ -120,10 +119,10 @@ def _catch(heard: bool) -> bytes:
     return _encoded(tone if heard else 0.1 * np.random.default_rng(0).normal(size=count), 16_000)
 
 
-def _short(clip: bytes) -> str:
-    """A clip's first seconds, small enough for a page that holds many: mono Ogg in base64."""
+def _sound(clip: bytes) -> str:
+    """A whole clip, as the truth is of all of it, small enough for a page that holds many: mono Ogg in base64."""
     sound, rate = waveform.decode(clip)
-    return base64.b64encode(_encoded(waveform.to_mono(sound)[0, : round(_LONGEST * rate)], rate)).decode()
+    return base64.b64encode(_encoded(waveform.to_mono(sound)[0], rate)).decode()
 
 
 def _encoded(sound: NDArray[np.floating], rate: int) -> bytes:

@@ -43,11 +43,14 @@ def labelled(rows: pd.DataFrame, table: pd.DataFrame, *, taxonomy: Taxonomy) -> 
         is present.
 
     Raises:
-        ValueError: If a column is missing, no id is that of a recording, or no tag maps.
+        ValueError: If a column is missing, a truth is neither 0 nor 1, no id is that of a recording, or no tag maps.
     """
     missing = {"id", "tag", "truth"} - set(table)
     if missing:
         raise ValueError(f"expected columns id, tag and truth in the labels, got {', '.join(map(str, table))}")
+    odd = table.loc[~table["truth"].isin([0, 1]), "truth"]
+    if len(odd):
+        raise ValueError(f"expected a truth of 0 or 1 in each label, got {odd.iat[0]!r} and {len(odd) - 1} more such")
     found: dict[str, tuple[set[str], set[str]]] = {row_id: (set(), set()) for row_id in rows["id"]}
     known = {name: taxonomy.match(name) for name in table["tag"].unique()}
     for row_id, name, value in table[["id", "tag", "truth"]].itertuples(index=False):

@@ -102,15 +102,16 @@ def fit(
         features: Of the clips ``(clips, d)``, see ``hearing.features``.
         truth: By tag, 1 for clips that have it, 0 for those that lack it, NaN where it is unknown.
         groups: Clips that share one, such as the two sides of a pair, are held out together.
-        sources: Soundfont of each clip. Where there are several, a detector has to be good on each font with groups that
-            it was not fitted on in another: the same piece in two fonts has one group.
+        sources: Soundfont of each clip. Where there are several, a detector has to be good on each font with groups
+            that it was not fitted on in another: the same piece in two fonts has one group.
         seed: Of the principal components.
 
     Returns:
         The verifier; a table of all tags with enough clips, ``tag``, ``positives``, ``negatives``, ``auc`` (held-out
-        groups), ``auc_unseen`` (held-out groups in held-out fonts, the least over fonts; NaN with one font), ``auc_low``
-        (the least lower bound of these) and ``kept``; and the mean negative log-likelihood of each clip's truth by
-        held-out scores (nats), NaN for a clip without any. A tag that a fold could not be fitted on is in no row.
+        groups), ``auc_unseen`` (held-out groups in held-out fonts, the least over fonts; NaN with one font),
+        ``auc_low`` (the least lower bound of these) and ``kept``; and the mean negative log-likelihood of each clip's
+        truth by held-out scores, or by the tag's share where no detector is kept (nats), NaN for a clip without any. A
+        tag that a fold could not be fitted on is in no row.
 
     Raises:
         ValueError: If no tag has enough clips or none can be told from chance.
@@ -137,12 +138,12 @@ def fit(
         low = float(np.nanmin([_lower(auc, y), unseen_low]))
         positive, total = int(y.sum()), len(y)
         rows.append((tag, positive, total - positive, auc, unseen, low, low >= LEAST_AUC))
-        if low < LEAST_AUC:
-            continue
         platt = LogisticRegression(C=1e6).fit(held_out[:, None], y)
-        probability = platt.predict_proba(held_out[:, None])[:, 1]
+        probability = platt.predict_proba(held_out[:, None])[:, 1] if low >= LEAST_AUC else np.full(total, y.mean())
         losses[known] -= np.log(np.where(y == 1, probability, 1 - probability))
         counts[known] += 1
+        if low < LEAST_AUC:
+            continue
         whole_fit = LogisticRegression(C=_PENALTY, max_iter=1000).fit(x, y)
         numbers = (whole_fit.intercept_[0], platt.coef_[0, 0], platt.intercept_[0], *thresholds(probability, y))
         kept.append((tag, whole_fit.coef_[0], *numbers))

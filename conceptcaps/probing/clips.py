@@ -3,7 +3,9 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +70,11 @@ class Clips:
         Raises:
             ValueError: If more than a tenth cannot.
         """
-        reasons = [fault(clip) for clip in tqdm(self, desc="check clips", unit="clip")]
+        waiting = iter(tqdm(self, desc="check clips", unit="clip", total=len(self)))
+        reasons: list[str] = []
+        with ThreadPoolExecutor() as pool:
+            while some := list(islice(waiting, _AT_ONCE)):
+                reasons += pool.map(fault, some)
         bad = {name: reason for name, reason in zip(self.rows["id"], reasons, strict=True) if reason}
         require_few(bad, total=len(self))
         return replace(self.only(np.array([not reason for reason in reasons])), unreadable=self.unreadable | bad)

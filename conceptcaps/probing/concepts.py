@@ -161,13 +161,14 @@ def concept(name: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> Concept:
 def frequent(clips: pd.DataFrame, *, taxonomy: Taxonomy, most: int) -> list[str]:
     """The tags that are no genre with most clips on their smaller side whose effect can be told, at most ``most``.
 
-    Where clips were made for concepts, it is these.
+    Where clips were made for concepts, it is those of these with most clips, genres included.
 
     Raises:
         ValueError: If there is none.
     """
     if (made_for := clips.get("concept", clips.get("tag"))) is not None:
-        return sorted(made_for.unique())[:most]
+        counts = made_for.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        return [str(tag) for tag in counts.index][:most]
     sounding = _sounding(clips, taxonomy)
     smaller = {}
     for tag in taxonomy.tags:

@@ -107,7 +107,7 @@ def own_targets(scores: pd.DataFrame, meanings: Mapping[str, Sequence[str]]) -> 
 
 
 def stability(tables: Sequence[pd.DataFrame]) -> float:
-    """Of the cells that are significant under some seed, the share that are so under every seed; NaN if none is."""
+    """Of the cells that are significant under some seed of permutations, the share that are so under all; or NaN."""
     marks = np.stack([table["significant"].to_numpy(dtype=bool) for table in tables])
     return float(marks.all(0).sum() / marks.any(0).sum()) if marks.any() else float("nan")
 

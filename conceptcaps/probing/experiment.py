@@ -139,6 +139,7 @@ def run(
     metrics = {
         **summary(scores),
         "control/random_weights": controls.random_share(random, random_logits, outputs, belongs),
+        "control/random_significant": float(random["significant"].mean()),
         "control/permuted_labels": float(test(seed, permuted=True)["significant"].mean()),
         "tcav/stable_share": controls.stability([scores, *others]),
         **controls.own_targets(scores, meanings),

@@ -113,3 +113,13 @@ def test_refuses_an_unknown_embedding_and_too_few_clips(stage):
         stage(audio=clips("audio"), embedding="vggish")
     with pytest.raises(ValueError, match="8 clips or more"):
         stage(audio=clips("few", 4))
+
+
+def test_a_clip_under_the_gate_of_loudness_is_a_row_without_it(stage):
+    """Heard as no silence, and yet too quiet for BS.1770 to give it a loudness."""
+    frame = toy_clips.rows(16)
+    faint = toy_clips.flac(3e-4 * np.sin(np.arange(3 * toy_clips.RATE) * 0.04))
+    frame["audio"] = [{"bytes": faint, "path": "a.flac"}, *frame["audio"][1:]]
+    run = stage(audio=toy_clips.folder(Path("audio"), frame))
+    items = pd.read_parquet(artifact(run, "per_item.parquet"))
+    assert items["loudness"].isna().sum() == 1 and len(items) == 16

@@ -64,7 +64,7 @@ def test_gtzan_folder_trains_and_counts_its_broken_file(store):
     for at, genre in enumerate(("classical", "metal")):
         (folder / genre).mkdir(parents=True)
         for number in range(20):
-            sound = toy_clips.waveform([genre], seed=number + 100 * at, seconds=0.5)
+            sound = toy_clips.waveform([genre], seed=number + 100 * at, seconds=0.8)
             soundfile.write(folder / genre / f"{genre}.{number:05d}.wav", sound, 22_050)
             split = "test" if number > 15 else "validation" if number > 12 else "train"
             rows.append({"file": f"{genre}/{genre}.{number:05d}.wav", "split": split})
@@ -85,6 +85,16 @@ def test_refuses_a_folder_without_clips_and_clips_of_one_genre(store):
     (store / "empty").mkdir()
     with pytest.raises(ValueError, match="expected manifest.json or <genre>"):
         train_classifier.main(flags(store / "empty"))
-    frame = toy_clips.rows(12, seconds=0.2)
+    frame = toy_clips.rows(12, seconds=0.6)
     with pytest.raises(ValueError, match="expected two genres or more with 50 training clips"):
         train_classifier.main(flags(toy_clips.folder(store / "audio", frame), min_clips=50))
+
+
+def test_a_broken_clip_of_a_folder_of_shards_is_left_out_and_counted(store):
+    frame = toy_clips.rows(40, seconds=0.6)
+    torn = frame["audio"][5]["bytes"][:200]
+    frame["audio"] = [{"bytes": torn, "path": "a"} if row == 5 else own for row, own in enumerate(frame["audio"])]
+    train_classifier.main(flags(toy_clips.folder(store / "audio", frame), epochs=2, min_clips=2))
+    run_id = tracking.latest("train_classifier")
+    assert tracking.metrics(run_id)["data/unreadable"] == 1
+    assert frame["id"][5] in tracking.fetch(f"runs:/{run_id}/unreadable.json").read_text()

@@ -31,4 +31,9 @@ def test_retrieval_by_hand():
     assert found == {"recall_1": pytest.approx(1.0), "recall_10": 1.0, "median_rank": 1.0}
     swapped = retrieval(audio, text[[1, 2, 0]])
     assert swapped["recall_1"] == pytest.approx(1 / 3) or swapped["recall_1"] < 1
-    assert retrieval(np.eye(20), np.roll(np.eye(20), 1, axis=0))["median_rank"] == 2
+    assert retrieval(np.eye(20), np.roll(np.eye(20), 1, axis=0))["median_rank"] == 2 + 18 / 2
+
+
+def test_equal_captions_are_found_by_chance():
+    found = retrieval(np.eye(20), np.ones((20, 20)))
+    assert found["recall_1"] == 0 and found["median_rank"] == 10.5

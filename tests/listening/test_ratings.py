@@ -21,7 +21,12 @@ def answers(name: str, heard, *, obvious=lambda right: right) -> pd.DataFrame:
 def frame() -> pd.DataFrame:
     truth = ["present" if value else "absent" for value in TRUTH.values()]
     verdict = [value if place < 30 else "uncertain" for place, value in enumerate(truth)]
-    return pd.DataFrame({"id": list(TRUTH), "tag": "piano", "truth": truth, "verdict": verdict})
+    return pd.DataFrame({"id": list(TRUTH), "tag": "piano", "verdict": verdict})
+
+
+def clips() -> pd.DataFrame:
+    present, absent = ([["piano"] if value == side else [] for value in TRUTH.values()] for side in (1, 0))
+    return pd.DataFrame({"id": list(TRUTH), "present": present, "absent": absent})
 
 
 def test_kappa_is_scikit_learns():
@@ -38,7 +43,7 @@ def test_agreement_with_truth_verdicts_and_each_other_without_guessers():
     wrong = {row_id: value != (place < 4) for place, (row_id, value) in enumerate(TRUTH.items())}
     asked = [answers("Ada", TRUTH.get), answers("Bea", wrong.get)]
     asked.append(answers("Gus", lambda _: generator.random() < 0.5, obvious=lambda _: generator.random() < 0.5))
-    found, table = ratings.agreement(pd.concat(asked), frame(), seed=0)
+    found, table = ratings.agreement(pd.concat(asked), clips(), frame(), seed=0)
     assert found["ratings/listeners"] == 3 and found["ratings/caught"] == 1
     assert found["ratings/accuracy"] == pytest.approx((40 + 36) / 80)
     assert found["ratings/kappa_among"] == pytest.approx(0.8) and found["ratings/kappa_repeat"] == 1
@@ -51,8 +56,8 @@ def test_who_skips_the_obvious_trials_does_not_count():
     skipped = answers("Ada", TRUTH.get)
     people = ratings.listeners(skipped[~skipped["id"].isin(list(CATCH))])
     assert not people["kept"].any()
-    found, _ = ratings.agreement(skipped[~skipped["id"].isin(list(CATCH))], frame(), seed=0)
-    assert found == {"ratings/listeners": 1, "ratings/caught": 1}
+    found, _ = ratings.agreement(skipped[~skipped["id"].isin(list(CATCH))], clips(), frame(), seed=0)
+    assert found == {"ratings/listeners": 1, "ratings/caught": 1, "ratings/unknown": 0}
 
 
 def test_refuses_files_that_are_no_answers(tmp_path):
@@ -67,4 +72,16 @@ def test_refuses_files_that_are_no_answers(tmp_path):
     with pytest.raises(ValueError, match="a second of 'Ada'"):
         ratings.read(tmp_path)
     with pytest.raises(ValueError, match="answers about these clips"):
-        ratings.agreement(good, frame().assign(id="other"), seed=0)
+        ratings.agreement(good, clips().assign(id="other"), frame(), seed=0)
+
+
+def test_a_tag_without_a_detector_is_judged_on_clips_that_lack_it_too():
+    """Verdicts of such a tag stand only where it was asked for, which is mostly where it sounds."""
+    asked = frame()[[value == 1 for value in TRUTH.values()]].assign(verdict="none")
+    found, _ = ratings.agreement(answers("Ada", lambda _: True), clips(), asked, seed=0)
+    assert found["ratings/accuracy"] == 0.5 and found["ratings/unknown"] == 0
+
+
+def test_a_listener_may_be_called_na(tmp_path):
+    answers("NA", TRUTH.get).to_csv(tmp_path / "na.csv", index=False)
+    assert set(ratings.read(tmp_path)["listener"]) == {"NA"}

@@ -119,8 +119,7 @@ def test_who_answers_by_truth_agrees_and_who_guesses_is_caught(page, browser, ro
     answers = ratings.read(tmp_path)
     assert answers.groupby("listener").size().tolist() == [len(chosen)] * 2
     frame = chosen.drop_duplicates(["id", "tag"]).assign(verdict="uncertain")
-    frame["truth"] = ["present" if truth(rows, *pair) else "absent" for pair in zip(frame["id"], frame["tag"])]  # noqa: B905
-    metrics, table = ratings.agreement(answers, frame, seed=0)
+    metrics, table = ratings.agreement(answers, rows, frame, seed=0)
     assert metrics["ratings/kappa_truth"] == metrics["ratings/accuracy"] == metrics["ratings/kappa_repeat"] == 1
     assert metrics["ratings/listeners"] == 2 and metrics["ratings/caught"] == 1
     assert set(table.loc[~table["kept"], "listener"]) == {"Bob"}
@@ -142,10 +141,10 @@ def test_a_clip_plays(page, browser):
     assert 0.1 < played[0] <= played[1] <= 3.1
 
 
-def test_sound_on_the_page_is_short_mono_and_the_clips_own():
+def test_sound_on_the_page_is_mono_and_the_whole_clip():
     target = io.BytesIO()
     time = np.arange(15 * 16_000) / 16_000
     soundfile.write(target, 0.3 * np.sin(2 * np.pi * 440 * time), 16_000, format="FLAC")
-    sound, rate = soundfile.read(io.BytesIO(base64.b64decode(trials._short(target.getvalue()))))
-    assert rate == 16_000 and sound.shape == (10 * 16_000,)
-    assert np.abs(np.fft.rfft(sound)).argmax() == pytest.approx(4400, abs=2)
+    sound, rate = soundfile.read(io.BytesIO(base64.b64decode(trials._sound(target.getvalue()))))
+    assert rate == 16_000 and sound.shape == (15 * 16_000,)
+    assert np.abs(np.fft.rfft(sound)).argmax() == pytest.approx(6600, abs=2)

@@ -125,3 +125,6 @@ def test_recordings_take_labels_from_a_table():
         verification.labelled(rows, table[["id", "tag"]], taxonomy=TAXONOMY)
     with pytest.raises(ValueError, match="expected labels of the recordings"):
         verification.labelled(rows, table[2:], taxonomy=TAXONOMY)
+    for odd in (np.nan, -1):
+        with pytest.raises(ValueError, match="expected a truth of 0 or 1"):
+            verification.labelled(rows, table.assign(truth=[1, 0, odd]), taxonomy=TAXONOMY)
