@@ -40,28 +40,21 @@ def main(argv: Sequence[str] | None = None) -> None:
                 pd.read_parquet(tracking.fetch(args.verification) / "verification.parquet")
             )
         audio = str(tracking.fetch(args.audio))
-        contents = dataset.write_rows(
-            folder,
-            captions,
-            shards.batches(audio, size=32),
-            heard,
-            taxonomy=taxonomy,
-            seed=args.seed,
-            origin=tracking.origin(tracking.ancestors([args.captions, args.audio])),
-        )
+        made = [args.captions, args.audio, args.tag_sets, args.verification, args.pairs, args.concepts]
+        runs, origin = tracking.ancestors(made), tracking.origin(made[:2])
+        template = {"stages": [tracking.provenance(run) for run in runs.values()]}
+        materials = licence.materials((tracking.tags(run)["stage"], tracking.params(run)) for run in runs.values())
+        identifier, credits = licence.derive(materials, stated=args.license)
+        template |= {"corpus": ", ".join(materials["corpus"]), "backend": origin.get("backend", licence.UNKNOWN)}
+        dials = {"taxonomy": taxonomy, "seed": args.seed, "origin": origin}
+        contents = dataset.write_rows(folder, captions, shards.batches(audio, size=32), heard, **dials)
         tables = {}
         for name, column in {"pairs": "split", "concepts": "part"}.items():
             if getattr(args, name) != "none":
                 own = str(tracking.fetch(getattr(args, name)))
                 rows, schema = shards.batches(own, size=32), shards.schema(own)
                 tables[name] = dataset.write_table(folder, name, rows, schema=schema, split=column)
-        inputs = [args.tag_sets, args.captions, args.audio, args.verification, args.pairs, args.concepts]
-        runs = tracking.ancestors([uri for uri in inputs if uri != "none"])
-        materials = licence.materials((tracking.tags(run)["stage"], tracking.params(run)) for run in runs.values())
-        identifier, credits = licence.derive(materials, stated=args.license)
-        template = {"contents": contents, "tables": tables, "kinds": evidence.KINDS, "credits": credits}
-        corpus, backend = ", ".join(materials["corpus"]), tracking.params(runs["generate_audio"])["backend"]
-        template |= {"corpus": corpus, "backend": backend, "stages": list(map(tracking.provenance, runs.values()))}
+        template |= {"contents": contents, "tables": tables, "kinds": evidence.KINDS, "credits": credits}
         metrics = {stage: tracking.metrics(run) for stage, run in runs.items()}
         template["figures"] = report.key_figures(metrics, runs=runs)
         dataset.finish(folder, licence=identifier, template=template, version=args.version)

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 TABLE = Path(__file__).with_name("licences.yaml")
+UNKNOWN = "unknown"  # what no run has made
 _FREE = {"cc-by-4.0"}
 _FILES = (".csv", ".parquet", ".json", ".sf2", ".sf3")
 
@@ -22,25 +23,27 @@ def table() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
 def materials(runs: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, list[str]]:
     """Everything that a dataset was made of, by kind and sorted, from the runs behind it.
 
-    A corpus is named by its Hub id or its file, a soundfont by its file, a model by its Hub id without revision. A
-    captioner whose training is not among the runs is a base model without a known licence.
+    A corpus is named by its Hub id or its file, a soundfont by its file, a model by its Hub id without revision. What
+    was not made by one of the runs, as in a local folder, is ``unknown``; so is the base of a captioner whose training
+    is not among them.
 
     Args:
         runs: Stage and parameters of each.
 
     >>> materials([("distill_tags", {"corpus": "google/MusicCaps@main"}), ("promote", {})])
-    {'corpus': ['google/MusicCaps']}
+    {'base_model': ['of captioner unknown'], 'corpus': ['google/MusicCaps'], 'audio': ['unknown']}
     """
-    found: dict[str, set[str]] = {}
-    for kind, name in [material for stage, params in runs for material in _of_run(stage, params)]:
+    made = list(runs)
+    found: dict[str, set[str]] = {"base_model": set(), "corpus": set(), "audio": set(), "captioner": set()}
+    for kind, name in [material for stage, params in made for material in _of_run(stage, params)]:
         plain = name.split("@")[0]
-        found.setdefault(kind, set()).add(Path(plain).name if plain.endswith(_FILES) else plain)
-    captioners = found.pop("captioner", set())
-    if "base_model" in found:
-        captioners = {name for name in captioners if not name.startswith("models:/")}
-    if captioners:
-        found.setdefault("base_model", set()).update(f"of captioner {name}" for name in captioners)
-    return {kind: sorted(names) for kind, names in found.items()}
+        found[kind].add(Path(plain).name if plain.endswith(_FILES) else plain)
+    captioners = found.pop("captioner") or {UNKNOWN}
+    strange = {name for name in captioners if not (name.startswith("models:/") and found["base_model"])}
+    found["base_model"] |= {f"of captioner {name}" for name in strange}
+    if not any(stage == "generate_audio" for stage, _ in made):
+        found["audio"].add(UNKNOWN)
+    return {kind: sorted(names or {UNKNOWN}) for kind, names in found.items()}
 
 
 def _of_run(stage: str, params: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -77,7 +80,7 @@ def derive(materials: Mapping[str, Collection[str]], *, stated: str = "derived")
     if unknown and stated == "derived":
         raise ValueError(
             f"expected materials with a known licence, got {', '.join(unknown)}; "
-            "say which licence follows with license=<identifier of the Hub>"
+            "say which licence follows with license=<identifier of the Hub>, or name runs in place of folders"
         )
     credits = list(dict.fromkeys(str(facts["credit"]) for facts in known.values() if facts is not None))
     if stated != "derived":

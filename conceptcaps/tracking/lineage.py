@@ -1,7 +1,10 @@
 """Where things come from: the runs behind an artifact, through parameters that name runs and models."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from mlflow.entities import Run
 
 from conceptcaps.tracking.registry import model_version
 from conceptcaps.tracking.store import client, run_of
@@ -10,43 +13,53 @@ from conceptcaps.tracking.store import client, run_of
 def ancestors(uris: Iterable[str]) -> dict[str, str]:
     """Run ids of everything that made some artifacts, by run name, in the order in which they ran.
 
+    Args:
+        uris: As in ``_behind``; what matters most comes first.
+
+    Returns:
+        By run name. Of several runs of one name the nearest to the first URI bears it; a further one has its id behind
+        the name.
+    """
+    named: dict[str, Run] = {}
+    for run in _behind(uris):
+        name = str(run.info.run_name)
+        named[f"{name} {run.info.run_id[:8]}" if name in named else name] = run
+    return {name: str(run.info.run_id) for name, run in sorted(named.items(), key=lambda one: one[1].info.start_time)}
+
+
+def _behind(uris: Iterable[str]) -> list[Run]:
+    """The runs behind artifacts: all behind the first URI, the nearest first, then the others behind the next.
+
     A run's inputs are the values of its parameters, and of its tags ``resolved.…``, that name runs or models.
 
     Args:
-        uris: ``runs:/<id>/<artifact>`` and ``models:/<name>/<version>``; local paths are passed over.
-
-    Returns:
-        By run name; a further run of the same name has its id behind the name.
+        uris: ``runs:/<id>/<artifact>`` and ``models:/<name>/<version>``, or several with commas between; local paths
+            and words are passed over.
     """
-    started: dict[str, tuple[int, str]] = {}
-    waiting = [run for uri in uris for run in _run(uri)]
-    while waiting:
-        run_id = waiting.pop()
-        if run_id not in started:
-            run = client().get_run(run_id)
-            started[run_id] = (run.info.start_time, str(run.info.run_name))
-            resolved = [value for name, value in run.data.tags.items() if name.startswith("resolved.")]
-            given = [value for value in run.data.params.values() if "@" not in value]  # an alias has moved since
-            waiting += [found for value in (*given, *resolved) for found in _run(value)]
-    named: dict[str, str] = {}
-    for run_id in sorted(started, key=lambda run_id: started[run_id]):
-        name = started[run_id][1]
-        named[f"{name} {run_id[:8]}" if name in named else name] = run_id
-    return named
+    found: dict[str, Run] = {}
+    for uri in uris:
+        waiting = deque(_runs(uri))
+        while waiting:
+            run_id = waiting.popleft()
+            if run_id not in found:
+                found[run_id] = run = client().get_run(run_id)
+                resolved = [value for name, value in run.data.tags.items() if name.startswith("resolved.")]
+                waiting += [other for value in (*run.data.params.values(), *resolved) for other in _runs(value)]
+    return list(found.values())
 
 
-def origin(runs: Mapping[str, str]) -> dict[str, Any]:
-    """What all rows that some runs made have in common.
+def origin(uris: Iterable[str]) -> dict[str, Any]:
+    """What all rows that some artifacts hold have in common.
 
     Args:
-        runs: Run ids by name, as ``ancestors`` gives them.
+        uris: As ``ancestors`` takes them.
 
     Returns:
         ``latent_seed``, ``vae``, ``captioner`` and ``backend`` where a run says so, and ``runs``: ``stage``, ``run``
-        and ``commit`` of each.
+        and ``commit`` of each, the nearest last.
     """
-    found = {run_id: client().get_run(run_id).data for run_id in runs.values()}
-    by_stage = {data.tags.get("stage", ""): run_id for run_id, data in found.items()}
+    runs = _behind(uris)[::-1]
+    by_stage = {run.data.tags.get("stage", ""): run.info.run_id for run in runs}
     asked = {
         "latent_seed": ("sample_tags", "seed"),
         "vae": ("sample_tags", "vae"),
@@ -55,8 +68,12 @@ def origin(runs: Mapping[str, str]) -> dict[str, Any]:
     }
     known = {name: settings(by_stage[stage])[dial] for name, (stage, dial) in asked.items() if stage in by_stage}
     listed = [
-        {"stage": data.tags.get("stage"), "run": run_id, "commit": data.tags.get("code.commit", "unknown")}
-        for run_id, data in found.items()
+        {
+            "stage": run.data.tags.get("stage"),
+            "run": run.info.run_id,
+            "commit": run.data.tags.get("code.commit", "unknown"),
+        }
+        for run in runs
     ]
     return {**known, **({"latent_seed": int(known["latent_seed"])} if "latent_seed" in known else {}), "runs": listed}
 
@@ -71,8 +88,10 @@ def settings(run_id: str) -> dict[str, str]:
     return {name: version(value) if value.startswith("models:/") else value for name, value in data.params.items()}
 
 
-def _run(uri: str) -> Iterator[str]:
-    if uri.startswith("runs:/"):
-        yield str(run_of(uri))
-    elif uri.startswith("models:/"):
-        yield model_version(uri)[2]
+def _runs(uris: str) -> Iterator[str]:
+    """Ids of the runs that made what a text names; an alias names none, since it may have moved."""
+    for uri in uris.split(","):
+        if uri.startswith("runs:/"):
+            yield str(run_of(uri))
+        elif uri.startswith("models:/") and "@" not in uri:
+            yield model_version(uri)[2]

@@ -2,6 +2,11 @@ import pytest
 
 from conceptcaps.publishing import licence
 
+DISTILLED = ("distill_tags", {"corpus": "demo"})
+WRITTEN = ("write_captions", {"captioner": "models:/conceptcaps-captioner/1"})
+TRAINED = ("finetune_captioner", {"base_model": "smollm2"})
+PLAYED = ("generate_audio", {"backend": "soundfont", "soundfont": "embedded", "model": "none"})
+
 
 @pytest.mark.parametrize(
     ("materials", "expected"),
@@ -26,6 +31,7 @@ def test_one_material_of_two_names_is_credited_once():
 def test_materials_are_named_by_file_or_hub_id():
     runs = [
         ("distill_tags", {"corpus": "/data/musiccaps.csv"}),
+        WRITTEN,
         ("finetune_captioner", {"base_model": "meta-llama/Llama-3.1-8B-Instruct@abc"}),
         ("generate_audio", {"backend": "soundfont", "soundfont": "/fonts/FluidR3_GM.sf2", "model": "none"}),
     ]
@@ -38,7 +44,7 @@ def test_materials_are_named_by_file_or_hub_id():
 def test_a_captioner_of_a_sweep_has_a_base_model_too():
     writing = ("write_captions", {"captioner": "models:/conceptcaps-captioner/1"})
     sweep = ("sweep_captioner", {"base_model": "meta-llama/Llama-3.1-8B-Instruct"})
-    assert licence.materials([writing, sweep]) == {"base_model": ["meta-llama/Llama-3.1-8B-Instruct"]}
+    assert licence.materials([writing, sweep])["base_model"] == ["meta-llama/Llama-3.1-8B-Instruct"]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +56,7 @@ def test_a_captioner_of_a_sweep_has_a_base_model_too():
     ],
 )
 def test_a_captioner_whose_base_is_not_known_is_refused(captioner, trained):
-    found = licence.materials([("write_captions", {"captioner": captioner}), *trained])
+    found = licence.materials([DISTILLED, ("write_captions", {"captioner": captioner}), PLAYED, *trained])
     with pytest.raises(ValueError, match=f"got base_model of captioner {captioner}; say"):
         licence.derive(found)
 
@@ -59,11 +65,29 @@ def test_every_soundfont_of_every_stage_counts():
     played = {"backend": "soundfont", "soundfont": "/x/Proprietary.sf2,/fonts/FluidR3_GM.sf2", "model": "none"}
     generated = {"backend": "musicgen", "soundfont": "embedded", "model": "facebook/musicgen-small"}
     designed = [("make_pairs", {"soundfont": "/x/Pairs.sf2"}), ("design_concepts", {"soundfont": "embedded"})]
-    found = licence.materials([("generate_audio", played), ("generate_audio", generated), *designed])
+    runs = [DISTILLED, WRITTEN, TRAINED, ("generate_audio", played), ("generate_audio", generated), *designed]
+    found = licence.materials(runs)
     fonts = ["FluidR3_GM.sf2", "Pairs.sf2", "Proprietary.sf2"]
-    assert found == {"audio": [*fonts, "embedded", "facebook/musicgen-small"]}
+    assert found["audio"] == [*fonts, "embedded", "facebook/musicgen-small"]
     with pytest.raises(ValueError, match=r"got audio Pairs.sf2, audio Proprietary.sf2; say"):
         licence.derive(found)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "got"),
+    [
+        (DISTILLED, "corpus unknown"),
+        (WRITTEN, "base_model of captioner unknown"),
+        (PLAYED, "audio unknown"),
+    ],
+)
+def test_what_no_run_has_made_is_refused_until_a_licence_is_stated(left_out, got):
+    runs = [DISTILLED, WRITTEN, TRAINED, PLAYED, ("make_pairs", {"soundfont": "embedded"})]
+    assert licence.derive(licence.materials(runs))[0] == "cc-by-4.0"
+    found = licence.materials([run for run in runs if run != left_out])
+    with pytest.raises(ValueError, match=f"got {got}; say which .*, or name runs"):
+        licence.derive(found)
+    assert licence.derive(found, stated="cc0-1.0")[0] == "cc0-1.0"
 
 
 def test_musiccaps_is_credited():
