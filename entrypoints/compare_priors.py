@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         dials = {"count": args.count, "min_categories": args.min_categories}
         everything = np.concatenate([real, held_out])
-        null = two_sample.real_against_real(everything, size=len(held_out), seed=args.seed)
+        size = min(args.count, len(held_out))
+        null = two_sample.real_against_real(everything, size=size, seed=args.seed)
         found = {}
         for prior in (*priors.PRIORS, *rivals.RIVALS):
             with tracking.child_run(prior, {"prior": prior, **dials}):
@@ -53,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                         model, prior=prior, temperature=args.temperature, condition=[], **dials, seed=args.seed
                     )
                     likelihood = priors.log_likelihood(model, held_out, prior=prior, seed=args.seed).mean()
+                same = null if len(drawn.rows) >= size else None  # fewer sets than asked for have a null of their size
                 found[prior] = {"log_likelihood": likelihood} | fidelity.evaluate(
-                    drawn.rows, held_out=held_out, real=real, taxonomy=taxonomy, seed=args.seed, null=null
+                    drawn.rows, held_out=held_out, real=real, taxonomy=taxonomy, seed=args.seed, null=same
                 )
                 tracking.log_metrics({f"samples/{name}": value for name, value in found[prior].items()})
         table = pd.DataFrame(found).T.rename_axis("prior").reset_index()

@@ -185,17 +185,19 @@ def of_the_set(
         return found
     train = learnt.loc[learnt["split"] == "train", "caption"].tolist()
     held = learnt.loc[learnt["split"] != "train", "caption"].tolist()
-    for name, one in (("", list(texts)), ("null_", train)):
-        if min(len(one), len(held)) < 10:
-            continue
-        one = _some(one, len(held), seed=seed)
-        both = metrics.embed([*one, *held], model=encoder)
-        found[f"captions/auc_{name}ngrams"] = fluency.two_sample_auc(one, held, seed=seed)
-        found[f"captions/auc_{name}embeddings"] = fluency.two_sample_auc(one, held, seed=seed, features=both)
+    size = min(len(texts), len(train), len(held))  # of all, so that the null is of as many texts
+    if size < 10:
+        return found
+    held = _some(held, size, seed=seed)
+    for name, one in (("", texts), ("null_", train)):
+        both = [*_some(one, size, seed=seed), *held]
+        vectors = metrics.embed(both, model=encoder)
+        found[f"captions/auc_{name}ngrams"] = fluency.two_sample_auc(both[:size], held, seed=seed)
+        found[f"captions/auc_{name}embeddings"] = fluency.two_sample_auc(both[:size], held, seed=seed, features=vectors)
     return found
 
 
-def _some(texts: list[str], most: int, *, seed: int) -> list[str]:
+def _some(texts: Sequence[str], most: int, *, seed: int) -> list[str]:
     rows = np.random.default_rng(seed).permutation(len(texts))[:most]
     return [texts[row] for row in rows]
 

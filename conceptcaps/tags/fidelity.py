@@ -80,26 +80,29 @@ def agreement(
     """Cosine of the moments of samples and of held-out rows, over its noise ceiling.
 
     A finite held-out set agrees with no other set perfectly: the ceiling is what the training rows, which are real,
-    reach against the same held-out rows. As many samples as training rows are used, the first ones, so that noise takes
-    its part of both alike. The interval is a percentile bootstrap over held-out rows.
+    reach against the same held-out rows. As many samples as training rows are used, the first samples and random
+    training rows, so that noise takes its part of both alike. The interval is a percentile bootstrap over held-out
+    rows.
 
     Args:
         moments: ``pair_frequencies``, ``covariances`` or ``third_moments``.
         samples: ``(n, tags)``.
         held_out: ``(m, tags)``, rows that trained nothing.
         real: ``(k, tags)``, the training rows.
-        seed: Seed of the bootstrap.
+        seed: Seed of training rows and bootstrap.
         resamples: Bootstrap draws.
     """
     require_rows(samples, held_out, real)
-    ours, theirs = (moments(rows, np.ones(len(rows))) for rows in (samples[: len(real)], real))
+    generator = np.random.default_rng(seed)
+    size = min(len(samples), len(real))
+    chosen = np.sort(generator.permutation(len(real))[:size])
+    ours, theirs = (moments(rows, np.ones(size)) for rows in (samples[:size], real[chosen]))
 
     def measure(weights: Floats) -> tuple[float, float]:
         reference = moments(held_out, weights)
         return cosine(ours, reference), cosine(theirs, reference)
 
     value, ceiling = measure(np.ones(len(held_out)))
-    generator = np.random.default_rng(seed)
     share = np.full(len(held_out), 1 / len(held_out))
     drawn = [measure(generator.multinomial(len(held_out), share).astype(np.float64)) for _ in range(resamples)]
     low, high = np.quantile([one / other for one, other in drawn], [0.025, 0.975])
@@ -158,7 +161,8 @@ def evaluate(
         real: ``(k, tags)``: the training rows.
         taxonomy: Exclusion groups.
         seed: Seed of bootstrap and classifier.
-        null: Of ``real_against_real`` where many sets are held against the same rows; None measures it.
+        null: Of ``real_against_real`` with as many rows as the smaller of ``samples`` and ``held_out``, where many sets
+            are held against the same rows; None measures it.
 
     Returns:
         ``covariance``, ``third_moments`` and ``cooccurrence`` (cosines with held-out rows), each with ``_ceiling``,
@@ -185,7 +189,7 @@ def evaluate(
     return found | {
         **_told_apart(
             separation(samples, held_out, seed=seed),
-            null or real_against_real(everything, size=len(held_out), seed=seed),
+            null or real_against_real(everything, size=min(len(samples), len(held_out)), seed=seed),
         ),
         "pairs_off": float(pairs_off(samples, everything)),
         **_margins(samples, held_out, real),
@@ -208,14 +212,15 @@ def evaluate_condition(samples: Rows, *, real: Rows, seed: int) -> dict[str, flo
 
     Returns:
         ``real_rows``; from ``LEAST`` of them on ``two_sample_auc`` beside that of real against real (``_real``), both
-        with as many rows, half of the real ones, and ``_low`` and ``_high``; ``frequency_error``, ``size_distance``,
-        each beside that of one random half of the real rows against the other; ``copies`` and ``tags_per_row``.
+        with as many rows, half of the real ones or all samples, and ``_low`` and ``_high``; ``frequency_error``,
+        ``size_distance``, each beside that of one random half of the real rows against the other; ``copies`` and
+        ``tags_per_row``.
     """
     found = {"real_rows": float(len(real)), "tags_per_row": float(samples.sum(1).mean())}
     if len(real) < LEAST:
         return found
     one, other = np.array_split(real[np.random.default_rng(seed).permutation(len(real))], 2)
-    null = real_against_real(real, size=len(other), seed=seed)
+    null = real_against_real(real, size=min(len(samples), len(other)), seed=seed)
     found |= _told_apart(separation(samples, other, seed=seed), null)
     found |= _margins(samples, other, one)
     return found | {"copies": float((nearest_jaccard(samples, real) == 1).mean())}

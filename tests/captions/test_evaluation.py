@@ -64,6 +64,18 @@ def test_real_captions_reach_the_ceiling_and_others_do_not(scorer):
     assert other.summary["captions/second_recall"] == 0
 
 
+def test_the_null_of_a_set_is_of_as_many_texts(scorer):
+    texts = REAL["caption"].sample(frac=1, random_state=0).tolist()
+    learnt = pd.DataFrame({"caption": texts * 2, "split": ["train"] * len(texts) + ["test"] * len(texts)})
+    found = judged(texts[:12], scorer, learnt=learnt).summary
+    train, held = (evaluation._some(texts, 12, seed=0) for _ in range(2))
+    assert found["captions/auc_null_ngrams"] == fluency.two_sample_auc(train, held, seed=0)
+    assert found["captions/auc_ngrams"] == fluency.two_sample_auc(
+        evaluation._some(texts[:12], 12, seed=0), held, seed=0
+    )
+    assert "captions/auc_ngrams" not in judged(texts[:9], scorer, learnt=learnt).summary
+
+
 def test_what_the_second_reader_says(scorer):
     texts = [
         "A calm jazz tune in which a piano plays the theme.",

@@ -86,6 +86,27 @@ def test_no_more_samples_are_compared_than_there_are_training_rows():
         assert ratio(moments, np.concatenate([alike, more]), held_out, real) == ratio(moments, alike, held_out, real)
 
 
+def test_few_samples_have_the_ceiling_of_as_many_training_rows_drawn_at_random():
+    real, held_out = blocks(2000, 0)[:, :60], blocks(400, 1)[:, :60]
+    ordered = real[np.argsort(real[:, 0], kind="stable")]
+    found = ratio(fidelity.covariances, blocks(60, 2)[:, :60], held_out, ordered)
+    ceilings = [fidelity.cosine(fidelity.covariances(held_out), fidelity.covariances(blocks(60, seed)[:, :60]))
+                for seed in range(10, 40)]  # fmt: skip
+    assert min(ceilings) <= found.ceiling <= max(ceilings) < ratio(fidelity.covariances, real, held_out, real).ceiling
+    ratios = [ratio(fidelity.covariances, blocks(60, seed)[:, :60], held_out, ordered).ratio for seed in range(3, 9)]
+    assert np.mean(ratios) == pytest.approx(1, abs=0.02)
+
+
+def test_samples_and_the_null_are_told_apart_with_as_many_rows():
+    real, held_out, samples = blocks(300, 0), blocks(200, 1), blocks(40, 2)
+    found = fidelity.evaluate(samples, held_out=held_out, real=real, taxonomy=TAXONOMY, seed=0)
+    null = two_sample.real_against_real(np.concatenate([real, held_out]), size=40, seed=0)
+    assert [found[f"two_sample_auc_real{end}"] for end in ("", "_low", "_high")] == pytest.approx([*null])
+    held = fidelity.evaluate_condition(samples, real=real, seed=0)
+    null = two_sample.real_against_real(real, size=40, seed=0)
+    assert held["two_sample_auc_real"] == pytest.approx(null.auc)
+
+
 def test_the_interval_is_that_of_rows_drawn_anew():
     real, held_out, samples = blocks(300, 0)[:, :20], blocks(80, 1)[:, :20], blocks(300, 2)[:, :20]
     samples = np.where(np.random.default_rng(0).random((300, 1)) < 0.5, samples, shuffled(samples))
