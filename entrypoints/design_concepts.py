@@ -51,15 +51,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(balance.report(compared))
         kept = balance.balanced(compared, most=args.balance, leave_out=args.unbalanced == "leave_out")
         rows = rows[rows["concept"].isin(kept)]
-        out = project.out_folder("design_concepts", args.out, vars(args))
-        settings = {name: value for name, value in vars(args).items() if name != "out"}
+        read = {"fonts": [file_sha256(font) for font in fonts], "drawn": source.digest()}
+        settings = {name: value for name, value in (vars(args) | read).items() if name != "out"}
+        out = project.out_folder("design_concepts", args.out, settings)
         shards.map_shards(
             partial(paired.play_concepts, source=source, **form),
             rows,
             out=out,
             schema=pa.schema(paired.CONCEPT_FIELDS),
             shard_size=args.shard_size,
-            settings=settings | {"fonts": [file_sha256(font) for font in fonts]},
+            settings=settings,
             description="design_concepts",
             files=carried.files(source.taxonomy),
         )

@@ -40,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         source = Source.open(folder, duration=args.duration, seed=args.seed, tries=args.tries)
         tags = makeable.chosen(args.tags, source.possible)
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
-        out = project.out_folder("make_pairs", args.out, vars(args))
-        settings = {name: value for name, value in vars(args).items() if name != "out"}
+        read = {"fonts": [file_sha256(font) for font in fonts], "drawn": source.digest()}
+        settings = {name: value for name, value in (vars(args) | read).items() if name != "out"}
+        out = project.out_folder("make_pairs", args.out, settings)
         shards.map_shards(
             partial(
                 paired.play_pairs, source=source, fonts=fonts, sample_rate=args.sample_rate, channels=args.channels
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             out=out,
             schema=pa.schema(paired.PAIR_FIELDS),
             shard_size=2 * args.shard_size,
-            settings=settings | {"fonts": [file_sha256(font) for font in fonts]},
+            settings=settings,
             description="make_pairs",
             files=carried.files(source.taxonomy),
         )

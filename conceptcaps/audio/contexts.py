@@ -44,6 +44,10 @@ class Source(NamedTuple):
         known = () if folder is None else tuple(tuple(tags) for tags in read(folder))
         return cls(known, tuple(makeable.makeable(taxonomy)), duration, seed, taxonomy, tries)
 
+    def digest(self) -> str:
+        """Sha256 (hex) of the tag sets and of what can be made: a folder may hold others under the same name."""
+        return hashing.digest([self.known, self.possible])
+
 
 def read(folder: Path) -> list[list[str]]:
     """Tag sets of a folder: of finished shards, or of Parquet files with a column ``tags``.

@@ -62,6 +62,22 @@ def test_balance_is_that_of_what_is_published(store):
         assert told["positive" if side else "negative"].tolist() == shares
 
 
+@pytest.mark.parametrize(
+    ("stage", "flags"), [(make_pairs, ["--count=1"]), (design_concepts, ["--count=2", "--balance=inf"])]
+)
+def test_other_contexts_under_the_same_name_make_new_shards(store, stage, flags):
+    (store / "asked").mkdir()
+
+    def folders(*contexts: list[str]) -> int:
+        pd.DataFrame({"tags": contexts}).to_parquet(store / "asked" / "tag_sets.parquet")
+        stage.main(["--tags=violin", f"--contexts={store / 'asked'}", "--tries=1", *flags, *SMALL])
+        return len(list((store / "outputs" / stage.__name__.split(".")[1]).iterdir()))
+
+    known = [[genre, "piano"] for genre in "rock jazz folk blues funk disco techno ambient reggae metal".split()]
+    assert folders(*known) == folders(*known) == 1
+    assert folders(*known, ["pop", "piano"]) == 2
+
+
 def test_tags_that_cannot_be_made_are_refused(store):
     with pytest.raises(
         ValueError, match=r"expected tags that the soundfont backend can make true, got \['rap vocals'\]"
