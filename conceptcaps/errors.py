@@ -5,7 +5,11 @@ import re
 from types import TracebackType
 
 _OURS = ("conceptcaps", "entrypoints")
-_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s]*@")
+_PASSWORD = re.compile(
+    r"(?P<user>://[^/\s:@\[]*:)(?:[^/\s]*@|(?!\d{0,5}/)\S*@)"  # with a slash in it, but no port and path
+    r"|(?P<name>[?&][\w.-]*(?:password|passwd|token|secret\w*)=)[^&\s]+",
+    re.IGNORECASE,
+)
 
 
 class Failure(Exception):
@@ -53,5 +57,7 @@ def masked(text: str) -> str:
 
     >>> masked("no answer from https://me:secret@example.org/mlflow")
     'no answer from https://me:***@example.org/mlflow'
+    >>> masked("postgresql://host/db?user=me&password=secret&sslmode=require")
+    'postgresql://host/db?user=me&password=***&sslmode=require'
     """
-    return _PASSWORD.sub(r"\1:***@", text)
+    return _PASSWORD.sub(lambda found: f"{found['user']}***@" if found["user"] else f"{found['name']}***", text)

@@ -48,8 +48,14 @@ def test_the_rule_holds_for_a_value_error_of_ours_that_a_library_let_through():
     ("text", "shown"),
     [
         ("postgresql://me:p@ss:word@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:se/cret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:se/c@ret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&password=***"),
+        ("https://host/a?Access_Token=b&n=1 said no", "https://host/a?Access_Token=***&n=1 said no"),
         ("two: http://a:b@c/ and http://d:e@f/", "two: http://a:***@c/ and http://d:***@f/"),
         ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("http://[::1]:5000/a@b", "http://[::1]:5000/a@b"),
+        ("http://host/a?max_tokens=5", "http://host/a?max_tokens=5"),
         ("models:/conceptcaps-vae@champion", "models:/conceptcaps-vae@champion"),
     ],
 )

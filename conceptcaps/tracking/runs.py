@@ -166,13 +166,22 @@ def _experiment() -> str | None:
 
 
 def _close_unread(stopped: SystemExit) -> None:
-    """Name the run that ``mlflow run`` made for a stage whose arguments were not understood, and say what they were."""
+    """Name the run that ``mlflow run`` made for a stage whose arguments were not understood, and say what they were.
+
+    If a password is among its parameters, it is deleted.
+    """
     run_id, spec = os.environ.get("MLFLOW_RUN_ID"), getattr(sys.modules["__main__"], "__spec__", None)
     if run_id and spec:
         reason = stopped.__context__ or f"arguments not understood: {' '.join(sys.argv[1:])}"
         attempt(client().set_terminated, run_id, "FAILED")
         attempt(client().set_tag, run_id, "mlflow.runName", spec.name.rpartition(".")[2])
         attempt(client().set_tag, run_id, "error", masked(str(reason))[:5000])
+        attempt(_delete_with_password, run_id)
+
+
+def _delete_with_password(run_id: str) -> None:
+    if any(masked(value) != value for value in client().get_run(run_id).data.params.values()):
+        client().delete_run(run_id)
 
 
 def active() -> str:

@@ -170,6 +170,17 @@ def test_mistyped_arguments_leave_a_run_of_the_stage_s_name_with_the_error(store
     assert "--no-such-flag" in left.data.tags["error"]
 
 
+@pytest.mark.parametrize(("storage", "stays"), [("postgresql://me:s3cret@host/db", 0), ("sqlite:///study.db", 1)])
+def test_mistyped_arguments_beside_a_password_delete_the_run(store, storage, stays):
+    run = mlflow.MlflowClient().create_run("0")
+    mlflow.MlflowClient().log_param(run.info.run_id, "storage", storage)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_RUN_ID": run.info.run_id}
+    command = [sys.executable, "-m", "entrypoints.rollback", "--model", "a", "--storage", storage]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(mlflow.search_runs(output_format="list")) == stays
+
+
 def test_a_failed_run_is_failed_though_its_artifacts_cannot_be_written(store):
     (store / "artifacts").write_text("a file where the folder should be")
     mlflow.create_experiment("broken", artifact_location=str(store / "artifacts"))
