@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_metrics(table.summary(made))
         clips.require_few(table.failures(made), total=len(made))
         tracking.log_shards(out, "audio", rows=made, upload=bool(args.upload))
-        tracking.log_figure(table.spectra(shown := next(shards.batches(out, size=4)).query("error.isna()")), "spectra")
+        tracking.log_figure(table.spectra(shown := table.examples(out)), "spectra")
         tracking.log_folder(table.write_examples(shown, tracking.scratch()), "examples")
 
 

@@ -207,6 +207,18 @@ def failures(rows: pd.DataFrame) -> dict[str, str]:
     return dict(zip(failed["id"], failed["error"], strict=True))
 
 
+def examples(out: str, *, most: int = 4) -> pd.DataFrame:
+    """Rows to show of finished shards: those with a clip of the first ``most`` rows that hold any, one at least.
+
+    Raises:
+        ValueError: If no row has a clip.
+    """
+    for batch in shards.batches(out, size=most):
+        if batch["error"].isna().any():
+            return batch[batch["error"].isna()]
+    raise ValueError(f"expected a row with a clip in {out}, got none")
+
+
 def write_examples(rows: pd.DataFrame, folder: Path) -> Path:
     """Write clips as FLAC files, with their scores beside them as MIDI files; return the folder."""
     for row in rows.to_dict("records"):
@@ -217,12 +229,11 @@ def write_examples(rows: pd.DataFrame, folder: Path) -> Path:
     return folder
 
 
-def spectra(rows: pd.DataFrame, *, most: int = 4) -> Figure:
-    """Log-mel spectra of the first clips, with their tags."""
-    figure = Figure(figsize=(12, 2.6 * min(most, len(rows))), layout="constrained")
+def spectra(rows: pd.DataFrame) -> Figure:
+    """Log-mel spectra of clips, with their tags."""
+    figure = Figure(figsize=(12, 2.6 * len(rows)), layout="constrained")
     log_mel = spectrum.LogMel()
-    shown = rows.head(most).to_dict("records")
-    for axes, row in zip(np.atleast_1d(figure.subplots(len(shown), 1)), shown, strict=True):
+    for axes, row in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows.to_dict("records"), strict=True):
         sound, rate = waveform.decode(row["audio"]["bytes"])
         mono = waveform.resample(waveform.to_mono(sound), rate, spectrum.SAMPLE_RATE)
         picture = log_mel(torch.as_tensor(mono))[0].T.numpy()

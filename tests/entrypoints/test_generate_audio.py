@@ -20,7 +20,7 @@ from moto.server import ThreadedMotoServer
 
 from conceptcaps import assets, shards, tracking
 from conceptcaps.audio import table
-from conceptcaps.tags.taxonomy import tag_set_id
+from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 from entrypoints import generate_audio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,7 @@ TAGS = [
     ["latin music", "trumpet", "happy"],
     ["celtic", "flute", "waltz time"],
 ]
+TAXONOMY = Taxonomy.load()
 COLUMNS = [name for name, _ in table.FIELDS]
 
 
@@ -91,6 +92,19 @@ def test_every_caption_gets_a_clip_and_the_run_shows_them(store):
     pd.testing.assert_frame_equal(shards.read(local), made)
     examples = Path(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/examples"))
     assert {path.stem for path in examples.glob("*.flac")} == set(made["id"][:3]), "of the first shard"
+
+
+def test_examples_are_shown_where_the_first_rows_failed(store):
+    bad = [["slow tempo", "fast tempo", tag] for tag in ("piano", "flute", "violin", "harp", "organ")]
+    good = [[genre, tag] for genre in ("rock", "jazz", "folk", "blues", "pop") for tag in TAXONOMY.tags[60:69]]
+    captions = write_captions(store / "captions", bad + good)
+    generate_audio.main(flags(captions, store / "audio", duration=0.5, shard_size=8))
+    made = shards.read(str(store / "audio"))
+    assert made["error"].notna().tolist() == [True] * 5 + [False] * 45
+    run = mlflow.search_runs(search_all_experiments=True, output_format="list")[0].info.run_id
+    assert [file.path for file in mlflow.MlflowClient().list_artifacts(run, "figures")] == ["figures/spectra.png"]
+    examples = Path(mlflow.artifacts.download_artifacts(f"runs:/{run}/examples"))
+    assert {path.stem for path in examples.glob("*.flac")} == set(made["id"][5:8]), "of the first shard"
 
 
 def test_clips_do_not_depend_on_shards_or_on_the_clips_beside_them(store):
