@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
-import pyarrow as pa
 
 from conceptcaps import executor, figures, project, shards, tracking
 from conceptcaps.audio import table as sounds
@@ -49,20 +48,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tracking.run("write_captions", vars(args)):
         rows = pd.read_parquet(tracking.fetch(args.samples) / "samples.parquet")
         tracking.log_dataset(rows, name="samples", source=args.samples, context="generation")
-        options = {name: getattr(args, name) for name in ("variant", "engine", "precision")}
-        writer = captioner.load(tracking.fetch(args.captioner), **options)
+        folder = tracking.fetch(args.captioner)
+        writer = captioner.load(folder, variant=args.variant, engine=args.engine, precision=args.precision)
         if args.duration:
             rows["present"] = sounds.foreseen(rows, taxonomy=writer.taxonomy, duration=args.duration, seed=args.seed)
         decoding = sampling.Sampling(**{name: getattr(args, name) for name in vars(sampling.Sampling())})
         dials = {name: getattr(args, name) for name in ("batch_size", "candidates", "attempts", "max_words", "seed")}
-        settings = {**vars(args), "captioner": tracking.resolve(args.captioner), "precision": writer.precision}
-        settings = {name: value for name, value in settings.items() if name not in NO_SETTINGS}
+        settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
+        settings |= {"captioner": tracking.resolve(args.captioner), "weights": captioner.weights(folder)}
+        settings["precision"] = writer.precision
         out = project.out_folder("write_captions", args.out, settings)
         shards.map_shards(
             partial(table.write_rows, captioner=writer, sampling=decoding, **dials),
             rows,
             out=out,
-            schema=pa.schema(table.FIELDS),
+            schema=table.SCHEMA,
             shard_size=args.shard_size,
             settings=settings,
             description="write_captions",

@@ -17,7 +17,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from conceptcaps import assets
+from conceptcaps import assets, hashing
 from conceptcaps.captions import language_model, planning, vllm_engine
 from conceptcaps.captions.idiom import Idiom
 from conceptcaps.captions.planning import Plan, Planner
@@ -167,9 +167,15 @@ def require_trained(adapter: Path) -> None:
     Raises:
         ValueError: If every up-projection in ``adapter_model.safetensors`` is zero.
     """
-    weights = load_file(adapter / "adapter_model.safetensors")
-    if not any(bool(tensor.any()) for name, tensor in weights.items() if "lora_B" in name):
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    if not any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name):
         raise ValueError(f"expected a trained adapter in {adapter}, got one that changes no logit of its base")
+
+
+def weights(folder: Path) -> str:
+    """Sha256 (hex) of all that ``load`` reads: the files of a captioner, and of its base where that is a folder."""
+    base = Path(json.loads((folder / "captioner.json").read_text(encoding="utf-8"))["base"])
+    return hashing.digest([hashing.content(part) for part in (folder, base) if part.is_dir()])
 
 
 def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path | None = None) -> Captioner:

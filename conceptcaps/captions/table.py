@@ -33,6 +33,7 @@ FIELDS = [
     ("prompt", pa.string()),
     ("words", pa.int64()),
 ]
+SCHEMA = pa.schema(FIELDS)
 
 
 def write_rows(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,17 @@ def test_loss_is_the_completion_s_alone_and_its_end_is_learnt(trained):
         logits = tuned(torch.tensor([tokens])).logits[0]
     nll = torch.nn.functional.cross_entropy(logits[begin - 1 : -1], torch.tensor(tokens[begin:]))
     assert finetuning.caption_losses(tuned, tokenizer, rows[:1], batch_size=1)[0] == pytest.approx(float(nll), abs=1e-5)
+
+
+def test_a_captioner_s_weights_are_its_files_and_those_of_its_base(base, trained, tmp_path):
+    moved = tmp_path / "base"
+    shutil.copytree(base, moved)
+    save(tmp_path / "captioner", trained[0], trained[1], str(moved))
+    seen = [captioner.weights(tmp_path / "captioner")]
+    for file in (moved / "config.json", tmp_path / "captioner" / "plans.json"):
+        file.write_text(file.read_text() + "\n")
+        seen.append(captioner.weights(tmp_path / "captioner"))
+    assert len(set(seen)) == 3 and captioner.weights(tmp_path / "captioner") == seen[-1]
 
 
 def test_losses_do_not_depend_on_the_batch(trained):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,19 @@ def test_a_sweep_weighs_recall_against_closeness(small):
         assert 0 <= tracking.metrics(run)[name] <= 1 and tracking.metrics(run)[name] in set(trials[name])
     for _, child, _ in tracking.children(run):
         assert {"val/loss", "val/tag_recall", "val/bertscore_f1"} <= set(tracking.metrics(child))
+
+
+def test_another_captioner_at_the_same_place_writes_its_own_captions(store, small):
+    rows = pd.read_parquet(tracking.fetch(small["tag_sets"]) / "test.parquet")[["id", "tags"]].head(4)
+    (store / "samples").mkdir()
+    rows.assign(split="test").to_parquet(store / "samples" / "samples.parquet")
+    for seed in (0, 1):
+        stages.run("finetune_captioner", **small, seed=seed)
+        weights = tracking.fetch("models:/conceptcaps-captioner@candidate")
+        shutil.copytree(weights, store / "captioner", dirs_exist_ok=True)
+        stages.run("write_captions", captioner=store / "captioner", samples=store / "samples", max_new_tokens=20)
+    written = [pq.read_table(path)["caption"].to_pylist() for path in store.glob("outputs/write_captions/*/*.parquet")]
+    assert len(written) == 2 and written[0] != written[1]
 
 
 def test_writing_goes_on_after_a_kill_or_on_ray_with_the_same_bytes(store, small):
