@@ -31,6 +31,7 @@ from conceptcaps.tracking.registry import (
     resolve,
 )
 from conceptcaps.tracking.runs import attempt, child_run, execute, run
+from conceptcaps.tracking.server import state
 from conceptcaps.tracking.session import scratch
 from conceptcaps.tracking.store import (
     children,
@@ -45,7 +46,6 @@ from conceptcaps.tracking.store import (
     params,
     provenance,
     run_of,
-    state,
     tags,
     ui_command,
 )

@@ -1,5 +1,6 @@
-"""A tracking server that is down, that comes back, and passwords that must not reach it."""
+"""A tracking server that is down, that comes back, what is in it, and passwords that must not reach it."""
 
+import collections
 import logging
 import os
 import sys
@@ -9,8 +10,8 @@ import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 
-from conceptcaps.errors import masked
-from conceptcaps.tracking.store import client
+from conceptcaps.errors import masked, one_line
+from conceptcaps.tracking.store import client, search
 
 _UNAUTHORIZED = 401
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
@@ -62,6 +63,24 @@ def require_permission(error: MlflowException) -> None:
             f"expected a user of {masked(mlflow.get_tracking_uri())} who may write to the experiment, got "
             f"{os.environ.get('MLFLOW_TRACKING_USERNAME', 'one')!r} who may only read: ask its owner for EDIT"
         ) from None
+
+
+def state() -> str:
+    """What is in the store, in words: its address, runs by status, models and their champions.
+
+    Raises:
+        ConnectionError: If a server does not answer or does not let us in.
+    """
+    require()
+    try:
+        runs = search("attributes.status != ''")
+        models = {model.name: dict(model.aliases) for model in client().search_registered_models()}
+    except MlflowException as error:
+        raise ConnectionError(f"{masked(mlflow.get_tracking_uri())}: {one_line(error)}") from None
+    counts = collections.Counter(str(run.info.status) for run in runs)
+    crowned = [f"{name} champion {aliases.get('champion', 'none')}" for name, aliases in models.items()]
+    words = [f"{number} {status}" for status, number in sorted(counts.items())] or ["no runs"]
+    return f"{masked(mlflow.get_tracking_uri())}: {', '.join([*words, *crowned])}"
 
 
 class _SayThatItWaits(logging.Filter):

@@ -1,6 +1,5 @@
 """Reading runs: their metrics, parameters, tags, artifacts and children, and where the store is."""
 
-import collections
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +7,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Run
 
-from conceptcaps.errors import masked, one_line
+from conceptcaps.errors import masked
 from conceptcaps.tracking import session
 
 
@@ -97,23 +96,6 @@ def provenance(run_id: str) -> dict[str, str]:
 def run_of(uri: str) -> str | None:
     """Run id inside ``runs:/<id>/<artifact>``, or None for any other URI."""
     return uri.removeprefix("runs:/").split("/")[0] if uri.startswith("runs:/") else None
-
-
-def state() -> str:
-    """What is in the store, in words: its address, runs by status, models and their champions.
-
-    Raises:
-        ConnectionError: If a server does not answer or does not let us in.
-    """
-    try:
-        runs = search("attributes.status != ''")
-        models = {model.name: dict(model.aliases) for model in client().search_registered_models()}
-    except mlflow.exceptions.MlflowException as error:
-        raise ConnectionError(f"{masked(mlflow.get_tracking_uri())}: {one_line(error)}") from None
-    counts = collections.Counter(str(run.info.status) for run in runs)
-    crowned = [f"{name} champion {aliases.get('champion', 'none')}" for name, aliases in models.items()]
-    words = [f"{number} {status}" for status, number in sorted(counts.items())] or ["no runs"]
-    return f"{masked(mlflow.get_tracking_uri())}: {', '.join([*words, *crowned])}"
 
 
 def local_path(uri: str) -> str:

@@ -214,6 +214,8 @@ def test_a_server_that_is_down_is_reported_at_once(store, monkeypatch):
     started = time.monotonic()
     with pytest.raises(ConnectionError, match="expected a tracking server"), tracking.run("stage", {}):
         pass
+    with pytest.raises(ConnectionError, match="expected a tracking server"):
+        tracking.state()
     assert time.monotonic() - started < 10
 
 
