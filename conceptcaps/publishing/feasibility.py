@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from conceptcaps import project
 from conceptcaps.tags.taxonomy import Taxonomy
 
 CONCEPTS = "piano,electric guitar,violin,flute,trumpet,organ,strings,drums"
@@ -28,6 +29,8 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
     numbers = {name: float(str(dials[name])) for name in ("count", "classifier_count", "concept_count", "duration")}
     wrong = [f"expected {name} of at least 1, got {value:g}" for name, value in numbers.items() if value < 1]
     wrong += _missing_files(dials)
+    if project.commit() == "unknown":
+        wrong.append("expected a git checkout, whose commit the dataset's card names, got none: git clone")
     if dials["quantization"] != "none" and not torch.cuda.is_available():
         wrong.append(f"expected a CUDA GPU for quantization={dials['quantization']}, got none: quantization=none")
     if dials["audio_backend"] != "soundfont" and dials["audio_model"] == "none":

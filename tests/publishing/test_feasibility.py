@@ -1,5 +1,6 @@
 import pytest
 
+from conceptcaps import project
 from conceptcaps.publishing import feasibility
 from entrypoints.main import command_line
 
@@ -29,3 +30,9 @@ def test_the_demo_and_one_row_can_be_done():
 def test_what_cannot_be_done_is_said_at_once(dials, message):
     with pytest.raises(ValueError, match=message):
         feasibility.require(DEMO | dials, free=2**34)
+
+
+def test_without_a_checkout_no_pipeline_begins(monkeypatch):
+    monkeypatch.setattr(project, "commit", lambda: "unknown")
+    with pytest.raises(ValueError, match="expected a git checkout, .* got none: git clone"):
+        feasibility.require(DEMO, free=2**34)
