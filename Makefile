@@ -21,7 +21,7 @@ export UV_COMPILE_BYTECODE ?= 1
 demo: $(LAUNCHER)/.done $(LAUNCHER)/quiet/uv
 	@echo "The first time, the environment of the stages is installed before they begin."
 	@PATH="$(abspath $(LAUNCHER)/quiet):$$PATH" MLFLOW_LOGGING_LEVEL=WARNING \
-	  $(LAUNCHER)/bin/mlflow run . --env-manager uv
+	  $(LAUNCHER)/bin/mlflow run . --env-manager uv --experiment-name conceptcaps
 
 ui: $(LAUNCHER)/.done
 	$(LAUNCHER)/bin/mlflow ui

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conceptcaps import project
+from conceptcaps.tracking import runs
 from tools import mlproject
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +41,16 @@ def test_launched_stages_get_flags_of_theirs(command):
     stage = words[words.index("-m") + 1].removeprefix("entrypoints.")
     flags = {word.removeprefix("--") for word in words[words.index("-m") + 2 :] if word.startswith("--")}
     assert flags <= set(project.entry_point(stage)[0])
+
+
+def test_the_demo_and_its_stages_are_run_in_one_experiment():
+    named = re.findall(r"--experiment-name (\S+)", (ROOT / "Makefile").read_text() + TEXT)
+    assert named and set(named) == {runs.EXPERIMENT}
+
+
+def test_the_environment_takes_any_python_of_the_version_that_readme_names():
+    version = yaml.safe_load((ROOT / "python_env.yaml").read_text())["python"]
+    assert re.fullmatch(r"\d+\.\d+", version) and f"Python {version} " in README
 
 
 def test_make_targets_exist():
