@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             with tracking.child_run(name, {"writer": name, "source": source}):
                 found = evaluation.evaluate(written, real, taxonomy=taxonomy, **tools)
                 tracking.log_metrics(found.summary)
+                evaluation.require_few_failures(found.items)
             items[name] = comparison.judged(found.items, written, real, prefer=prefer)
         differences = comparison.compare(items, seed=args.seed)
         means = comparison.means(items, seed=args.seed)

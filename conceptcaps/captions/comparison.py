@@ -65,12 +65,14 @@ def compare(items: Mapping[str, pd.DataFrame], *, seed: int) -> pd.DataFrame:
         ``p_value``, ``q_value``, ``n`` (pairs, or captions of the smaller side) and ``paired``.
 
     Raises:
-        ValueError: If there are fewer than two writers, or one has fewer than ten captions.
+        ValueError: If there are fewer than two writers, one has fewer than ten captions with a score, or no two have
+            ten captions each with the same score.
 
     References:
         Benjamini and Hochberg, Controlling the false discovery rate (1995).
     """
-    small = {name: len(frame) for name, frame in items.items() if len(frame) < LEAST}
+    scored = {name: len(frame.select_dtypes("number").dropna(how="all")) for name, frame in items.items()}
+    small = {name: number for name, number in scored.items() if number < LEAST}
     if len(items) < 2 or small:
         raise ValueError(f"expected two writers or more with {LEAST} captions each, got {small or list(items)}")
     rows = []
@@ -92,6 +94,8 @@ def compare(items: Mapping[str, pd.DataFrame], *, seed: int) -> pd.DataFrame:
                 "score": score, "first": first, "second": second, "first_mean": one.mean(), "second_mean": other.mean(),
                 **found, "n": min(len(one), len(other)), "paired": paired,
             })  # fmt: skip
+    if not rows:
+        raise ValueError(f"expected a score that two writers have for {LEAST} captions each, got none of {list(items)}")
     table = pd.DataFrame(rows)
     table.insert(8, "q_value", stats.false_discovery_control(table["p_value"]))
     return table

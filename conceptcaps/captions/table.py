@@ -141,21 +141,25 @@ def open_table(source: str, *, taxonomy: Taxonomy) -> pd.DataFrame:
         taxonomy: Maps the aspects.
 
     Returns:
-        Columns ``id``, ``sample_id``, ``tags`` (those that the caption was to say) and ``caption`` at least.
+        Columns ``id``, ``sample_id`` (of a CSV the hash of the tag set, and its number where that stood before),
+        ``tags`` (those that the caption was to say) and ``caption`` at least.
 
     Raises:
         ValueError: If the CSV lacks a column, or no row has a tag.
     """
     if not source.endswith(".csv"):
         return _by_what_was_asked(shards.read(source))
-    frame = pd.read_csv(source, keep_default_na=False).rename(columns={"prediction": "caption"})
+    frame = pd.read_csv(source, keep_default_na=False)
+    frame = frame if "caption" in frame else frame.rename(columns={"prediction": "caption"})
     if not {"aspect_list", "caption"} <= set(frame):
         raise ValueError(f"expected columns aspect_list and caption or prediction in {source}, got {list(frame)}")
     cells = enumerate(frame["aspect_list"])
     aspects = [corpus_table.parse_aspects(cell, where=f"row {row} of {source}") for row, cell in cells]
     tags = [sorted({tag for aspect in row for tag in taxonomy.match(aspect)}) for row in aspects]
     ids = [str(number) for number in range(len(frame))]
-    frame = pd.DataFrame({"id": ids, "sample_id": ids, "tags": tags, "caption": frame["caption"]})
+    frame = pd.DataFrame({"id": ids, "sample_id": map(tag_set_id, tags), "tags": tags, "caption": frame["caption"]})
+    before = frame.groupby("sample_id").cumcount()
+    frame["sample_id"] += before.map(lambda number: f"-{number}" if number else "")
     found = frame[frame["tags"].map(len) > 0].reset_index(drop=True)
     if found.empty:
         raise ValueError(f"expected rows with a tag of the taxonomy in {source}, got none in {len(frame)}")

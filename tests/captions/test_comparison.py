@@ -51,6 +51,15 @@ def test_q_values_hold_over_the_whole_table():
 def test_too_few_are_refused():
     with pytest.raises(ValueError, match=r"two writers or more with 10 captions each, got \{'b': 3\}"):
         comparison.compare({"a": scores(np.ones(12)), "b": scores(np.ones(3))}, seed=0)
+    blank = scores(np.where(np.arange(12) < 4, 1, np.nan))
+    with pytest.raises(ValueError, match=r"two writers or more with 10 captions each, got \{'b': 4\}"):
+        comparison.compare({"a": scores(np.ones(12)), "b": blank}, seed=0)
+    with pytest.raises(
+        ValueError, match=r"a score that two writers have for 10 captions each, got none of \['a', 'b'\]"
+    ):
+        comparison.compare(
+            {"a": scores(np.ones(12)), "b": scores(np.ones(12)).rename(columns={"recall": "f1"})}, seed=0
+        )
     with pytest.raises(ValueError, match="expected name=source,name=source"):
         comparison.sources("a=runs:/1/captions")
     assert comparison.sources("a=x.csv,b=runs:/1/captions") == {"a": "x.csv", "b": "runs:/1/captions"}

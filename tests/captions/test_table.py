@@ -48,6 +48,23 @@ def test_captions_of_others_are_read_with_their_aspects_mapped(tmp_path):
         table.open_table(str(path), taxonomy=TAXONOMY)
 
 
+def test_tables_of_others_share_the_samples_whose_tags_they_share(tmp_path):
+    sets = {
+        "one": ["['jazz']", "['piano']", "['jazz']"],
+        "same": ["['jazz']", "['jazz']", "['piano']"],
+        "other": ["['harp']"] * 3,
+    }
+    found = {}
+    for name, aspects in sets.items():
+        rows = {"aspect_list": aspects, "caption": ["A.", "B.", "C."], "prediction": ["X.", "Y.", "Z."]}
+        pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
+        found[name] = table.open_table(str(tmp_path / f"{name}.csv"), taxonomy=TAXONOMY)
+    assert all(opened["sample_id"].is_unique and opened["id"].is_unique for opened in found.values())
+    assert set(found["one"]["sample_id"]) == set(found["same"]["sample_id"])
+    assert not set(found["one"]["sample_id"]) & set(found["other"]["sample_id"])
+    assert found["one"]["caption"].tolist() == ["A.", "B.", "C."], "a caption goes before a prediction"
+
+
 def test_pairs_are_compared_where_set_and_reference_agree():
     generator = np.random.default_rng(0)
     ids = [str(row) for row in range(60)]

@@ -86,6 +86,17 @@ def test_a_sweep_weighs_recall_against_closeness(small):
         assert {"val/loss", "val/tag_recall", "val/bertscore_f1"} <= set(tracking.metrics(child))
 
 
+def test_a_writer_of_empty_captions_is_not_compared(store, small):
+    rows = {"aspect_list": ["['jazz', 'piano']"] * 20, "caption": ["A jazz piece for piano."] * 20}
+    for name, empty in {"one": 0, "other": 5}.items():
+        frame = pd.DataFrame(rows)
+        frame.loc[: empty - 1, "caption"] = ""
+        frame.to_csv(store / f"{name}.csv", index=False)
+    writers = f"one={store / 'one.csv'},other={store / 'other.csv'}"
+    with pytest.raises(ValueError, match="at most 10% of captions without a score, got 5 of 20"):
+        stages.run("compare_captions", writers=writers, references=small["tag_sets"])
+
+
 def test_another_captioner_at_the_same_place_writes_its_own_captions(store, small):
     rows = pd.read_parquet(tracking.fetch(small["tag_sets"]) / "test.parquet")[["id", "tags"]].head(4)
     (store / "samples").mkdir()
