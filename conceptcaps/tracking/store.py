@@ -10,6 +10,8 @@ from mlflow.entities import Run
 from conceptcaps.errors import masked
 from conceptcaps.tracking import session
 
+_PAGE = 1000  # runs in an answer of the store
+
 
 def latest(step: str) -> str:
     """Id of the newest finished run of a step, over all experiments.
@@ -139,7 +141,12 @@ def children(run_id: str) -> list[tuple[str, str, str]]:
 def search(condition: str) -> list[Run]:
     """Runs of all experiments for which a condition of MLflow's search syntax holds, newest first."""
     experiments = [experiment.experiment_id for experiment in client().search_experiments()]
-    return list(client().search_runs(experiments, condition, order_by=["attributes.start_time DESC"]))
+    order, found, page = ["attributes.start_time DESC"], [], None
+    while page != "":
+        part = client().search_runs(experiments, condition, max_results=_PAGE, order_by=order, page_token=page)
+        found += part
+        page = part.token or ""
+    return found
 
 
 def client() -> mlflow.MlflowClient:

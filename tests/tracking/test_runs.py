@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from conceptcaps import project, promotion, tracking
 from conceptcaps.errors import Refused
+from conceptcaps.tracking import store as runs_store
 from tests import toy_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,16 @@ def test_newest_run_of_a_step_is_not_that_of_another_step_of_the_same_stage(stor
     assert tracking.latest("stage") == first and tracking.latest("stage more") == more
     with pytest.raises(ValueError, match="expected a finished run of stage again in"):
         tracking.latest("stage again")
+
+
+def test_runs_are_found_beyond_the_first_page(store, monkeypatch):
+    monkeypatch.setattr(runs_store, "_PAGE", 2)
+    ids = []
+    for _ in range(5):
+        with tracking.run("stage", {}) as run_id:
+            ids.append(run_id)
+    found = [run.info.run_id for run in runs_store.search("tags.stage = 'stage'")]
+    assert sorted(found) == sorted(ids) and runs_store.search("tags.stage = 'none'") == []
 
 
 def test_run_under_mlflow_run_does_not_log_parameters_again(store, monkeypatch):
