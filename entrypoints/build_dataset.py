@@ -55,13 +55,14 @@ def main(argv: Sequence[str] | None = None) -> None:
                 rows, schema = shards.batches(own, size=32), shards.schema(own)
                 tables[name] = dataset.write_table(folder, name, rows, schema=schema, split=column)
         template |= {"contents": contents, "tables": tables, "kinds": evidence.KINDS, "credits": credits}
+        template["stated"] = args.license != "derived"
         metrics = {stage: tracking.metrics(run) for stage, run in runs.items()}
         template["figures"] = report.key_figures(metrics, runs=runs)
         dataset.finish(folder, licence=identifier, template=template, version=args.version)
         dataset.verify(folder)
         tracking.log_folder(folder, "dataset")
         counts = {name: getattr(contents, name) for name in ("hours", "failed", "verified", "contradicting")}
-        counts |= {"rows": len(captions), **contents.sizes}
+        counts |= {"rows": sum(contents.sizes.values()), **contents.sizes}
         tracking.log_metrics({f"dataset/{name}": count for name, count in counts.items()})
         tracking.log_dataset(captions, name="conceptcaps", source=args.captions, context="published")
         tracking.log_frame(upload.to_send(folder), "files.parquet")

@@ -37,6 +37,9 @@ def test_a_dataset_of_local_folders_wants_a_licence_before_anything_is_written(f
 def test_a_dataset_of_local_folders_is_built_with_a_licence(folders):
     run = stages.run("build_dataset", **folders, license="cc0-1.0")
     card = (tracking.fetch(f"runs:/{run}/dataset") / "README.md").read_text()
+    assert "`cc0-1.0`, as its publisher states" in card and "derived from what went in" not in card
+    counts = tracking.metrics(run)
+    assert (counts["dataset/rows"], counts["dataset/failed"]) == (COUNT - 1, 1), "rows that were written"
     assert "license: cc0-1.0" in card and "from the corpus `unknown` with the audio backend `unknown`" in " ".join(
         card.split()
     )

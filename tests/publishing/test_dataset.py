@@ -168,6 +168,7 @@ def test_a_changed_file_is_found(built):
 def test_the_card_has_every_number_with_its_run(built):
     card = (built[0] / "README.md").read_text()
     assert "| hours | 2 | `1f` |" in card and "| write_captions | `1f` | `c0ffee` | 2026-01-01 |" in card
+    assert "`cc-by-4.0`, derived from what went in:" in card
     assert "license: cc-by-4.0" in card and "config_name: verified" in card and "What this is not" in card
 
 
