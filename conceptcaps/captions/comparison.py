@@ -128,6 +128,8 @@ def plant(caption: str, tags: Sequence[str], *, fault: str, taxonomy: Taxonomy, 
     >>> plant("A slow waltz.", ["slow tempo"], fault="doubled", taxonomy=Taxonomy.load(), seed=0)
     'A slow slow waltz.'
     """
+    if not caption.strip():
+        return ""
     generator = np.random.default_rng(seed)
     if fault == "swapped":
         named = [tag for tag in tags if f" {tag} " in f" {caption.lower()} "]

@@ -46,7 +46,7 @@ def evaluate(
     outside: Model | None = None,
     judge: Model | None = None,
 ) -> Evaluation:
-    """Evaluate captions. A row without text gets a reason and NaN.
+    """Evaluate captions. A row without text gets a reason and NaN; a real one without text is left out.
 
     Args:
         captions: Columns ``id``, ``sample_id``, ``tags`` and ``caption``.
@@ -61,8 +61,13 @@ def evaluate(
     """
     error = faults(captions["caption"])
     alive = captions[error == ""]
-    if alive.empty:
-        raise ValueError(f"expected captions to judge, got {len(captions)} without text")
+    told = real[faults(real["caption"]) == ""]
+    if alive.empty or told.empty:
+        raise ValueError(
+            f"expected captions to judge and real ones, got {len(captions) - len(alive)} of {len(captions)} and "
+            f"{len(real) - len(told)} of {len(real)} without text"
+        )
+    untold, real = len(real) - len(told), told
     texts, reference = alive["caption"].tolist(), real["caption"].tolist()
     rows, jaccard = metrics.nearest_references(
         taxonomy.encode(captions["tags"].tolist()), taxonomy.encode(real["tags"].tolist())
@@ -89,11 +94,12 @@ def evaluate(
         "captions/duplicates": len(texts) - len({" ".join(text.lower().split()) for text in texts}),
         "captions/leaked_prompts": sum(bool(_LEAKED.search(text)) for text in texts),
         "captions/bertscore_floor": floor,
+        "real/failed": untold,
     }
     if judge is not None:
         summary["captions/judge_failures"] = int(scores.loc[alive.index, "judge"].isna().sum())
-    told = scores.assign(reference_jaccard=jaccard)
-    summary |= table.means(told.loc[:, told.count() >= 2], seed=seed)
+    compared = scores.assign(reference_jaccard=jaccard)
+    summary |= table.means(compared.loc[:, compared.count() >= 2], seed=seed)
     beside = pd.concat(
         [
             reading_figures(reference, known=known, outside=outside),

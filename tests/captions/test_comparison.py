@@ -74,6 +74,8 @@ def test_planted_faults_are_there():
     doubled = comparison.plant(text, tags, fault="doubled", taxonomy=TAXONOMY, seed=0)
     assert readability.doubled_words(doubled) and not readability.doubled_words(text)
     assert comparison.plant("It ends.", tags, fault="swapped", taxonomy=TAXONOMY, seed=0) == ""
+    for fault in comparison.PLANTED:
+        assert comparison.plant(" ", tags, fault=fault, taxonomy=TAXONOMY, seed=0) == ""
 
 
 def test_a_judge_s_agreement_with_what_was_planted():

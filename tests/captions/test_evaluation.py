@@ -5,6 +5,7 @@ import pytest
 from conceptcaps import assets
 from conceptcaps.captions import evaluation, fluency, metrics
 from conceptcaps.tags.taxonomy import Taxonomy
+from tests import tiny_model
 
 TAXONOMY = Taxonomy.load()
 PAIRS = [(mood, genre, sound) for mood in ("calm", "sad", "dark") for genre in ("jazz", "folk", "rock", "disco")
@@ -43,8 +44,23 @@ def test_rows_without_text_keep_their_place_and_say_why(scorer):
     ):
         evaluation.require_few_failures(found.items)
     evaluation.require_few_failures(whole)
-    with pytest.raises(ValueError, match="expected captions to judge, got 2 without text"):
+    with pytest.raises(
+        ValueError, match="expected captions to judge and real ones, got 2 of 2 and 0 of 48 without text"
+    ):
         judged(["", " "], scorer)
+
+
+def test_real_rows_without_text_are_left_out_and_counted(scorer, tmp_path):
+    texts = REAL["caption"].head(24).tolist()
+    real = REAL.assign(caption=["", None, *REAL["caption"][2:]])
+    outside = tiny_model.load(tiny_model.save(tmp_path, texts=texts))
+    given = {"taxonomy": TAXONOMY, "scorer": scorer, "encoder": str(assets.fetch("minilm")), "seed": 0}
+    written = REAL.head(24).assign(sample_id=REAL["id"])
+    found = evaluation.evaluate(written, real, **given, outside=outside)
+    assert found.summary["real/failed"] == 2 and not {"real 0", "real 1"} & set(found.items["reference_id"])
+    assert evaluation.evaluate(written, REAL, **given).summary["real/failed"] == 0
+    with pytest.raises(ValueError, match="got 0 of 24 and 48 of 48 without text"):
+        evaluation.evaluate(written, REAL.assign(caption=""), **given)
 
 
 def test_real_captions_reach_the_ceiling_and_others_do_not(scorer):
