@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     played = args.backend == "soundfont"
     with tracking.run("generate_audio", vars(args)):
-        rows = table.to_play(folder := tracking.fetch(args.captions))
+        rows = table.to_play(folder := tracking.fetch(args.captions), wordless=played)
         tracking.log_dataset(rows, name="captions", source=args.captions, context="generation")
         taxonomy = carried.taxonomy_of(folder)
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)] if played else []

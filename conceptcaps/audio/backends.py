@@ -63,4 +63,17 @@ def maker(
     generate = partial(
         room.generate_rows, model=opened, guidance=dials, duration=duration, batch_size=batch_size, seed=seed
     )
-    return generate, room.traits(opened)
+    return partial(captioned, generate=generate, seed=seed), room.traits(opened)
+
+
+def captioned(rows: pd.DataFrame, *, generate: Callable[[pd.DataFrame], pd.DataFrame], seed: int) -> pd.DataFrame:
+    """Clips of a neural backend; a row with a blank caption, for which any music would do, says so in ``error``."""
+    blank = rows["caption"].fillna("").str.strip() == ""
+    wordless, made = rows[blank], []
+    if len(wordless):
+        seeds = [hashing.row_seed(row_id, seed) for row_id in wordless["id"]]
+        clips = [ValueError("expected a caption, got a blank one")] * len(seeds)
+        made.append(table.generated(wordless, clips, seeds=seeds, sample_rate=0))
+    if not blank.all():
+        made.append(generate(rows[~blank]))
+    return pd.concat(made).set_index("id", drop=False).loc[rows["id"]].reset_index(drop=True)

@@ -167,15 +167,24 @@ def beside(rows: pd.DataFrame, clips: Sequence[Mapping[str, Any]]) -> pd.DataFra
     return pd.DataFrame({**own, "tags": [list(tags) for tags in rows["tags"]], **made}, dtype=object)
 
 
-def to_play(folder: Path) -> pd.DataFrame:
+def to_play(folder: Path, *, wordless: bool) -> pd.DataFrame:
     """Rows that clips are made for: ``id``, ``sample_id``, ``tags``, ``caption`` and ``split``.
 
     Args:
         folder: Shards of ``write_captions``, or one with the ``samples.parquet`` of ``sample_tags``, whose captions are
             empty.
+        wordless: Whether the backend plays tags, and so needs no captions.
+
+    Raises:
+        ValueError: If there are samples alone, and the backend needs captions.
     """
     columns = ["id", "sample_id", "tags", "caption", "split"]
     if (folder / "samples.parquet").exists():
+        if not wordless:
+            raise ValueError(
+                f"expected captions of write_captions, got samples without words in {folder}: only the soundfont "
+                "backend plays tags"
+            )
         samples = pd.read_parquet(folder / "samples.parquet")
         return samples.assign(caption="", sample_id=samples["id"])[columns]
     return shards.read(str(folder), columns=columns)

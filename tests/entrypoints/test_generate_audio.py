@@ -247,6 +247,15 @@ def test_missing_or_unfinished_captions_are_refused(store):
     assert {run.info.status for run in mlflow.search_runs(output_format="list")} == {"FAILED"}
 
 
+@pytest.mark.parametrize("backend", ["musicgen", "audiocraft"])
+def test_samples_without_captions_are_refused_before_a_model_is_loaded(store, backend):
+    (store / "samples").mkdir()
+    pd.DataFrame({"id": ["a"], "tags": [["piano"]], "split": "train"}).to_parquet(store / "samples/samples.parquet")
+    with pytest.raises(ValueError, match="expected captions of write_captions, got samples without words"):
+        generate_audio.main(flags(store / "samples", store / "audio", backend=backend, model="nowhere"))
+    generate_audio.main(flags(store / "samples", store / "audio"))
+
+
 def test_no_captions_are_refused(store):
     captions = write_captions(store / "captions", TAGS[:1])
     empty = pa.schema(table.FIELDS[:4]).empty_table()
