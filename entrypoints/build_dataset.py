@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         audio = str(tracking.fetch(args.audio))
         made = [args.captions, args.audio, args.tag_sets, args.verification, args.pairs, args.concepts]
         runs, origin = tracking.ancestors(made), tracking.origin(made[:2])
-        template = {"stages": [tracking.provenance(run) for run in runs.values()]}
+        template: dict[str, Any] = {"stages": [tracking.provenance(run) for run in runs.values()]}
         materials = licence.materials((tracking.tags(run)["stage"], tracking.params(run)) for run in runs.values())
         identifier, credits = licence.derive(materials, stated=args.license)
         template |= {"corpus": ", ".join(materials["corpus"]), "backend": origin.get("backend", licence.UNKNOWN)}
