@@ -102,6 +102,8 @@ def sample(
     """
     if count < 1:
         raise ValueError(f"expected count of at least 1, got {count}")
+    if not 0 <= min_categories <= len(model.taxonomy.categories):
+        raise ValueError(f"expected min_categories from 0 to {len(model.taxonomy.categories)}, got {min_categories}")
     if temperature <= 0:
         raise ValueError(f"expected temperature above 0, got {temperature}")
     if prior not in PRIORS:
@@ -229,6 +231,8 @@ def _effective(used: Sequence[_Chunk]) -> float:
 def _resample(used: Sequence[_Chunk], *, count: int, seed: int) -> dict[bytes, None]:
     """Different sets among ``count`` draws by weight, in the order of their first draw."""
     keys = [key for chunk in used for key in _keys(chunk)]
+    if not keys:
+        return {}
     bounds = np.exp(np.concatenate([chunk.log_weights for chunk in used])).cumsum()
     points = np.random.default_rng(hashing.row_seed("by weight", seed)).random(count) * bounds[-1]
     return dict.fromkeys(keys[place] for place in np.searchsorted(bounds, points, side="right").tolist())

@@ -113,6 +113,9 @@ def test_fewer_sets_than_asked_for_are_kept_with_the_reason(monkeypatch):
     assert sorted(map(tuple, some.rows.tolist())) == [(True, False), (True, True)]
     assert "4,096 draws are worth" in some.reason and "hold 2 sets" in some.reason
     assert sampling.sample(model, count=2, condition=["tag 0"], **dials).reason == ""
+    for condition, reason in {(): "no new set in the last", ("tag 0",): "4,096 draws are worth 0 of equal"}.items():
+        with pytest.raises(ValueError, match=f"expected sets of 4 categories or more .* got none: {reason}"):
+            sampling.sample(model, count=10, condition=condition, **{**dials, "min_categories": 4})
 
 
 @pytest.mark.parametrize(
@@ -124,10 +127,8 @@ def test_fewer_sets_than_asked_for_are_kept_with_the_reason(monkeypatch):
         ({"condition": ["slow tempo", "fast tempo"]}, "expected a condition without contradictions"),
         ({"condition": ["violin", "-strings"]}, "asks for what it leaves out, got both for violin|both for violin"),
         ({"condition": ["polka metal"]}, "200 tags, got 'polka metal'; near: folk, metal"),
-        (
-            {"count": 10, "min_categories": 5},
-            "expected sets of 5 categories or more .* got none: no new set in the last",
-        ),
+        ({"min_categories": 5}, "expected min_categories from 0 to 4, got 5"),
+        ({"min_categories": -1}, "expected min_categories from 0 to 4, got -1"),
     ],
 )
 def test_refuses_what_it_cannot_do(model, changes, message):
