@@ -19,7 +19,7 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("intervene", vars(args)):
-        probe, _ = registered.probe(args.classifier, fetch=tracking.fetch)
+        probe, _, _ = registered.probe(args.classifier, fetch=tracking.fetch)
         pairs = clips.read(tracking.fetch(args.pairs))
         taxonomy = taxonomy_of(pairs.folder)
         chosen = networks.named_outputs(probe, args.targets)

@@ -32,7 +32,7 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("run_tcav", vars(args)), tempfile.TemporaryDirectory() as folder:
-        probe, interpretable = registered.probe(args.classifier, fetch=tracking.fetch)
+        probe, interpretable, learnt = registered.probe(args.classifier, fetch=tracking.fetch)
         audio = clips.read(tracking.fetch(args.audio))
         taxonomy = taxonomy_of(audio.folder)
         target_audio = None if args.target_audio == "none" else clips.read(tracking.fetch(args.target_audio))
@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             layers=probe.layers if args.layers == "auto" else [name.strip() for name in args.layers.split(",")],
             intervened=None if args.interventions == "none" else pd.read_parquet(tracking.fetch(args.interventions)),
             interpretable=interpretable,
+            learnt=learnt,
             taxonomy=taxonomy,
             random_sets=args.random_sets,
             seed=args.seed,

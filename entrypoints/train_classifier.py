@@ -64,11 +64,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         metrics, per_item, figure = assessment.assess(model, parts, seed=args.seed)
         tracking.log_metrics(metrics)
-        ids = rows["id"][rows["split"] == "validation"].to_list()
-        tracking.log_frame(per_item.assign(id=ids)[["id", *per_item.columns]], "per_item.parquet")
+        per_item.insert(0, "id", rows["id"][rows["split"] == "validation"].to_list())
+        tracking.log_frame(per_item, "per_item.parquet")
         tracking.log_figure(figure, "confusion")
-        weights = Path(folder, "classifier")
-        classifier.save(model, weights, head=args.head, interpretable=bool(metrics["test/interpretable"]))
+        facts = {"head": args.head, "interpretable": bool(metrics["test/interpretable"])}
+        classifier.save(
+            model, weights := Path(folder, "classifier"), **facts, learnt=rows["group"][rows["split"] == "train"]
+        )
         example = pd.DataFrame({"audio": [base64.b64encode(next(iter(data.clips))).decode()]})
         chosen = {name: metrics[name] for name in ("val/nll", "val/accuracy", "test/accuracy", "test/interpretable")}
         tracking.register(

@@ -172,13 +172,22 @@ def evaluate(model: Classifier, inputs: Tensor, labels: Tensor) -> dict[str, NDA
 # --- files, and the registry's contract -------------------------------------------------------------------------------
 
 
-def save(model: Classifier, path: Path, *, head: str, interpretable: bool) -> None:
-    """Write ``model.safetensors`` and ``config.json`` into a folder, whole or not at all."""
+def save(model: Classifier, path: Path, *, head: str, interpretable: bool, learnt: Iterable[str]) -> None:
+    """Write ``model.safetensors``, ``config.json`` and ``learnt.json`` into a folder, whole or not at all.
+
+    Args:
+        model: In evaluation mode.
+        path: Of the folder.
+        head: As of ``heads.build``.
+        interpretable: Whether it knows its classes.
+        learnt: Groups of the clips that it was trained on, which must not be asked what it uses.
+    """
     config = {"head": head, "genres": model.genres, "length": model.length, "interpretable": interpretable}
     with whole_folder(path) as folder:
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
         save_file(weights, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (folder / "learnt.json").write_text(json.dumps(sorted(set(learnt)), indent=0) + "\n", encoding="utf-8")
 
 
 def config(path: Path) -> dict[str, object]:
@@ -193,6 +202,11 @@ def config(path: Path) -> dict[str, object]:
     if set(found) != {"head", "genres", "length", "interpretable"}:
         raise ValueError(f"expected a classifier's head, genres, length, interpretable in {path}, got {sorted(found)}")
     return found
+
+
+def learnt(path: Path) -> frozenset[str]:
+    """Groups of the clips that the classifier of a folder was trained on."""
+    return frozenset(json.loads((path / "learnt.json").read_text(encoding="utf-8")))
 
 
 def load(path: Path) -> Classifier:

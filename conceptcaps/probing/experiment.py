@@ -1,6 +1,6 @@
 """One TCAV experiment from clips to a table of cells: what is read, what is tested, and the controls beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,7 @@ def run(
     layers: Sequence[str],
     intervened: pd.DataFrame | None,
     interpretable: bool | None,
+    learnt: Collection[str] = (),
     taxonomy: Taxonomy,
     random_sets: int,
     seed: int,
@@ -76,6 +77,7 @@ def run(
         intervened: Of ``interventions.test`` on the same network; None where there are none.
         interpretable: Whether the network knows its classes, where its training says so; its targets are then asked at
             clips that it did not learn from. None has it measured for each target, on all clips.
+        learnt: Groups of the clips that it was trained on, for clips that do not say their split.
         taxonomy: What tags imply.
         random_sets: Permutations of each concept's label.
         seed: Seed of every draw.
@@ -86,9 +88,9 @@ def run(
     concepts.unique(list(layers), what="layers")
     found = [concepts.concept(name, clips.rows, taxonomy=taxonomy) for name in names]
     classes = (clips if target_clips is None else target_clips).rows
-    held = np.ones(len(classes), dtype=bool)
+    held = ~classes["group"].isin(list(learnt)).to_numpy()
     if interpretable is not None and "split" in classes:
-        held = (classes["split"] != "train").to_numpy()
+        held &= (classes["split"] != "train").to_numpy()
     rows = networks.targets(probe, classes, taxonomy=taxonomy, names=targets, most=most_targets, seed=seed, among=held)
     if target_clips is not None:  # no more than is needed is read
         asked_of = np.unique(np.concatenate([*rows.values()]))

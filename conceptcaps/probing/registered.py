@@ -13,7 +13,7 @@ HELP = (
 )
 
 
-def probe(name: str, *, fetch: Callable[[str], Path]) -> tuple[Probe, bool | None]:
+def probe(name: str, *, fetch: Callable[[str], Path]) -> tuple[Probe, bool | None, frozenset[str]]:
     """The network that a name stands for.
 
     Args:
@@ -21,16 +21,18 @@ def probe(name: str, *, fetch: Callable[[str], Path]) -> tuple[Probe, bool | Non
         fetch: Gives the folder of a URI or path.
 
     Returns:
-        The network, and whether it knows its classes, where its training says so; None where it does not.
+        The network; whether it knows its classes, where its training says so, else None; and the groups of the clips
+        that it was trained on, as far as they are known.
 
     Raises:
         ValueError: If there is no such network.
     """
     if name in networks.MUSICNN:
-        return networks.of_musicnn(name), None
+        return networks.of_musicnn(name), None, frozenset()
     if ":" in name and "/" not in name:
-        return networks.of_function(name), None
+        return networks.of_function(name), None, frozenset()
     folder = fetch(name)
     if (folder / networks.MODEL).exists():
-        return networks.of_torchscript(folder), None
-    return classifier.load(folder).probe(), bool(classifier.config(folder)["interpretable"])
+        return networks.of_torchscript(folder), None, frozenset()
+    facts = classifier.config(folder)
+    return classifier.load(folder).probe(), bool(facts["interpretable"]), classifier.learnt(folder)

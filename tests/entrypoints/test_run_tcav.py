@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from conceptcaps import shards, tracking
-from conceptcaps.probing import cav, experiment
+from conceptcaps.probing import cav, clips, experiment, registered
 from entrypoints import intervene, run_tcav
 from tests import toy_clips
 
@@ -172,3 +172,14 @@ def test_probes_musicnn(store, audio):
 def test_refuses(store, audio, changes, message):
     with pytest.raises(ValueError, match=message):
         run_tcav.main(flags(audio, **changes))
+
+
+def test_a_class_is_not_asked_at_clips_that_the_classifier_learnt_from(store, audio, monkeypatch):
+    """A folder of recordings does not say which clips were its training; the classifier does."""
+    known = clips.read(audio).rows
+    learnt = frozenset(known["group"][:30])
+    probe, interpretable, _ = registered.probe(CNN, fetch=lambda uri: None)
+    monkeypatch.setattr(registered, "probe", lambda name, fetch: (probe, interpretable, learnt))
+    run_tcav.main(flags(audio, target_audio=audio))
+    asked = set(table(tracking.latest("run_tcav"), "tcav/local")["id"])
+    assert asked and not asked & set(known["id"][known["group"].isin(learnt)])

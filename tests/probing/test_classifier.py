@@ -87,10 +87,11 @@ def test_batch_size_of_evaluation_changes_nothing():
 
 def test_save_and_load_give_the_same_answers(tmp_path):
     model, (spectra, _) = fit(epochs=1), toy_parts()
-    classifier.save(model, tmp_path / "model", head="cnn", interpretable=True)
-    classifier.save(model, tmp_path / "model", head="cnn", interpretable=True)
+    classifier.save(model, tmp_path / "model", head="cnn", interpretable=True, learnt=["b", "a", "b"])
+    classifier.save(model, tmp_path / "model", head="cnn", interpretable=True, learnt=["b", "a", "b"])
     loaded = classifier.load(tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert classifier.learnt(tmp_path / "model") == {"a", "b"}
     assert (loaded.genres, loaded.length, loaded.training) == (GENRES, 24, False)
     torch.testing.assert_close(
         classifier.log_probabilities(loaded, spectra), classifier.log_probabilities(model, spectra)

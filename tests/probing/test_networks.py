@@ -46,7 +46,7 @@ def test_targets_stand_for_tags_or_folders():
 
 @pytest.mark.parametrize("name", ["cnn", "transformer", "gru"])
 def test_a_users_own_model_is_read_through_its_layers(name, audio):
-    probe, interpretable = registered.probe(f"tests.probing.user_models:{name}", fetch=lambda uri: None)
+    probe, interpretable, _ = registered.probe(f"tests.probing.user_models:{name}", fetch=lambda uri: None)
     assert interpretable is None
     found = probe.read(audio, layers=probe.layers, wanted=[[0, 2]] * 12)
     assert not found.reasons and found.logits.shape == (12, 3)
@@ -95,7 +95,7 @@ def test_torchscript_is_the_module_that_was_scripted(shown, audio, tmp_path):
     layer = "hidden" if shown else "0"
     facts = {"layers": [layer], "axes": {layer: -1}}
     folder = scripted(tmp_path / "model", shows if shown else stages, **facts)
-    probe, _ = registered.probe(str(folder), fetch=lambda uri: folder)
+    probe, _, _ = registered.probe(str(folder), fetch=lambda uri: folder)
     found = probe.read(audio, layers=probe.layers, wanted=[[1]] * 12)
     plain = activations.read(stages, audio, windows=probe.windows, layers=["0"], axes={"0": -1}, wanted=[[1]] * 12)
     np.testing.assert_allclose(found.logits, plain.logits, atol=1e-5)
