@@ -137,7 +137,7 @@ def save(
         text: All captions for training of the corpus, of which it learnt some: its idiom.
 
     Raises:
-        ValueError: If the adapter would change no output: all its up-projections are zero, as before training.
+        ValueError: If the adapter would change no output, as before training, or diverged (``require_trained``).
     """
     adapter.peft_config["default"].base_model_name_or_path = HUB.get(base, base)
     adapter.save_pretrained(folder / "adapter", save_embedding_layers=False)
@@ -160,14 +160,20 @@ def save(
 
 
 def require_trained(adapter: Path) -> None:
-    """Refuse an adapter that changes nothing.
+    """Refuse an adapter that changes nothing, or whose training diverged.
 
     LoRA starts with up-projections ``B`` of zeros, so that an untrained adapter is the base model under another name.
 
     Raises:
-        ValueError: If every up-projection in ``adapter_model.safetensors`` is zero.
+        ValueError: If a weight in ``adapter_model.safetensors`` is not finite, or every up-projection is zero.
     """
     tensors = load_file(adapter / "adapter_model.safetensors")
+    broken = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        raise ValueError(
+            f"expected finite weights in {adapter}, got others in {broken[0]}: training diverged; "
+            "give a smaller learning_rate"
+        )
     if not any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name):
         raise ValueError(f"expected a trained adapter in {adapter}, got one that changes no logit of its base")
 

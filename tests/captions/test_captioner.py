@@ -175,6 +175,16 @@ def test_a_sentence_is_as_long_as_its_plan_lets_it(trained):
     assert writing.longest(["jazz"], tokenizer=tokenizer) < writing.longest(TAGS[0], tokenizer=tokenizer)
 
 
+def test_an_adapter_whose_training_diverged_is_refused(base, tmp_path):
+    model, tokenizer = tiny_model.load(base)
+    diverged = get_peft_model(model, LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
+    for name, value in diverged.named_parameters():
+        if "lora_B" in name:
+            value.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="expected finite weights in .*, got others in .*lora_B.*learning_rate"):
+        save(tmp_path / "captioner", diverged, tokenizer, base)
+
+
 def test_an_untrained_adapter_is_refused(base, tmp_path):
     model, tokenizer = tiny_model.load(base)
     untrained = get_peft_model(model, LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
