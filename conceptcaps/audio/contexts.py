@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from conceptcaps import hashing, shards
-from conceptcaps.audio import makeable
+from conceptcaps.audio import makeable, pairs
 from conceptcaps.tags import carried
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -70,16 +70,23 @@ def part(context: Sequence[str]) -> str:
 
 
 def draw(
-    known: Sequence[Sequence[str]], possible: Sequence[str], *, seed: int, wanted: str | None, taxonomy: Taxonomy
+    known: Sequence[Sequence[str]],
+    possible: Sequence[str],
+    *,
+    tag: str,
+    seed: int,
+    wanted: str | None,
+    taxonomy: Taxonomy,
 ) -> list[str]:
-    """One context, cut to what the backend can make.
+    """One context of a tag, cut to what the backend can make and to what fits the tag (``pairs.fitting``).
 
     Args:
         known: Tag sets to draw from; empty to put one together of a genre, a mood, a tempo and instruments.
         possible: Tags that the backend can make.
+        tag: What the context is for.
         seed: Decides.
-        wanted: ``train`` or ``test`` to draw until the context belongs to that part, None for any.
-        taxonomy: Gives categories.
+        wanted: ``train`` or ``test`` to draw until the context, as cut, belongs to that part, None for any.
+        taxonomy: Gives categories, ancestors and exclusions.
 
     Raises:
         ValueError: If none of many that are drawn belongs to the part.
@@ -87,13 +94,14 @@ def draw(
     generator = np.random.default_rng(seed)
     for _ in range(_DRAWS):
         if known:
-            found = sorted(set(known[int(generator.integers(len(known)))]) & set(possible))
+            drawn = sorted(set(known[int(generator.integers(len(known)))]) & set(possible))
         else:
-            found = _put_together(possible, generator, taxonomy)
+            drawn = _put_together(possible, generator, taxonomy)
+        found = pairs.fitting(drawn, tag, taxonomy)
         if wanted is None or part(found) == wanted:
             return found
     raise ValueError(
-        f"expected contexts that belong to {wanted}, got none in {_DRAWS} draws from {len(known)}; give more "
+        f"expected contexts of {tag} that belong to {wanted}, got none in {_DRAWS} draws from {len(known)}; give more "
         "--contexts, or auto"
     )
 

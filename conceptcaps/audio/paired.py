@@ -69,7 +69,7 @@ def find(source: Source, tag: str, number: int, part: str | None) -> Found | Non
 def attempt(source: Source, tag: str, number: int, place: int, part: str | None) -> Found | None:
     """The pair of a tag in one context, if there is one."""
     own = row_seed(f"{tag} {number} {place}", source.seed)
-    context = contexts.draw(source.known, source.possible, seed=own, wanted=part, taxonomy=source.taxonomy)
+    context = contexts.draw(source.known, source.possible, tag=tag, seed=own, wanted=part, taxonomy=source.taxonomy)
     pair = pairs.make(tag, context, duration=source.duration, seed=own, taxonomy=source.taxonomy)
     return Found(pair, own, contexts.part(context), place) if pair else None
 

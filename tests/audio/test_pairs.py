@@ -1,5 +1,7 @@
 """Pairs and balance: what is untouched is equal note for note, and chosen sets agree in all other tags."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,24 +65,32 @@ def test_what_a_tag_implies_or_excludes_is_left_out_of_its_context():
     assert pairs.fitting(asked, "rock", TAXONOMY) == ["fast tempo", "piano"]
 
 
-def test_contexts_hold_what_is_possible_and_parts_share_none():
-    possible = ["rock", "jazz", "piano", "violin", "happy", "slow tempo"]
-    drawn = {
-        part: {
-            tuple(contexts.draw([], possible, seed=seed, wanted=part, taxonomy=TAXONOMY)) for seed in range(60)
+@pytest.mark.parametrize("tag", ["happy", "piano", "slow tempo"])
+def test_contexts_hold_what_is_possible_and_parts_share_none(tag):
+    """What the tag implies or excludes is cut off first: happy and sad in rock are one context of ``happy``."""
+    possible = ["rock", "jazz", "piano", "violin", "happy", "sad", "slow tempo", "fast tempo"]
+    known = [[*own, genre] for genre in ("rock", "jazz") for own in product(possible[2:4], possible[4:6], possible[6:])]
+    known += [[name] for name in possible]
+    for source in ([], known):
+        drawn = {
+            part: {
+                tuple(contexts.draw(source, possible, tag=tag, seed=seed, wanted=part, taxonomy=TAXONOMY))
+                for seed in range(60)
+            }
+            for part in ("train", "test")
         }
-        for part in ("train", "test")
-    }  # fmt: skip
-    assert not drawn["train"] & drawn["test"] and set().union(*map(set, drawn["train"])) <= set(possible)
-    known = [["rock", "organ"], ["jazz", "piano"]]
-    assert contexts.draw(known, possible, seed=0, wanted=None, taxonomy=TAXONOMY) in (["rock"], ["jazz", "piano"])
+        assert not drawn["train"] & drawn["test"] and set().union(*map(set, drawn["train"])) <= set(possible)
+        assert all(pairs.fitting(each, tag, TAXONOMY) == list(each) for each in drawn["train"] | drawn["test"])
+    few, possible = [["rock", "organ"], ["jazz", "piano"]], ["rock", "jazz", "piano"]
+    found = contexts.draw(few, possible, tag="violin", seed=0, wanted=None, taxonomy=TAXONOMY)
+    assert found in (["rock"], ["jazz", "piano"])
 
 
 def test_a_part_without_contexts_is_named():
     only = [["piano"]]
     other = {"train": "test", "test": "train"}[contexts.part(only[0])]
-    with pytest.raises(ValueError, match=f"that belong to {other}, got none in 1000 draws from 1"):
-        contexts.draw(only, ["piano"], seed=0, wanted=other, taxonomy=TAXONOMY)
+    with pytest.raises(ValueError, match=f"of violin that belong to {other}, got none in 1000 draws from 1"):
+        contexts.draw(only, ["piano"], tag="violin", seed=0, wanted=other, taxonomy=TAXONOMY)
 
 
 def test_differences_by_hand():
