@@ -83,7 +83,7 @@ def fault(clip: bytes) -> str:
         sound, rate = waveform.decode(clip)
     except (soundfile.LibsndfileError, ValueError) as error:
         return f"unreadable: {' '.join(str(error).split())}"
-    if sound.shape[1] < _SHORTEST * rate:
+    if sound.shape[1] < round(_SHORTEST * rate):
         return f"shorter than {_SHORTEST} s: {sound.shape[1] / rate:.2f} s"
     if not np.isfinite(sound).all():
         return "not all samples are numbers"

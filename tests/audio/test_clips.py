@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from conceptcaps import shards
-from conceptcaps.audio import clips
+from conceptcaps.audio import clips, waveform
 from conceptcaps.audio.clips import Clips
 
 RATE = 16_000
@@ -80,6 +80,13 @@ def test_folders_of_recordings_open(tmp_path, kind, ending):
     good, bad = Clips.open(tmp_path).readable()
     assert good.ids == (f"a.{ending.upper()}", f"rock/b.{ending}") and not bad
     assert len(list(good)) == 2
+
+
+@pytest.mark.parametrize("rate", [11_025, 16_000, 22_050, 44_100])
+def test_a_clip_of_the_shortest_length_is_heard_at_every_rate(rate):
+    sound = 0.1 * np.ones((1, round(0.5 * rate)), dtype=np.float32)
+    assert clips.fault(waveform.encode_flac(sound, rate)) == ""
+    assert clips.fault(waveform.encode_flac(sound[:, :-1], rate)).startswith("shorter than 0.5 s")
 
 
 def test_an_empty_folder_is_refused(tmp_path):
