@@ -94,6 +94,7 @@ def evaluate(
         "captions/duplicates": len(texts) - len({" ".join(text.lower().split()) for text in texts}),
         "captions/leaked_prompts": sum(bool(_LEAKED.search(text)) for text in texts),
         "captions/bertscore_floor": floor,
+        "captions/second_readable": len(reader.readable) / len(taxonomy.tags),
         "real/failed": untold,
     }
     if judge is not None:
@@ -137,27 +138,29 @@ def second_reading(
         A row for each caption with ``second_recall`` (of its tags, 0 to 1, best 1); 0 or 1 each: ``second_all_tags``,
         ``second_inventing`` (names a genre or instrument not asked for), ``denying`` (says that an asked tag is not
         there, or a tag that excludes it); ``agreement`` (Jaccard index of what the two find). Then the disagreements.
+        Only tags that the reader can read count; where a row has none left, its figures are NaN.
     """
     rows, apart = [], []
     readings = reader.read(captions["caption"].tolist())
     for own, text, asked, reading in zip(captions["id"], captions["caption"], captions["tags"], readings, strict=True):
-        wanted, said = set(asked), set(reading.mentioned)
+        wanted, said = set(asked) & reader.readable, set(reading.mentioned)
         missed = wanted - taxonomy.closure(said)
-        foreign = said - taxonomy.closure(wanted)
-        matched = set(taxonomy.find(text))
+        foreign = said - taxonomy.closure(asked)
         against = [set(group) & foreign for group in taxonomy.exclusions if set(group) & wanted]
-        rows.append(
-            {
-                "second_recall": 1 - len(missed) / max(len(wanted), 1),
-                "second_all_tags": float(not missed),
-                "second_inventing": float(any(taxonomy.category(tag) in ("genre", "instrument") for tag in foreign)),
-                "denying": float(any(against) or bool(wanted & set(reading.denied))),
-                "agreement": len(matched & said) / len(matched | said) if matched | said else 1.0,
-            }
-        )
+        found = set(taxonomy.find(text))
+        matched, said = found & reader.readable, said & reader.readable
+        heard = {taxonomy.category(tag) for tag in foreign}
+        told = {
+            "second_recall": 1 - len(missed) / max(len(wanted), 1),
+            "second_all_tags": float(not missed),
+            "second_inventing": float(bool(heard & {"genre", "instrument"})),
+            "denying": float(any(against) or bool(wanted & set(reading.denied))),
+        }
+        alike = len(matched & said) / len(matched | said) if matched | said else float("nan") if found else 1.0
+        rows.append({**(told if wanted else dict.fromkeys(told, float("nan"))), "agreement": alike})
         if matched != said:
-            found = {"matcher_only": sorted(matched - said), "reader_only": sorted(said - matched)}
-            apart.append({"id": own, "caption": text, **found})
+            differing = {"matcher_only": sorted(matched - said), "reader_only": sorted(said - matched)}
+            apart.append({"id": own, "caption": text, **differing})
     return pd.DataFrame(rows), pd.DataFrame(apart, columns=["id", "caption", "matcher_only", "reader_only"])
 
 

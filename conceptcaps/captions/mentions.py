@@ -45,7 +45,11 @@ class Reading(NamedTuple):
 
 
 class MentionReader:
-    """Reads texts with a parser, words of ``mentions.yaml`` and, for phrases without any of them, embeddings."""
+    """Reads texts with a parser, words of ``mentions.yaml`` and, for phrases without any of them, embeddings.
+
+    Attributes:
+        readable: Tags of the taxonomy that it has words for; of others it says nothing that may be relied on.
+    """
 
     def __init__(self, taxonomy: Taxonomy, *, similarity: float = 0.72) -> None:
         """Load parser and encoder, both embedded assets.
@@ -57,6 +61,7 @@ class MentionReader:
         """
         table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
         self._taxonomy = taxonomy
+        self.readable: frozenset[str] = frozenset(taxonomy.tags) & table["tags"].keys()
         self._parser = _parser()
         self._music = frozenset(table["music"])
         self._fixed = [(re.compile(rf"\b(?:{key})(?!\w)", re.IGNORECASE), word) for key, word in table["fixed"].items()]

@@ -38,6 +38,7 @@ def test_rows_without_text_keep_their_place_and_say_why(scorer):
     assert found.items["error"].ne("").to_numpy().nonzero()[0].tolist() == [3, 7, 9]
     assert scores.loc[[3, 7, 9]].isna().all(axis=None) and found.summary["captions/failed"] == 3
     whole = judged([text or "A tune." for text in texts], scorer).items
+    assert found.summary["captions/second_readable"] == 1
     assert found.items["bertscore_f1"][10] == pytest.approx(whole["bertscore_f1"][10], abs=1e-5)
     with pytest.raises(
         ValueError, match=r"at most 10% of captions without a score, got 3 of 24, the first being real 3"
@@ -107,6 +108,20 @@ def test_what_the_second_reader_says(scorer):
     assert found["denying"].tolist() == [0, 1, 0, 0, 0] and found["second_inventing"].tolist() == [0, 0, 0, 1, 0]
     assert apart[["id", "matcher_only"]].to_numpy().tolist() == [["c", ["flute"]]]
     assert found["agreement"].tolist() == pytest.approx([1, 1, 0.8, 1, 1])
+
+
+def test_tags_that_the_second_reader_cannot_read_are_not_held_against_captions(tmp_path):
+    path = tmp_path / "taxonomy.json"
+    path.write_text('{"genre": ["jazz", "enka"], "instrument": ["piano", "guqin"]}')
+    taxonomy = Taxonomy.load(path)
+    reader = evaluation.MentionReader(taxonomy)
+    texts = ["An enka jazz tune on the guqin.", "A guqin plays enka.", "A jazz tune for piano."]
+    tags = [["jazz", "enka", "guqin"], ["enka", "guqin"], ["enka", "jazz"]]
+    frame = pd.DataFrame({"id": list("abc"), "caption": texts, "tags": tags})
+    found, apart = evaluation.second_reading(frame, taxonomy=taxonomy, reader=reader)
+    assert found["second_recall"].tolist() == pytest.approx([1, np.nan, 1], nan_ok=True)
+    assert found["second_inventing"].tolist() == pytest.approx([0, np.nan, 1], nan_ok=True)
+    assert found["agreement"].tolist() == pytest.approx([1, np.nan, 1], nan_ok=True) and apart.empty
 
 
 def test_grammar_repetition_and_words():

@@ -202,4 +202,5 @@ def test_only_tags_of_the_taxonomy_are_read(tmp_path):
     path = tmp_path / "taxonomy.json"
     path.write_text('{"genre": ["jazz"], "instrument": ["piano"]}')
     small = MentionReader(Taxonomy.load(path))
+    assert small.readable == {"jazz", "piano"}
     assert small.read(["A sad jazz tune for flute, without a piano or drums."])[0] == (["jazz"], ["piano"])
