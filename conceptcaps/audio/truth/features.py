@@ -41,7 +41,8 @@ def features(music: Sounding, tones: Harmony, lines: Lines) -> dict[str, float]:
     beat), ``drive`` (strokes a beat of the steadiest part), ``arpeggio`` (share of moves between chord tones, of
     the part that does so most), ``sixteenths`` (share of strokes on the second and fourth sixteenth), ``walking``
     (share of beats on which the bass moves), ``glides`` (share of notes that slide, of the part that does so most),
-    ``sleigh`` (sleigh bells a beat), ``odd`` (a meter of 5 or 7).
+    ``bottom`` (mean pitch of the lowest part, inf without one), ``sleigh`` (sleigh bells a beat), ``odd`` (a meter of 5
+    or 7).
     """
     found = rhythm(music) | melody(music) | tones.numbers | _players(music) | _patterns(music, lines)
     return found | {"tempo": found["bpm"], "odd": float(music.meter in (5, 7))}
@@ -98,6 +99,7 @@ def _patterns(music: Sounding, lines: Lines) -> dict[str, float]:
     fine = (np.abs(places - 0.25) < 0.06) | (np.abs(places - 0.75) < 0.09)
     return {
         "drone": max((one["held"] for one in told), default=0.0),
+        "bottom": min((one["register"] for source, one in lines if source.audible() >= 0), default=float("inf")),
         "arpeggio": max((one["broken"] for one in told), default=0.0),
         "pulse": len(beats) / music.beats,
         "drive": max((_drive(music, each.notes) for each in music.sources if each.audible() > 0), default=0.0),

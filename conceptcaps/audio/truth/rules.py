@@ -79,9 +79,7 @@ class Judge:
         return self._found[tag]
 
     def _rule(self, rule: Rule) -> int:
-        values = []
-        if rule.get("undecided"):
-            return min([UNKNOWN, *(self.tag(tag) for tag in rule.get("needs", []))])
+        values = [UNKNOWN, *(self.tag(tag) for tag in rule.get("needs", []))] if rule.get("undecided") else []
         if "any" in rule:
             values.append(max(self._rule(each) for each in rule["any"]))
         elif "programs" in rule or "keys" in rule:
