@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             device="cuda" if torch.cuda.is_available() else "cpu",
             on_epoch=lambda epoch, metrics: tracking.log_metrics(metrics, step=epoch),
         )
-        metrics, per_item, figure = assessment.assess(model, parts, seed=args.seed)
+        metrics, per_item, figure = assessment.assess(model, parts)
         tracking.log_metrics(metrics)
         per_item.insert(0, "id", rows["id"][rows["split"] == "validation"].to_list())
         tracking.log_frame(per_item, "per_item.parquet")

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
-from conceptcaps import intervals
 from conceptcaps.probing.classifier import Part, evaluate
 from conceptcaps.probing.heads import Classifier
 
@@ -27,17 +27,17 @@ def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.floa
     return float(np.abs(gaps).sum() / len(probability))
 
 
-def assess(model: Classifier, parts: Mapping[str, Part], *, seed: int) -> tuple[dict[str, float], pd.DataFrame, Figure]:
+def assess(model: Classifier, parts: Mapping[str, Part]) -> tuple[dict[str, float], pd.DataFrame, Figure]:
     """How good a trained network is, compared with always answering the most frequent training genre.
 
     Args:
         model: What ``fit`` gave.
         parts: Features and class numbers of ``train``, ``validation`` and ``test``.
-        seed: Seed of the bootstrap.
 
     Returns:
-        Metrics: ``val/`` and ``test/`` ``nll`` (nats), ``accuracy``, ``accuracy_low`` and ``accuracy_high`` (95 %
-        bootstrap over clips; not for a single clip), ``accuracy_majority`` and ``calibration_error``;
+        Metrics: ``val/`` and ``test/`` ``nll`` (nats), ``accuracy``, ``accuracy_low`` and ``accuracy_high`` (95 %,
+        Clopper and Pearson's, which has a width where all clips are right too), ``accuracy_majority`` and
+        ``calibration_error``;
         ``test/interpretable``, 1 if the lower end exceeds the majority's accuracy: a network that does not know its
         classes has nothing to be asked for. A table with ``val/nll`` and ``val/accuracy`` of every validation clip. The
         confusion matrix on test.
@@ -51,8 +51,9 @@ def assess(model: Classifier, parts: Mapping[str, Part], *, seed: int) -> tuple[
         metrics[f"{prefix}/accuracy"] = float(correct.mean())
         metrics[f"{prefix}/accuracy_majority"] = float((parts[name][1] == majority).double().mean())
         metrics[f"{prefix}/calibration_error"] = calibration_error(found[name]["probability"], correct)
-        if len(correct) > 1:
-            metrics |= intervals.bootstrap_mean(correct, seed=seed).metrics(f"{prefix}/accuracy")
+        if len(correct):
+            exact = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="exact")
+            metrics |= {f"{prefix}/accuracy_low": float(exact.low), f"{prefix}/accuracy_high": float(exact.high)}
     low = metrics.get("test/accuracy_low", 0.0)
     metrics["test/interpretable"] = float(low > metrics["test/accuracy_majority"])
     per_item = pd.DataFrame({"val/nll": found["validation"]["nll"], "val/accuracy": found["validation"]["correct"]})
