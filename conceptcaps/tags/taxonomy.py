@@ -226,29 +226,35 @@ class Taxonomy:
 
     def _compile(self) -> tuple[PhraseFinder, Phrases]:
         """A finder of the phrases that count anywhere, and a table of those that count as a whole aspect."""
-        nouns = [self._tokens(noun)[0] for noun in self._content.get("music_nouns") or []]
+        nouns = [self._phrase(noun)[0] for noun in self._content.get("music_nouns") or []]
         named = [tag for tag in self.tags if self.category(tag) == "genre"]
-        genres = {tuple(self._tokens(form)): tag for tag in named for form in self.surface_forms(tag)}
+        genres = {self._phrase(form): tag for tag in named for form in self.surface_forms(tag)}
         phrases: Phrases = {}
         whole: Phrases = {}
         qualified: Phrases = {}
         for tag, entry in self._entries.items():
-            bare = {tuple(self._tokens(word)) for word in entry.get("bare", [])}
-            anywhere = {tuple(self._tokens(form)) for form in self.surface_forms(tag)} - bare
+            bare = {self._phrase(word) for word in entry.get("bare", [])}
+            anywhere = {self._phrase(form) for form in self.surface_forms(tag)} - bare
             before_noun = {(*word, noun) for word in bare for noun in nouns}
             for table, keys in ((phrases, anywhere), (whole, bare), (qualified, before_noun)):
                 for key in keys:
                     table[key] = (*table.get(key, ()), tag)
-            genres |= {tuple(self._tokens(noun)): tag for noun in entry.get("noun", [])}
+            genres |= {self._phrase(noun): tag for noun in entry.get("noun", [])}
         for entry_tag, entry in self._entries.items():
-            bare = {tuple(self._tokens(word)) for word in entry.get("bare", [])}
+            bare = {self._phrase(word) for word in entry.get("bare", [])}
             if entry["category"] in ("mood", "tempo"):  # "slow jazz" says both
                 qualified |= {(*word, *form): (entry_tag, name) for word in bare for form, name in genres.items()}
         for form in self._content.get("ignored") or []:
-            phrases[tuple(self._tokens(form))] = ()
+            phrases[self._phrase(form)] = ()
         sounds = frozenset(tag for tag in self.tags if self.category(tag) == "instrument")
         voices = frozenset(tag for tag in self.tags if "vocals" in (tag, *self.ancestors(tag)))
         return PhraseFinder({**qualified, **phrases}, comparable=sounds, voices=voices), whole
+
+    def _phrase(self, text: str) -> tuple[str, ...]:
+        tokens = tuple(self._tokens(text))
+        if not tokens:
+            raise ValueError(f"expected tags and phrases with latin letters or digits, got {text!r}")
+        return tokens
 
     def _tokens(self, text: str) -> list[str]:
         return tokenise(text, self._spelling)

@@ -18,6 +18,12 @@ def test_there_are_200_tags_in_four_categories_each_defined():
     assert all(TAXONOMY.definition(tag) for tag in TAXONOMY.tags)
 
 
+def test_a_tag_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "taxonomy.json").write_text('{"genre": ["jazz", "演歌"]}', encoding="utf-8")
+    with pytest.raises(ValueError, match="expected tags and phrases with latin letters or digits, got '演歌'"):
+        Taxonomy.load(tmp_path / "taxonomy.json")
+
+
 @pytest.mark.parametrize("tag", TAXONOMY.tags)
 def test_each_tag_is_found_by_its_name_and_by_no_other_tag_s(tag):
     assert TAXONOMY.match(tag) == [tag]
