@@ -160,7 +160,7 @@ def perplexities(
     ``batch_size`` texts of like length are read at once; the result does not depend on it.
     """
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    rows = [[start, *tokenizer(text)["input_ids"]] for text in texts]
+    rows = [[start, *tokenizer(text, add_special_tokens=False)["input_ids"]] for text in texts]
     order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
     found = np.empty(len(rows))
     for place in range(0, len(rows), batch_size):

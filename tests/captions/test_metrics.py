@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from conceptcaps import assets
 from conceptcaps.captions import metrics
@@ -66,6 +67,15 @@ def test_perplexity_of_a_uniform_model_is_its_vocabulary(tmp_path):
         model.lm_head.weight.zero_()
     values = metrics.perplexities(REAL[:3], model=model, tokenizer=tokenizer)
     np.testing.assert_allclose(values, model.config.vocab_size, rtol=1e-4)
+
+
+def test_a_text_begins_once_also_where_the_tokenizer_begins_it(tmp_path):
+    model, tokenizer = tiny_model.load(tiny_model.save(tmp_path, texts=REAL))
+    plain = metrics.perplexities(REAL[:3], model=model, tokenizer=tokenizer)
+    begin = [(tokenizer.bos_token, tokenizer.bos_token_id)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|start|> $A", special_tokens=begin)
+    assert tokenizer("A")["input_ids"][0] == tokenizer.bos_token_id
+    np.testing.assert_allclose(metrics.perplexities(REAL[:3], model=model, tokenizer=tokenizer), plain)
 
 
 def test_distinct_counts_n_grams_over_all_texts():
