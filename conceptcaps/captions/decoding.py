@@ -62,8 +62,8 @@ def generate(
     Raises:
         ValueError: If a dial is out of its range.
     """
-    if sampling.temperature < 0 or sampling.top_k < 1 or not 0 < sampling.top_p <= 1:
-        raise ValueError(f"expected temperature >= 0, top_k >= 1, 0 < top_p <= 1, got {sampling}")
+    if sampling.temperature < 0 or min(sampling.top_k, sampling.max_new_tokens) < 1 or not 0 < sampling.top_p <= 1:
+        raise ValueError(f"expected temperature >= 0, top_k and max_new_tokens >= 1, 0 < top_p <= 1, got {sampling}")
     if min(batch_size, candidates, rounds) < 1:
         raise ValueError(
             f"expected batch_size, candidates and rounds of at least 1, got {batch_size}, {candidates}, {rounds}"

@@ -66,6 +66,8 @@ def test_dials_cut_off_what_is_unlikely():
     assert drawn(temperature=0) == {0}
     with pytest.raises(ValueError, match="expected temperature >= 0"):
         decoding.generate(None, None, [], streams=[], sampling=Sampling(temperature=-1), batch_size=1)
+    with pytest.raises(ValueError, match="expected .*top_k and max_new_tokens >= 1"):
+        decoding.generate(None, None, [], streams=[], sampling=Sampling(max_new_tokens=0), batch_size=1)
     with pytest.raises(ValueError, match="candidates and rounds of at least 1, got 1, 0, 1"):
         decoding.generate(None, None, [], streams=[], sampling=Sampling(), batch_size=1, candidates=0)
 
