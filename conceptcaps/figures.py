@@ -64,7 +64,8 @@ def latent_map(means: np.ndarray, genres: Sequence[Sequence[str]], *, seed: int,
     first = pd.Series([names[0] if names else "none" for names in genres])
     frequent = [genre for genre in first.value_counts().index if genre != "none"][:most]
     perplexity = min(30.0, (len(means) - 1) / 3)
-    places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(means)
+    start = "pca" if means.shape[1] > 1 else "random"  # one latent variable has one principal component
+    places = TSNE(2, perplexity=perplexity, init=start, random_state=seed).fit_transform(means)
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots()
     others = ~first.isin(frequent)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from conceptcaps import figures
 from conceptcaps.tags import ancestral, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -198,3 +199,9 @@ def test_refuses_dials_out_of_range(changes, message):
         vae_training.fit(
             train=rows()[:, :5], validation=rows(), taxonomy=TAXONOMY, **DIALS, epochs=1, patience=1, seed=0
         )
+
+
+def test_one_latent_variable_is_drawn_in_two_dimensions_too():
+    means = np.random.default_rng(0).normal(size=(20, 1))
+    drawn = figures.latent_map(means, [["jazz"], []] * 10, seed=0)
+    assert sum(len(dots.get_offsets()) for dots in drawn.axes[0].collections) == 20
