@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from optuna.visualization import matplotlib as visualization
 
 from conceptcaps import hashing, study_database
@@ -39,7 +39,7 @@ Pruned = optuna.TrialPruned
 Dials = dict[str, int | float]
 
 
-def vae_dials(trial: optuna.Trial) -> Dials:
+def vae_dials(trial: BaseTrial) -> Dials:
     """Beta, sizes, dropout, learning rate, batch normalisation and the penalty of the head of the tag VAE."""
     return {
         "beta": trial.suggest_float("beta", 0.05, 1.0, log=True),
@@ -52,7 +52,7 @@ def vae_dials(trial: optuna.Trial) -> Dials:
     } | {"head": True, "batch_size": 32, "warmup": 0}
 
 
-def captioner_dials(trial: optuna.Trial) -> Dials:
+def captioner_dials(trial: BaseTrial) -> Dials:
     """Rank, scale, dropout, learning rate and epochs of the captioner's adapter."""
     return {
         "rank": trial.suggest_categorical("rank", [8, 16, 32, 64]),

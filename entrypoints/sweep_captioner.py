@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         best = sweeps.optimise(study, evaluate, trials=args.trials, seed=args.seed)
         found = dict(zip(sweeps.directions(args.objective), best.values, strict=True))
         drawn = sweeps.figures(study, seed=args.seed)
-        tracking.log_sweep(sweeps.table(study), best=best.params, values=found, figures=drawn)
+        tracking.log_sweep(sweeps.table(study), best=sweeps.captioner_dials(best), values=found, figures=drawn)
         out = kept / str(best.number)
         tracking.log_file(out / "per_item.parquet")
         tracking.register("conceptcaps-captioner", out / "model", **writing.SERVED)

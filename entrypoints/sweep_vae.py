@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model = vae.load(kept / str(best.number))
         found = dict(zip(sweeps.directions(args.objective), best.values, strict=True))
         drawn = sweeps.figures(study, seed=args.seed)
-        tracking.log_sweep(sweeps.table(study), best=best.params, values=found, figures=drawn)
+        tracking.log_sweep(sweeps.table(study), best=sweeps.vae_dials(best), values=found, figures=drawn)
         bounds = vae.bounds(model, rows["validation"], seed=args.seed)["iwae"]
         tracking.log_frame(pd.DataFrame({"id": frames["validation"]["id"], "val/iwae": bounds}), "per_item.parquet")
         weights = Path(scratch, "vae")

@@ -100,6 +100,18 @@ def test_search_spaces_are_arguments_of_fit(tmp_path):
     assert {"rank", "alpha", "dropout", "learning_rate", "epochs"} <= set(sweeps.captioner_dials(trial))
 
 
+@pytest.mark.parametrize("dials", [sweeps.vae_dials, sweeps.captioner_dials])
+def test_the_best_trial_gives_all_its_dials_back_the_fixed_ones_too(tmp_path, dials):
+    given = []
+
+    def evaluate(trial):
+        given.append(dials(trial))
+        return {OBJECTIVE: given[-1]["learning_rate"]}
+
+    best = optimise(open_study(tmp_path), evaluate, trials=3)
+    assert dials(best) == given[best.number] and set(dials(best)) > set(best.params)
+
+
 def _work(folder, seed: int) -> None:
     study_database._HEARTBEAT = 2  # this process is a new one
 
