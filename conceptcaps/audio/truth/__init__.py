@@ -21,8 +21,9 @@ class Truth:
     Attributes:
         present: Tags that hold, their ancestors included, sorted.
         absent: Tags that do not hold, their descendants included, sorted. All others cannot be decided.
-        facts: Numbers beside the tags: ``bpm``, ``key``, ``mode``, ``meter``, ``beats`` (s), ``chords`` (``time`` in s,
-            ``name``), ``instruments`` (``program``, ``key`` of a kit's piece or None, ``notes``, ``level`` in LU).
+        facts: Numbers beside the tags: ``bpm`` (None where it changes), ``key``, ``mode``, ``meter``, ``beats`` (s),
+            ``chords`` (``time`` in s, ``name``), ``instruments`` (``program``, ``key`` of a kit's piece or None,
+            ``notes``, ``level`` in LU).
     """
 
     present: list[str]
@@ -60,7 +61,7 @@ def truth(piece: Piece, *, duration: float, taxonomy: Taxonomy, levels: Levels |
 def _facts(piece: Piece, music: Sounding, tones: Harmony) -> dict[str, Any]:
     beats = piece.seconds(np.arange(int(np.ceil(music.beats - 1e-9))))
     return {
-        "bpm": round(60 * music.beats / music.duration, 3),
+        "bpm": round(float(music.tempi[0]), 3) if len(np.unique(music.tempi)) == 1 else None,
         "key": None if tones.key is None else NAMES[tones.key],
         "mode": tones.mode or None,
         "meter": music.meter,

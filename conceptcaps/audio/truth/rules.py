@@ -115,6 +115,9 @@ class Judge:
             value = max(self.tag(one) for one in name.split(" or "))
             return value if wanted else -value
         assert isinstance(wanted, Sequence)
+        if name == "tempo" and not np.isnan(self.numbers[name]):
+            reached = {self._within(bpm, wanted, name) for bpm in self.music.tempi.tolist()}
+            return reached.pop() if len(reached) == 1 else UNKNOWN  # a tempo that changes has no class of its own
         return self._within(self.numbers[name], wanted, name)
 
     def _within(self, value: float, wanted: Sequence[float], name: str) -> int:

@@ -1,6 +1,11 @@
 """What the notes leave open is neither present nor absent."""
 
-from tests.audio.truth.test_truth import read, struck, tune
+import numpy as np
+import pytest
+
+from conceptcaps.audio.score import Note, Part, Piece
+from conceptcaps.audio.truth import truth
+from tests.audio.truth.test_truth import TAXONOMY, read, struck, tune
 
 
 def test_a_low_part_that_is_no_bass_leaves_bass_open():
@@ -12,3 +17,17 @@ def test_a_low_part_that_is_no_bass_leaves_bass_open():
         assert "bass" in read(tune([48, 50, 52, 55] * 4, program=program), flute).absent
     assert "bass" in read(tune([36, 38, 40, 43] * 4, program=33), flute).present
     assert "bass" in read(struck(36, range(16))).absent
+
+
+@pytest.mark.parametrize("bpms", [(100, 130), (100, 150), (70, 150), (98, 94)])
+def test_of_a_tempo_that_changes_the_classes_it_reaches_are_open_and_the_others_absent(bpms):
+    classes = {"slow tempo": (30, 76), "moderately slow tempo": (76, 95.5), "medium tempo": (95.5, 115.5)}
+    classes |= {"moderately fast tempo": (115.5, 135.5), "fast tempo": (135.5, 400)}
+    notes = [Note(beat, 0.9, 60 + beat % 5, 80) for beat in range(30)]
+    piece = Piece([Part("", 0, False, notes)], list(zip((0, 8), bpms, strict=True)), 4)
+    found = truth(piece, duration=10, taxonomy=TAXONOMY)
+    reached = {name for name, (low, high) in classes.items() if any(low <= bpm < high for bpm in bpms)}
+    assert not set(classes) & set(found.present) and set(classes) & set(found.absent) == set(classes) - reached
+    assert found.facts["bpm"] is None and len(np.unique(np.diff(found.facts["beats"]).round(2))) == 2
+    before = truth(piece, duration=4, taxonomy=TAXONOMY)  # the first tempo alone
+    assert before.facts["bpm"] == bpms[0] and len(set(classes) & set(before.present)) == 1
