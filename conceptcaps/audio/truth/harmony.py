@@ -43,6 +43,8 @@ _BRIGHT = {"major": 1, "mixolydian": 1, "lydian": 1, "minor": -1, "dorian": -1, 
 # the tonic; share of time with the tonic's triad; how many notes of the scale never sound; and what is common.
 _WEIGHTS = np.array([4.9, 4.9, 2.6, 1.5, 0.8, 0.5, 3.2, -3.9])
 _DOUBT = 0.6  # of the evidence that counts: music of other kinds than those 768 pieces is told less surely
+_UNSURE = 0.2  # probability of the likeliest tonic below which a piece has no key: a twelfth is chance
+_ALL = 9.5  # ``colours`` from which the twelve tones are nearly equal
 _COMMON = np.array([1.7, 1.5, -0.1, 0.0, -1.9, -0.9, -1.4, -0.2, 1.4])  # in the order of MODES
 _ROUGH = np.array([0, 1.0, 0.35, 0, 0, 0, 0.6, 0, 0, 0, 0.15, 0.75])  # of an interval within the octave, in semitones
 _RICH = {"7", "maj7", "min7", "6", "sus4", "sus2"}
@@ -61,7 +63,7 @@ class Harmony:
     """What is heard of key and chords.
 
     Attributes:
-        key: Tonic as a pitch class (0 is C), or None where too little has a pitch.
+        key: Tonic as a pitch class (0 is C), or None where too little has a pitch or no tone stands out as tonic.
         mode: Name of the scale, one of ``MODES``; empty without a key.
         chords: Chords in order of time.
         numbers: ``third`` (1 where the key is surely one with a major third, -1 with a minor one, less where
@@ -106,10 +108,11 @@ def tonality(music: Sounding) -> Harmony:
         "modal": float(mode in _MODAL),
         "hijaz": float(mode == "hijaz"),
         "flat second": float(flat > 0.4 or share[1] > 0.05),
-        "strange": float(mode == "wholetone" or colours >= 9.5 or share[1] > 0.03),
+        "strange": float(mode == "wholetone" or colours >= _ALL or share[1] > 0.03),
         "blue": float(min(share[3], share[4])),
     }
-    return Harmony(key, mode, chords, numbers)
+    sure = odds.sum(1).max() >= _UNSURE and colours < _ALL
+    return Harmony(key if sure else None, mode if sure else "", chords, numbers)
 
 
 def _spans(music: Sounding) -> Numbers:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from conceptcaps.audio import composition
 from conceptcaps.audio.score import Note, Part, Piece
 from conceptcaps.audio.truth import truth
 from tests.audio.truth.test_truth import TAXONOMY, read, struck, tune
@@ -31,3 +32,17 @@ def test_of_a_tempo_that_changes_the_classes_it_reaches_are_open_and_the_others_
     assert found.facts["bpm"] is None and len(np.unique(np.diff(found.facts["beats"]).round(2))) == 2
     before = truth(piece, duration=4, taxonomy=TAXONOMY)  # the first tempo alone
     assert before.facts["bpm"] == bpms[0] and len(set(classes) & set(before.present)) == 1
+
+
+def test_music_without_a_key_has_none_and_plain_music_keeps_its_own():
+    """Random tones, and pieces that are composed without a key, beside ones that have one."""
+    drawn = np.random.default_rng(0).integers(36, 84, size=(40, 3))
+    random = Part("", 0, False, [Note(0.5 * at, 0.5, int(each), 80) for at, row in enumerate(drawn) for each in row])
+    assert read(random, duration=10).facts["key"] is None and read(random, duration=10).facts["mode"] is None
+    plain = ["country"], ["folk"], ["classical"], ["piano", "calm"], ["blues"], ["pop", "sad"]
+    told = {}
+    for tags in (*plain, ["chaotic"]):
+        pieces = [composition.compose(tags, duration=10, seed=seed, taxonomy=TAXONOMY) for seed in range(40, 50)]
+        told[tags[0]] = [truth(piece, duration=10, taxonomy=TAXONOMY).facts["key"] for piece in pieces]
+    assert told.pop("chaotic").count(None) >= 5
+    assert not any(None in keys for keys in told.values())
