@@ -21,9 +21,9 @@ class Truth:
     Attributes:
         present: Tags that hold, their ancestors included, sorted.
         absent: Tags that do not hold, their descendants included, sorted. All others cannot be decided.
-        facts: Numbers beside the tags: ``bpm`` (None where it changes), ``key``, ``mode``, ``meter``, ``beats`` (s),
-            ``chords`` (``time`` in s, ``name``), ``instruments`` (``program``, ``key`` of a kit's piece or None,
-            ``notes``, ``level`` in LU).
+        facts: Numbers beside the tags: ``bpm`` (None where it changes), ``key``, ``mode``, ``meter`` (None where
+            noises alone sound), ``beats`` (s), ``chords`` (``time`` in s, ``name``), ``instruments`` (``program``,
+            ``key`` of a kit's piece or None, ``notes``, ``level`` in LU).
     """
 
     present: list[str]
@@ -64,7 +64,7 @@ def _facts(piece: Piece, music: Sounding, tones: Harmony) -> dict[str, Any]:
         "bpm": round(float(music.tempi[0]), 3) if len(np.unique(music.tempi)) == 1 else None,
         "key": None if tones.key is None else NAMES[tones.key],
         "mode": tones.mode or None,
-        "meter": music.meter,
+        "meter": music.meter if music.counted else None,
         "beats": [round(time, 4) for time in beats.tolist()],
         "chords": [chord._asdict() for chord in tones.chords],
         "instruments": [

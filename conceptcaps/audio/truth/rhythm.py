@@ -16,15 +16,15 @@ def rhythm(music: Sounding) -> dict[str, float]:
 
     Returns:
         ``bpm`` (beats a minute over the clip; NaN where too little is struck to tell), ``drift`` (fastest tempo in the
-        clip beside the slowest, less 1), ``meter``, ``density`` (distinct onsets a second), ``rate`` (distinct onsets
-        a beat), ``regular`` (share of beats on which something begins), ``syncopation`` (share of strokes that fall
-        off the beat and sound over the next beat, mean over parts), ``offbeats`` (chords struck halfway through
-        the beat beside strokes on the beat, of the part that does so most), ``swing`` (share of strokes in the
-        second half of the beat that come late, at two thirds), ``late`` (the same of sixteenths), and of the
-        kit: ``kicks`` (a beat), ``four`` (share of beats with a kick), ``one`` (share of first beats with one),
-        ``backbeat`` (share of beats 2 and 4 with a snare, rim or clap), ``halftime`` (share of bars with one on
-        beat 3 and none on 2 and 4), ``backs`` (snares, rims and claps a beat), ``snares``, ``ticks`` (hi-hats,
-        rides, shakers) and ``rides``, all a beat.
+        clip beside the slowest, less 1), ``meter`` (NaN where noises alone sound), ``density`` (distinct onsets a
+        second), ``rate`` (distinct onsets a beat), ``regular`` (share of beats on which something begins),
+        ``syncopation`` (share of strokes that fall off the beat and sound over the next beat, mean over parts),
+        ``offbeats`` (chords struck halfway through the beat beside strokes on the beat, of the part that does so most),
+        ``swing`` (share of strokes in the second half of the beat that come late, at two thirds), ``late`` (the same of
+        sixteenths), and of the kit: ``kicks`` (a beat), ``four`` (share of beats with a kick), ``one`` (share of first
+        beats with one), ``backbeat`` (share of beats 2 and 4 with a snare, rim or clap), ``halftime`` (share of bars
+        with one on beat 3 and none on 2 and 4), ``backs`` (snares, rims and claps a beat), ``snares``, ``ticks``
+        (hi-hats, rides, shakers) and ``rides``, all a beat.
     """
     strokes = _onsets(music.beat[music.heard])
     bpm = 60 * music.beats / music.duration
@@ -32,7 +32,7 @@ def rhythm(music: Sounding) -> dict[str, float]:
     features = {
         "bpm": bpm if told else float("nan"),
         "drift": float(music.tempi.max() / music.tempi.min() - 1),
-        "meter": float(music.meter),
+        "meter": float(music.meter) if music.counted else float("nan"),
         "density": len(strokes) / music.duration,
         "rate": len(strokes) / max(music.beats, 1e-9),
         "regular": _on_beats(strokes, music.beats),

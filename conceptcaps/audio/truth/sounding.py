@@ -107,6 +107,11 @@ class Sounding:
         """Notes that are heard and have a pitch: neither of a kit nor of a noise, such as surf or a helicopter."""
         return np.asarray(self.heard & ~self.percussion & (self.program < _NOISES))
 
+    @property
+    def counted(self) -> bool:
+        """Whether a tone or a drum is heard, by which a bar could be counted."""
+        return bool((self.tones | (self.heard & self.percussion)).any())
+
 
 def sounding_notes(piece: Piece, *, duration: float, levels: Levels | None) -> Sounding:
     """Read the notes of a piece that begin within ``duration`` seconds.

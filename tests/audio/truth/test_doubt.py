@@ -46,3 +46,11 @@ def test_music_without_a_key_has_none_and_plain_music_keeps_its_own():
         told[tags[0]] = [truth(piece, duration=10, taxonomy=TAXONOMY).facts["key"] for piece in pieces]
     assert told.pop("chaotic").count(None) >= 5
     assert not any(None in keys for keys in told.values())
+
+
+def test_noises_alone_have_no_meter():
+    surf = Part("", 122, False, [Note(0, 40, 60, 80)])
+    alone, both = read(surf, meter=3), read(surf, struck(36, range(0, 16, 3)), meter=3)
+    assert "waltz time" not in {*alone.present, *alone.absent} and alone.facts["meter"] is None
+    assert "nature sounds" in alone.present
+    assert "waltz time" in both.present and both.facts["meter"] == 3
