@@ -130,6 +130,10 @@ class Bank:
         with path.open("rb") as file:
             return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
+    def kit(self, program: int) -> int:
+        """Program of the kit that plays for one: its own, or 0 (standard) where the bank lacks it."""
+        return program if (DRUMS, program) in self._zones else 0
+
     def zones(self, *, bank: int, program: int, key: int, velocity: int) -> list[Zone]:
         """Zones that sound for a note; none where the preset has no sample for it.
 
@@ -140,9 +144,7 @@ class Bank:
         Raises:
             ValueError: If the bank has no such preset, nor a standard kit.
         """
-        place = (bank, program)
-        if place not in self._zones and bank == DRUMS:
-            place = (DRUMS, 0)
+        place = (bank, self.kit(program) if bank == DRUMS else program)
         if place not in self._zones:
             raise ValueError(f"expected a preset of the soundfont, got program {program} of bank {bank}")
         if bank != DRUMS:

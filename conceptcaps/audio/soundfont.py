@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -65,6 +65,8 @@ def perform(
 ) -> Clip:
     """Play a piece and say what sounds in it; nothing is drawn at random.
 
+    A kit that the soundfont lacks is told as the standard kit, which plays for it.
+
     Args:
         piece: The score.
         duration: Length of the clip (s), at least 0.5.
@@ -79,6 +81,9 @@ def perform(
     if duration < 0.5:
         raise ValueError(f"expected a duration of at least 0.5 s, got {duration}")
     length = round(duration * sample_rate)
+    bank = _sampler(soundfont, sample_rate).bank
+    kits = [replace(part, program=bank.kit(part.program)) if part.percussion else part for part in piece.parts]
+    piece = replace(piece, parts=kits)
     sound = render(piece, soundfont=soundfont, length=length, sample_rate=sample_rate, channels=channels)
     if not np.any(sound.waveform):
         raise ValueError(f"expected a piece that sounds within {duration} s, got silence")

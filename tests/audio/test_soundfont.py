@@ -9,6 +9,7 @@ import pytest
 from conceptcaps import assets
 from conceptcaps.audio import composition, loudness, soundfont
 from conceptcaps.audio.score import Note, Part, Piece
+from conceptcaps.audio.sf2 import DRUMS
 from conceptcaps.audio.voices import NEVER
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -93,6 +94,21 @@ def test_drums_of_one_class_end_each_other_across_parts():
     sampler = soundfont._sampler(assets.fetch("soundfont"), RATE)
     first, second = soundfont._strokes(piece(open_hat, closed_hat), sampler)
     assert first[0].choked == RATE // 2 and second[0].choked == NEVER
+
+
+def test_a_kit_that_the_font_lacks_is_told_as_the_one_that_plays(monkeypatch):
+    """A font of the standard kit alone plays its acoustic drums for an electronic kit."""
+    score = composition.compose(["electronic drums", "techno"], duration=6, seed=1, taxonomy=TAXONOMY)
+    assert 25 in {each.program for each in score.parts if each.percussion}
+    whole = perform(score, duration=6)
+    bank = soundfont._sampler(assets.fetch("soundfont"), RATE).bank
+    few = {place: zones for place, zones in bank._zones.items() if place[0] != DRUMS or place[1] == 0}
+    monkeypatch.setattr(bank, "_zones", few)
+    soundfont._sampler(assets.fetch("soundfont"), RATE).voices.cache_clear()
+    clip = perform(score, duration=6)
+    soundfont._sampler.cache_clear()
+    assert "electronic drums" in whole.truth.present and "electronic drums" in clip.truth.absent
+    assert "acoustic drums" in clip.truth.present and clip.midi != whole.midi
 
 
 def test_same_seed_same_bytes_whatever_was_played_before():
