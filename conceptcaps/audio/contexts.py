@@ -52,15 +52,24 @@ class Source(NamedTuple):
 def read(folder: Path) -> list[list[str]]:
     """Tag sets of a folder: of finished shards, or of Parquet files with a column ``tags``.
 
+    Those whose ``split`` is ``test`` are left out: detectors are trained on clips of contexts.
+
     Raises:
         ValueError: If there are none.
     """
     if (folder / shards.MANIFEST).exists():
-        return [list(tags) for tags in shards.read(str(folder), columns=["tags"])["tags"]]
-    files = sorted(folder.glob("*.parquet"))
-    found = [list(tags) for path in files for tags in pd.read_parquet(path, columns=["tags"])["tags"]]
+        there = [name for name in ("tags", "split") if name in shards.schema(str(folder)).names]
+        tables, count = [shards.read(str(folder), columns=there)], 1
+    else:
+        files = sorted(folder.glob("*.parquet"))
+        tables, count = [pd.read_parquet(path) for path in files if path.stem != "test"], len(files)
+    learnt = [table[table["split"] != "test"] if "split" in table else table for table in tables]
+    found = [list(tags) for table in learnt if "tags" in table for tags in table["tags"]]
     if not found:
-        raise ValueError(f"expected shards or Parquet files with a column tags in {folder}, got {len(files)} files")
+        raise ValueError(
+            f"expected shards or Parquet files with a column tags, and rows that are not of split test, in {folder}, "
+            f"got {count} files"
+        )
     return found
 
 

@@ -86,6 +86,17 @@ def test_contexts_hold_what_is_possible_and_parts_share_none(tag):
     assert found in (["rock"], ["jazz", "piano"])
 
 
+def test_the_dataset_s_test_rows_are_no_contexts(tmp_path):
+    """Detectors are trained on clips of contexts, and nothing is trained on ``test``."""
+    rows = pd.DataFrame({"tags": [["piano"], ["violin"], ["flute"]], "split": ["train", "test", "validation"]})
+    rows.to_parquet(tmp_path / "samples.parquet")
+    assert contexts.read(tmp_path) == [["piano"], ["flute"]]
+    (tmp_path / "parts").mkdir()
+    for name in ("train", "test"):
+        pd.DataFrame({"tags": [[name]]}).to_parquet(tmp_path / "parts" / f"{name}.parquet")
+    assert contexts.read(tmp_path / "parts") == [["train"]]
+
+
 def test_a_part_without_contexts_is_named():
     only = [["piano"]]
     other = {"train": "test", "test": "train"}[contexts.part(only[0])]
