@@ -178,7 +178,11 @@ def design(
     form = {"sample_rate": sample_rate, "channels": channels}
     parts = {"test": round(count * _TEST), "train": count - round(count * _TEST)}
     for tag in tqdm(tags, desc="find pairs", unit="concept"):
-        found = _candidates(source, tag, parts, fonts, form)
+        try:
+            found = _candidates(source, tag, parts, fonts, form)
+        except ValueError as error:  # none of the contexts that fit the tag belongs to a part
+            short[tag] = str(error)
+            continue
         strata = [one.part for one in found]
         if few := [
             f"{strata.count(part)} of {most} pairs to {part}"

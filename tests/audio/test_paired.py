@@ -56,3 +56,12 @@ def test_a_concept_without_enough_pairs_is_named_and_leaves_the_others(monkeypat
         balance.left_out(short, allowed=False)
     with pytest.raises(ValueError, match="expected a concept with enough pairs, piano: found 0 of 1"):
         paired.design(source, ["piano"], count=4, fonts=[assets.fetch("soundfont")], **FORM)
+
+
+def test_a_concept_without_contexts_of_a_part_is_named_and_leaves_the_others():
+    """Without happy and what it excludes all three are one context, which cannot stand in both parts."""
+    known, possible = (("happy", "piano"), ("piano", "sad"), ("piano",)), ("piano", "violin", "happy", "sad")
+    source, form = SOURCE._replace(known=known, possible=possible, tries=2), {"fonts": [assets.fetch("soundfont")]}
+    rows, _, short = paired.design(source, ["happy", "violin"], count=4, **form, **FORM)
+    assert set(rows["concept"]) == {"violin"} and set(short) == {"happy"}
+    assert short["happy"].startswith("expected contexts of happy that belong to train, got none in 1000 draws")
