@@ -45,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         inputs = classifier.stack(classifier.features(data.clips, head=args.head, cache=cache.embeddings()))
         parts = classifier.parts(inputs, rows, classes=data.classes, permute=bool(args.permute_labels), seed=args.seed)
         for name in clips.SPLITS:
-            described = rows[rows["split"] == name]
-            tracking.log_dataset(described, name=f"clips/{name}", source=args.audio, context=name)
-
+            tracking.log_dataset(rows[rows["split"] == name], name=f"clips/{name}", source=args.audio, context=name)
         model = classifier.fit(
             head=args.head,
             train=parts["train"],
@@ -68,9 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_frame(per_item, "per_item.parquet")
         tracking.log_figure(figure, "confusion")
         facts = {"head": args.head, "interpretable": bool(metrics["test/interpretable"])}
-        classifier.save(
-            model, weights := Path(folder, "classifier"), **facts, learnt=rows["group"][rows["split"] == "train"]
-        )
+        facts["learnt"] = rows["group"][rows["split"] == "train"]
+        classifier.save(model, weights := Path(folder, "classifier"), **facts)
         example = pd.DataFrame({"audio": [base64.b64encode(next(iter(data.clips))).decode()]})
         chosen = {name: metrics[name] for name in ("val/nll", "val/accuracy", "test/accuracy", "test/interpretable")}
         tracking.register(
