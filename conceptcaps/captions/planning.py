@@ -33,6 +33,7 @@ MARK = " | "  # between the sentences of a plan
 MOST_TAGS = 5  # in a sentence: with more, a small model loses some of them
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _MOST_AT_FIRST = {True: 3, False: 1}  # tags of an opening, with and without a genre: else the singer becomes the piece
+_LEADS = {"voice", "guitar", "keys", "melodic", "instrument"}  # kinds of what can carry a tune
 _NEAREST = 12  # plans of which one is drawn
 
 
@@ -161,7 +162,7 @@ class Planner:
         the tags left can fill, and then those that take most of what is left. Tags that others of the set imply ("rock"
         beside "hard rock") are left to them. Of the captions whose kinds differ least, those that share most tags with
         the set come first, and one of the first is drawn. The opening has one tag, or up to three with a genre among
-        them, where such a sentence was learnt.
+        them, where such a sentence was learnt. It is no pace alone, where there is something that can carry a tune.
 
         Args:
             tags: At least one tag.
@@ -178,7 +179,16 @@ class Planner:
         generator = np.random.default_rng(seed)
         nearest = np.argsort(distance, kind="stable")[:_NEAREST]
         near = nearest[distance[nearest] <= distance[nearest[0]] + 1]
-        return self._filled(self.plans[generator.choice(near)], asked, generator)
+        return self._led(self._filled(self.plans[generator.choice(near)], asked, generator))
+
+    def _led(self, plan: Plan) -> Plan:
+        """A plan that would open with a pace alone, begun by what leads and closed by the pace.
+
+        Of a piece without a genre a small model has nothing to say but that its pace "follows this tune".
+        """
+        kinds = [{self._kind[tag] for tag in sentence} for sentence in plan]
+        lead = next((place for place, own in enumerate(kinds) if own & _LEADS), 0)
+        return [plan[lead], *plan[1:lead], *plan[lead + 1 :], plan[0]] if lead and kinds[0] == {"tempo"} else plan
 
     def _filled(self, model: Plan, asked: set[str], generator: np.random.Generator) -> Plan:
         places = {tag: place for place, tag in enumerate(tag for sentence in model for tag in sentence)}

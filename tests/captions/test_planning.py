@@ -183,3 +183,11 @@ def test_an_opening_without_a_genre_says_one_tag_and_with_one_three_where_such_w
         assert planner.plan(["rock", "happy", "keyboard"], seed=[seed])[0] == ["rock"]
     alone = Planner(plans[:1], taxonomy=TAXONOMY)
     assert alone.plan(["happy", "piano", "drums"], seed=[0])[0] == ["happy", "piano"], "no shorter one was learnt"
+
+
+def test_a_pace_alone_opens_no_caption_that_something_can_lead():
+    plans = [[["slow tempo"], ["drums"], ["piano"]], [["slow tempo"], ["sad"]], [["jazz", "slow tempo"], ["piano"]]]
+    planner = Planner(plans, taxonomy=TAXONOMY)
+    assert planner.plan(["fast tempo", "organ", "drums"], seed=[0]) == [["organ"], ["drums"], ["fast tempo"]]
+    assert planner.plan(["fast tempo", "happy"], seed=[0]) == [["fast tempo"], ["happy"]], "nothing leads"
+    assert planner.plan(["rock", "fast tempo", "organ"], seed=[0])[0] == ["rock", "fast tempo"]

@@ -92,6 +92,16 @@ def test_words_doubled_inside_a_sentence(text, doubled):
         ("A synth lead is heard.", False),
         ("A bass guitar plays the roots and cymbals.", True),
         ("A bass guitar plays the roots and cymbals shimmer.", False),
+        ("A hi-hats roll up.", True),
+        ("A flute plays over a percussion.", True),
+        ("A brass fills in the harmony.", True),
+        ("A brass section fills in the harmony.", False),
+        ("A percussion section and a brass band play.", False),
+        ("A male singer carries the tune on hand drums.", True),
+        ("A male singer carries the tune over a guitar.", False),
+        ("An acoustic drum machine plays on a clean guitar.", True),
+        ("A song at a trumpet and a moderate pace.", True),
+        ("A song at a moderate pace for a trumpet.", False),
     ],
 )
 def test_roles_that_make_no_sense(text, faulty):
