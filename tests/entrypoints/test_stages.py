@@ -297,10 +297,14 @@ CSV = "ytid,aspect_list,caption\n"
 @pytest.mark.parametrize(
     ("corpus", "taxonomy", "message"),
     [
-        ("ytid,caption\na,A waltz.\n", None, "expected column aspect_list in .*corpus.csv, got columns ytid, caption"),
+        (
+            "ytid,caption\na,A waltz.\n",
+            None,
+            "expected column aspect_list .*in .*corpus.csv, got columns ytid, caption",
+        ),
         (CSV + "a,\"['jazz']\",A\nb,jazz,B\n", None, r"in row 2 \(ytid b\) of .*corpus.csv, got 'jazz'"),
         (CSV, None, "expected at least one row in .*corpus.csv, got none"),
-        ("", None, "expected a CSV file with columns ytid, aspect_list, caption in .*corpus.csv"),
+        ("", None, "expected a CSV file in UTF-8, or a Parquet file, in .*corpus.csv"),
         (CSV + "a,\"['noise']\",A\n", None, "expected a row with tags of 3 categories, got none in 1 rows"),
         (CSV, "tags: [{name: polka, category: dance}]", "expected a category of genre, .* got 'dance'"),
     ],
