@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from conceptcaps.captions import choice, decoding, readability
+from conceptcaps.captions import choice, decoding, english, readability
 from conceptcaps.captions.captioner import Captioner
 from conceptcaps.captions.captioner import load as load_captioner
 from conceptcaps.captions.decoding import Sampling
@@ -106,7 +106,9 @@ def longest(tags: Iterable[str], *, tokenizer: PreTrainedTokenizerBase) -> int:
 def telling(text: str, tags: Iterable[str], *, taxonomy: Taxonomy) -> str:
     """A text without the later sentences that say no tag of a set that was not said before, as learnt ones are.
 
-    >>> telling("A slow waltz. It moves slowly. It hums.", ["slow tempo", "waltz time"], taxonomy=Taxonomy.load())
+    Its articles are right ("a intense tune"): what is left is a small slip of a small model, and plain to mend.
+
+    >>> telling("An slow waltz. It moves slowly. It hums.", ["slow tempo", "waltz time"], taxonomy=Taxonomy.load())
     'A slow waltz.'
     """
     left = taxonomy.closure(tags)
@@ -116,7 +118,7 @@ def telling(text: str, tags: Iterable[str], *, taxonomy: Taxonomy) -> str:
         if said or not place:
             kept.append(sentence)
             left -= said
-    return " ".join(kept)
+    return english.indefinite(" ".join(kept))
 
 
 def shortened(text: str, *, most: int, taxonomy: Taxonomy) -> str:

@@ -451,6 +451,7 @@ def test_validation_loss_is_read_during_the_epoch_and_at_its_end(base, tmp_path)
         ("A jazz tune. A violin plays. It is sad.", ["jazz", "sad"], "A jazz tune. It is sad."),
         ("A jazz tune with strings. A violin plays.", ["jazz", "violin"], "A jazz tune with strings. A violin plays."),
         ("A jazz tune with a violin. Strings play.", ["jazz", "violin"], "A jazz tune with a violin."),
+        ("A intense tune. A organ plays.", ["intense", "organ"], "An intense tune. An organ plays."),
         ("", ["jazz"], ""),
     ],
 )

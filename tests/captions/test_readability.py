@@ -102,6 +102,15 @@ def test_words_doubled_inside_a_sentence(text, doubled):
         ("An acoustic drum machine plays on a clean guitar.", True),
         ("A song at a trumpet and a moderate pace.", True),
         ("A song at a moderate pace for a trumpet.", False),
+        ("This is a harmonica. A trumpet plays.", True),
+        ("This is an electric guitar in this slow piece.", True),
+        ("This is a piece for an electric guitar.", False),
+        ("It is a song with a female vocalist.", False),
+        ("The result is a timpani tune.", True),
+        ("The result is a mellow, danceable tune.", False),
+        ("It has a groovy groove.", True),
+        ("A woodwind organ sets the tone.", True),
+        ("A male vocalist has a guitar solo over a tune.", True),
     ],
 )
 def test_roles_that_make_no_sense(text, faulty):
