@@ -20,7 +20,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--target_audio", default="none", help="clips of the classes: the same, or a GTZAN folder")
     parser.add_argument("--interventions", default="none", help="interventions.parquet of intervene, same classifier")
     parser.add_argument(
-        "--concepts", default="auto", help="tags, or tag|other tag, comma-separated; auto: 8 with most clips, no genre"
+        "--concepts", default="auto", help="tags, or tag|other tag, comma-separated; auto: 8 with most clips"
     )
     parser.add_argument("--targets", default="auto", help="classes, comma-separated, or auto: the 6 with most clips")
     parser.add_argument("--layers", default="auto", help="layers, comma-separated, or auto: three of the network's")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from conceptcaps import hashing, shards
 from conceptcaps.audio import makeable, pairs
@@ -16,6 +17,10 @@ _DRAWS = 1000  # of contexts, until one belongs to a part
 _TEST = 4  # one context in so many belongs to the test part
 _SHARES = {"genre": 0.7, "mood": 0.5, "tempo": 0.4}
 _INSTRUMENTS = (1, 3)
+
+
+class NoContext(ValueError):
+    """No context of a tag belongs to the part that is asked for."""
 
 
 class Source(NamedTuple):
@@ -62,7 +67,8 @@ def read(folder: Path) -> list[list[str]]:
         tables, count = [shards.read(str(folder), columns=there)], 1
     else:
         files = sorted(folder.glob("*.parquet"))
-        tables, count = [pd.read_parquet(path) for path in files if path.stem != "test"], len(files)
+        columns = {path: {"tags", "split"} & {*pq.read_schema(path).names} for path in files if path.stem != "test"}
+        tables, count = [pd.read_parquet(path, columns=sorted(own)) for path, own in columns.items()], len(files)
     learnt = [table[table["split"] != "test"] if "split" in table else table for table in tables]
     found = [list(tags) for table in learnt if "tags" in table for tags in table["tags"]]
     if not found:
@@ -98,7 +104,7 @@ def draw(
         taxonomy: Gives categories, ancestors and exclusions.
 
     Raises:
-        ValueError: If none of many that are drawn belongs to the part.
+        NoContext: If none of many that are drawn belongs to the part.
     """
     generator = np.random.default_rng(seed)
     for _ in range(_DRAWS):
@@ -109,7 +115,7 @@ def draw(
         found = pairs.fitting(drawn, tag, taxonomy)
         if wanted is None or part(found) == wanted:
             return found
-    raise ValueError(
+    raise NoContext(
         f"expected contexts of {tag} that belong to {wanted}, got none in {_DRAWS} draws from {len(known)}; give more "
         "--contexts, or auto"
     )

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from conceptcaps.audio import balance, contexts, pairs, soundfont, table
 from conceptcaps.audio.contexts import Source
 from conceptcaps.audio.pairs import Pair
+from conceptcaps.audio.sf2 import Bank
 from conceptcaps.audio.truth import Truth, ties
 from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import tag_set_id
@@ -174,13 +175,15 @@ def design(
     Raises:
         ValueError: If no concept has enough pairs.
     """
+    for font in fonts:
+        Bank.load(font)  # a font that cannot be read is no fault of the pairs
     rows, tables, short = [], [], {}
     form = {"sample_rate": sample_rate, "channels": channels}
     parts = {"test": round(count * _TEST), "train": count - round(count * _TEST)}
     for tag in tqdm(tags, desc="find pairs", unit="concept"):
         try:
             found = _candidates(source, tag, parts, fonts, form)
-        except ValueError as error:  # none of the contexts that fit the tag belongs to a part
+        except contexts.NoContext as error:
             short[tag] = str(error)
             continue
         strata = [one.part for one in found]

@@ -205,7 +205,13 @@ def config(path: Path) -> dict[str, object]:
 
 
 def learnt(path: Path) -> frozenset[str]:
-    """Groups of the clips that the classifier of a folder was trained on."""
+    """Groups of the clips that the classifier of a folder was trained on.
+
+    Raises:
+        ValueError: If the folder does not say.
+    """
+    if not (path / "learnt.json").exists():
+        raise ValueError(f"expected a classifier's learnt.json in {path}, got none: train it again")
     return frozenset(json.loads((path / "learnt.json").read_text(encoding="utf-8")))
 
 

@@ -65,3 +65,9 @@ def test_a_concept_without_contexts_of_a_part_is_named_and_leaves_the_others():
     rows, _, short = paired.design(source, ["happy", "violin"], count=4, **form, **FORM)
     assert set(rows["concept"]) == {"violin"} and set(short) == {"happy"}
     assert short["happy"].startswith("expected contexts of happy that belong to train, got none in 1000 draws")
+
+
+def test_a_font_that_cannot_be_read_is_no_lack_of_pairs(tmp_path):
+    (tmp_path / "torn.sf2").write_bytes(b"no font at all, but long enough to be read as one")
+    with pytest.raises(ValueError, match="expected a SoundFont 2 or 3 file"):
+        paired.design(SOURCE, ["violin"], count=2, fonts=[tmp_path / "torn.sf2"], **FORM)

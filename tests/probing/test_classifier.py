@@ -96,6 +96,9 @@ def test_save_and_load_give_the_same_answers(tmp_path):
     torch.testing.assert_close(
         classifier.log_probabilities(loaded, spectra), classifier.log_probabilities(model, spectra)
     )
+    (tmp_path / "model" / "learnt.json").unlink()
+    with pytest.raises(ValueError, match="expected a classifier's learnt.json"):
+        classifier.learnt(tmp_path / "model")
     (tmp_path / "model" / "config.json").write_text(json.dumps({"offset": 1}))
     with pytest.raises(ValueError, match="expected a classifier's head, genres, length, interpretable"):
         classifier.load(tmp_path / "model")
