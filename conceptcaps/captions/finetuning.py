@@ -150,6 +150,7 @@ def fit(
         data_seed=seed,
         report_to="none",
         log_level="error",
+        disable_tqdm=False,  # at that level the trainer would print a dictionary for each step
     )
     trainer = Trainer(
         model=model,

@@ -123,8 +123,12 @@ class Reporter(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Start the clock."""
+        """Start the clock, and report what was before a resume: curves begin where the training did."""
         self._saved = time.monotonic()
+        if state.is_world_process_zero:
+            for entry in state.log_history:
+                if known := self._known(entry):
+                    self._report(int(entry["step"]), known)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -147,9 +151,11 @@ class Reporter(TrainerCallback):
         **kwargs: object,
     ) -> None:
         """Report the numbers that have a name of ours."""
-        known = {self._NAMES[name]: float(value) for name, value in (logs or {}).items() if name in self._NAMES}
-        if known and state.is_world_process_zero:
+        if (known := self._known(logs or {})) and state.is_world_process_zero:
             self._report(state.global_step, known)
+
+    def _known(self, logs: Mapping[str, Any]) -> dict[str, float]:
+        return {self._NAMES[name]: float(value) for name, value in logs.items() if name in self._NAMES}
 
     def on_epoch_end(
         self,

@@ -14,6 +14,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
+from transformers.utils import logging
 
 from conceptcaps.captions import (
     captioner,
@@ -297,15 +298,35 @@ def test_served_answers_have_the_signature_s_columns_and_heed_the_seed(trained):
         writing.predict(writer, pd.DataFrame({"tags": ["polka metal"]}))
 
 
-def test_training_resumes_where_it_was_and_ends_the_same(base, tmp_path):
-    whole, _ = fit(base, tmp_path / "whole", epochs=3)
+@pytest.fixture
+def stepped(monkeypatch) -> list[int]:
+    """The steps that are trained, whatever is reported."""
+    steps, real = [], sft_trainer.Trainer.training_step
+
+    def step(trainer, *args, **kwargs):
+        steps.append(trainer.state.global_step + 1)
+        return real(trainer, *args, **kwargs)
+
+    monkeypatch.setattr(sft_trainer.Trainer, "training_step", step)
+    return steps
+
+
+def curves(log: list[dict[str, float]]) -> dict[str, list[tuple[float, float]]]:
+    names = ("train/loss", "val/loss", "train/learning_rate")
+    return {name: [(entry["step"], entry[name]) for entry in log if name in entry] for name in names}
+
+
+def test_training_resumes_where_it_was_and_ends_the_same(base, tmp_path, stepped):
+    whole, before = fit(base, tmp_path / "whole", epochs=3)
     fit(base, tmp_path / "parts", epochs=3)
     last = sorted((tmp_path / "parts").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))[-1]
     for file in last.iterdir():
         file.unlink()
     last.rmdir()
+    stepped.clear()
     resumed, log = fit(base, tmp_path / "parts", epochs=3)
-    assert min(entry["step"] for entry in log if "train/loss" in entry) > 2, "the first epochs were not trained again"
+    assert min(stepped) > 2, "the first epochs were not trained again"
+    assert curves(log) == curves(before), "their losses are reported again, to the run that goes on"
     for name, value in whole.state_dict().items():
         if "lora" in name:
             torch.testing.assert_close(resumed.state_dict()[name], value)
@@ -320,7 +341,7 @@ def test_checkpoints_of_other_rows_are_not_resumed(base, tmp_path):
         fit(base, tmp_path, rows=other)
 
 
-def test_a_kill_between_epochs_changes_nothing(base, tmp_path, monkeypatch):
+def test_a_kill_between_epochs_changes_nothing(base, tmp_path, monkeypatch, stepped):
     """The process dies in its second epoch before its step is saved, while a later checkpoint is torn."""
     dials = {"epochs": 2, "batch_size": 2, "dropout": 0.1}
     code = (
@@ -337,8 +358,9 @@ def test_a_kill_between_epochs_changes_nothing(base, tmp_path, monkeypatch):
 
     monkeypatch.setattr(sft_trainer, "CHECKPOINT_SECONDS", 0)
     resumed, log = fit(base, tmp_path / "killed", **dials)
-    assert [entry["step"] for entry in log if "train/loss" in entry] == [8]
-    whole, _ = fit(base, tmp_path / "whole", **dials)
+    assert stepped == [8]
+    whole, before = fit(base, tmp_path / "whole", **dials)
+    assert curves(log) == curves(before)
     for name, value in whole.state_dict().items():
         if "lora" in name:
             assert torch.equal(resumed.state_dict()[name], value)
@@ -359,6 +381,12 @@ def test_a_training_of_one_step_learns(base, tmp_path):
     tuned, log = fit(base, tmp_path, batch_size=8)
     assert [entry["train/learning_rate"] for entry in log if "train/loss" in entry] == [5e-3]
     assert any(bool(value.any()) for name, value in tuned.state_dict().items() if "lora_B" in name)
+
+
+def test_a_training_prints_no_dictionaries(base, tmp_path, capsys):
+    logging.set_verbosity_error()  # as after any training of this process
+    fit(base, tmp_path, epochs=2)
+    assert "{" not in "".join(capsys.readouterr())
 
 
 def test_padding_and_speed_are_reported_and_the_model_is_shown_each_epoch(base, tmp_path):
