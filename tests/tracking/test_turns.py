@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -40,7 +41,12 @@ def work(place: int, barrier, rounds: int) -> None:
 
 @pytest.mark.slow
 def test_promotions_at_once_end_with_the_best(store, monkeypatch):
-    losses = [float((7 * number) % 53) + 1 for number in range(PROCESSES * ROUNDS)]
+    draws = random.Random(0)
+    losses = [
+        float(place - PROCESSES * number)  # all of a round are better than all before, one of them is the best
+        for number in range(ROUNDS)
+        for place in draws.sample(range(PROCESSES), PROCESSES)
+    ]
     versions(store, losses)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(PROCESSES + 1)
