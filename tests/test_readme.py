@@ -44,8 +44,16 @@ def test_launched_stages_get_flags_of_theirs(command):
 
 
 def test_the_demo_and_its_stages_are_run_in_one_experiment():
-    named = re.findall(r"--experiment-name (\S+)", (ROOT / "Makefile").read_text() + TEXT)
+    text = (ROOT / "Makefile").read_text() + TEXT
+    named = re.findall(r"(?:--experiment-name |MLFLOW_EXPERIMENT_NAME=)(\S+)", text)
     assert named and set(named) == {runs.EXPERIMENT}
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_a_page_names_the_experiment_before_its_first_command(page):
+    before, *commands = re.split(r"^(?:run|mlflow run \.) ", page.read_text(), flags=re.MULTILINE)
+    named = ("--experiment-name conceptcaps", "export MLFLOW_EXPERIMENT_NAME=conceptcaps")
+    assert not commands or any(words in before for words in named)
 
 
 def test_the_environment_takes_any_python_of_the_version_that_readme_names():

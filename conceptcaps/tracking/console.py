@@ -2,13 +2,13 @@
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Mapping
 
 import mlflow
 
 from conceptcaps.errors import masked
+from conceptcaps.tracking import store
 from conceptcaps.tracking.session import Session, sessions
 from conceptcaps.tracking.store import artifacts_of, run_page, tags
 
@@ -103,5 +103,6 @@ def command(then: str, session: Session, params: Mapping[str, object]) -> str:
     stage, *settings = then.split()
     values = {**params, "run": session.run_id, "model": tags(session.run_id).get("registered")}
     missing = [field for field in re.findall(r"{(\w+)}", then) if values.get(field) is None]
-    given = "" if missing else " ".join(f"-P {shlex.quote(setting.format(**values))}" for setting in settings)
-    return "" if missing else f"mlflow run . --env-manager uv -e {stage} {given}".strip()
+    if missing:
+        return ""
+    return store.command(stage, [setting.format(**values) for setting in settings], run_id=session.run_id)

@@ -17,7 +17,7 @@ from mlflow.types.schema import ColSpec, Schema
 from conceptcaps.hashing import digest, file_sha256
 from conceptcaps.tracking import console, descent, packing, session
 from conceptcaps.tracking.served import ARCHIVE, WEIGHTS
-from conceptcaps.tracking.store import client, tags
+from conceptcaps.tracking.store import client, command, tags
 
 CONTENT = "content"  # tag of a version: the hash of all that it holds
 
@@ -97,12 +97,13 @@ def _create(name: str, uri: str, *, content: str, metrics: Mapping[str, float] |
     numbers = {key: f"{value:.6g}" for key, value in kept.items()}
     with contextlib.redirect_stderr(io.StringIO()):  # MLflow tells what the console is about to say
         version = str(mlflow.register_model(uri, name, tags={CONTENT: content, **about, **numbers}).version)
+    gate = [f"model=models:/{name}/{version}", "metric=val/…"]
     text = [
         f"From run {current.run_id} of {run['stage']}: {console.purpose(run['stage'])}",
         f"Data: {run['lineage.of']}" if "lineage.of" in run else "",
         *console.shown(kept),
         f"Use: `mlflow models serve -m models:/{name}/{version}`; "
-        f"next: `mlflow run . --env-manager uv -e promote -P model=models:/{name}/{version} -P metric=val/…`",
+        f"next: `{command('promote', gate, run_id=current.run_id)}`",
     ]
     client().update_model_version(name, version, description="\n\n".join(line for line in text if line))
     return version

@@ -1,11 +1,13 @@
 """Reading runs: their metrics, parameters, tags, artifacts and children, and where the store is."""
 
+import shlex
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.entities import Run
+from mlflow.entities import Experiment, Run
 
 from conceptcaps.errors import masked
 from conceptcaps.tracking import session
@@ -117,6 +119,20 @@ def run_page(run_id: str) -> str:
     uri = masked(mlflow.get_tracking_uri())
     root, first = (uri.rstrip("/"), "") if uri.startswith("http") else ("http://127.0.0.1:5000", "make ui; ")
     return f"{first}{root}/#/experiments/{experiment}/runs/{run_id}"
+
+
+def command(stage: str, settings: Iterable[str], *, run_id: str) -> str:
+    """The command that runs a stage, its run in the experiment of another run.
+
+    Args:
+        stage: Entry point.
+        settings: Its parameters, ``name=value``.
+        run_id: The other run.
+    """
+    experiment = client().get_experiment(client().get_run(run_id).info.experiment_id).name
+    named = ["--experiment-name", shlex.quote(experiment)] * (experiment != Experiment.DEFAULT_EXPERIMENT_NAME)
+    given = [word for setting in settings for word in ("-P", shlex.quote(setting))]
+    return " ".join(["mlflow run . --env-manager uv", *named, "-e", stage, *given])
 
 
 def ui_command() -> str:

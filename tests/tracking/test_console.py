@@ -47,3 +47,12 @@ def test_runs_by_hand_go_to_an_experiment_of_the_project_s_name(store, monkeypat
         pass
     found = [mlflow.get_run(one).info.experiment_id for one in (run, child)]
     assert [mlflow.get_experiment(one).name for one in found] == ["conceptcaps"] * 2
+
+
+@pytest.mark.parametrize(("experiment", "named"), [("ours", "ours"), ("of two", "'of two'")])
+def test_the_next_command_stays_in_the_experiment_of_its_run(store, monkeypatch, capsys, experiment, named):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", experiment)
+    with tracking.run("distill_tags", {}) as run:
+        pass
+    command = f"mlflow run . --env-manager uv --experiment-name {named} -e train_vae -P tag_sets=runs:/{run}/tag_sets"
+    assert f"next       {command}" in capsys.readouterr().out
