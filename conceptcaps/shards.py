@@ -143,8 +143,10 @@ def parse_range(text: str) -> tuple[int, int] | None:
     return int(first), int(last)
 
 
-def content(rows: pd.DataFrame) -> str:
-    """Sha256 (hex) of everything in a table: names, values and order."""
+def content(rows: pd.DataFrame, *more: pd.DataFrame) -> str:
+    """Sha256 (hex) of everything in a table, or in several in this order: names, values and order."""
+    if more:
+        return hashing.digest([content(each) for each in (rows, *more)])
     values = pa.Table.from_pandas(rows, preserve_index=False).to_pylist()
     return hashlib.sha256(json.dumps([rows.columns.tolist(), values], default=bytes.hex).encode()).hexdigest()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import hashing, project, sweeps, tracking
+from conceptcaps import project, shards, sweeps, tracking
 from conceptcaps.captions import captioner, finetuning, language_model, lessons, table, writing
 
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows, corpus = lessons.read_examples(tracking.fetch(args.tag_sets), **given)
         for part, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(rows[part], name=f"captions/{part}", source=args.caption_corpus, context=context)
-        content = hashing.digest([frame.to_json() for frame in rows.values()])
+        content = shards.content(*rows.values())
         name = project.study_name("sweep_captioner", args.study, {**vars(args), "rows": content})
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, rows=content)
         kept = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import hashing, project, sweeps, tracking
+from conceptcaps import project, shards, sweeps, tracking
 from conceptcaps.tags import fidelity, sampling, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = {name: taxonomy.encode(frame["tags"].tolist()) for name, frame in frames.items()}
         for name, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(frames[name], name=f"tag_sets/{name}", source=args.tag_sets, context=context)
-        content = hashing.digest([frame.to_json() for frame in frames.values()])
+        content = shards.content(*frames.values())
         name = project.study_name("sweep_vae", args.study, {**vars(args), "rows": content})
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, rows=content)
         kept = Path(project.default_folder("sweep_vae", {"study": name, "storage": args.storage}))

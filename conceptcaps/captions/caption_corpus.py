@@ -17,6 +17,7 @@ import pandas as pd
 from conceptcaps.captions import readability
 from conceptcaps.captions.caption_grammar import Grammar
 from conceptcaps.hashing import share_of
+from conceptcaps.tags import phrases
 from conceptcaps.tags.corpus import clean_caption
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
@@ -153,7 +154,7 @@ def trimmed(caption: str) -> tuple[str, Counter[str]]:
     >>> trimmed("A slow tune for piano. It could be used in a film.")
     ('A slow tune for piano.', Counter({'sentences: hypothetical': 1}))
     """
-    first, *later = readability.sentences(clean_caption(caption)) or [""]
+    first, *later = phrases.sentences(clean_caption(caption)) or [""]
     subjects = [beside_the_music(sentence) for sentence in later]
     kept = [sentence for sentence, subject in zip(later, subjects, strict=True) if not subject]
     return " ".join([first, *kept]), Counter(f"sentences: {subject}" for subject in subjects if subject)
@@ -169,7 +170,7 @@ def beside_the_music(text: str) -> str:
 def denied(caption: str, *, taxonomy: Taxonomy) -> list[str]:
     """Tags that a caption takes back ("no piano") where the taxonomy has no tag for their absence, sorted."""
     found: set[str] = set()
-    for sentence in readability.sentences(caption):
+    for sentence in phrases.sentences(caption):
         if _NEGATORS.search(sentence):
             said = set(taxonomy.find(sentence))
             absences = {tag for tag in said if taxonomy.polarity(tag) == "absent"}

@@ -11,6 +11,7 @@ from conceptcaps.captions import caption_corpus, casting, english, readability
 from conceptcaps.captions.decoding import Answer
 from conceptcaps.captions.idiom import Idiom
 from conceptcaps.captions.planning import Plan
+from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "invented": 3, "alone": 3}
@@ -67,7 +68,7 @@ def faults(
         "twice": len((found & set(others) & set(taxonomy.find(said))) - taxonomy.closure(asked)),
         "article": int(english.indefinite(sentence) != sentence),
         "again": int(
-            _beginning(sentence) in map(_beginning, readability.sentences(said))
+            _beginning(sentence) in map(_beginning, phrases.sentences(said))
             or not readability.phrases(sentence).isdisjoint(readability.phrases(said))
         ),
         "bare": int(casting.bare(sentence)),

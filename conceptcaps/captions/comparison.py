@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from conceptcaps.captions import readability
 from conceptcaps.intervals import bootstrap_mean, paired_difference, paired_p_value
+from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 
 Floats = NDArray[np.float64]
@@ -142,7 +142,7 @@ def plant(caption: str, tags: Sequence[str], *, fault: str, taxonomy: Taxonomy, 
         return f"{caption[:at]}{others[int(generator.integers(len(others)))]}{caption[at + len(tag) :]}"
     words = caption.split()
     if fault == "shuffled":
-        first = len(readability.sentences(caption)[0].split())
+        first = len(phrases.sentences(caption)[0].split())
         return " ".join([*(words[place] for place in generator.permutation(first)), *words[first:]])
     if fault != "doubled":
         raise ValueError(f"expected fault {', '.join(PLANTED)}, got {fault!r}")

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conceptcaps.captions import metrics, readability
+from conceptcaps.tags import phrases
 
 Floats = NDArray[np.float64]
 # behind "No complete linkages found." a line "Found 9 linkages (0 of 9 …)" still means none
@@ -34,7 +35,7 @@ def whole_parses(texts: Sequence[str]) -> Floats:
         Sleator and Temperley, Parsing English with a link grammar (1993).
     """
     program = shutil.which("link-parser")
-    parts = [readability.sentences(text) for text in texts]
+    parts = [phrases.sentences(text) for text in texts]
     flat = [" ".join(sentence.split()) for sentences in parts for sentence in sentences]
     if program is None or not flat:
         return np.full(len(texts), np.nan)
@@ -83,7 +84,7 @@ def surprise(
     Returns:
         Two arrays ``(n,)``, at least 1 (best).
     """
-    parts = [readability.sentences(text) for text in texts]
+    parts = [phrases.sentences(text) for text in texts]
     scores = metrics.perplexities(
         [*texts, *(sentence for sentences in parts for sentence in sentences)], model=model, tokenizer=tokenizer
     )

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from conceptcaps.captions.planning import KINDS, sentences
+from conceptcaps.captions.planning import KINDS
+from conceptcaps.tags.phrases import sentences
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _WORD = re.compile(r"[\w'-]+|[,;.!?]")

@@ -6,9 +6,8 @@ References:
     arXiv 1809.00582.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
+from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 
 Plan = list[list[str]]
@@ -31,23 +31,13 @@ KINDS: dict[str, str] = {
 }
 MARK = " | "  # between the sentences of a plan
 MOST_TAGS = 5  # in a sentence: with more, a small model loses some of them
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _MOST_AT_FIRST = {True: 3, False: 1}  # tags of an opening, with and without a genre: else the singer becomes the piece
 _LEADS = {"voice", "guitar", "keys", "melodic", "instrument"}  # kinds of what can carry a tune
 _NEAREST = 12  # plans of which one is drawn
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of a text.
-
-    >>> sentences("A slow waltz. It is sad.")
-    ['A slow waltz.', 'It is sad.']
-    """
-    return [sentence for sentence in _SENTENCE.split(text.strip()) if sentence]
-
-
 def outline(caption: str, *, taxonomy: Taxonomy) -> tuple[str, Plan]:
-    """A caption without the sentences that say no tag, and the plan that it follows.
+    """A caption without the sentences that say no tag for the first time, and the plan that it follows.
 
     A tag is planned where it is said first. Tags that another one implies are left to it.
 
@@ -56,20 +46,28 @@ def outline(caption: str, *, taxonomy: Taxonomy) -> tuple[str, Plan]:
     """
     kept: list[str] = []
     plan: Plan = []
-    planned: set[str] = set()
-    for sentence in sentences(caption):
-        said = in_order(sentence, taxonomy=taxonomy)
-        implied = {above for tag in said for above in taxonomy.ancestors(tag)}
-        new = [tag for tag in said if tag not in planned | implied]
-        if not said:
-            continue
-        kept.append(sentence)
+    for sentence, new in first_said(caption, taxonomy.tags, said=taxonomy.find):
+        order = in_order(sentence, taxonomy=taxonomy) if new else []
+        new -= {above for tag in order for above in taxonomy.ancestors(tag)}
         if new:
-            plan.append(new)
-            planned.update(new)
-        elif plan:  # it says again what was said: no sentence of its own in the plan
-            kept.pop()
+            kept.append(sentence)
+            plan.append([tag for tag in order if tag in new])
     return " ".join(kept), plan
+
+
+def first_said(
+    text: str, tags: Iterable[str], *, said: Callable[[str], Collection[str]]
+) -> Iterator[tuple[str, set[str]]]:
+    """Each sentence of a text, and those of ``tags`` that it says and no sentence before it did.
+
+    >>> dict(first_said("A waltz. The waltz is sad.", ["sad", "waltz time"], said=Taxonomy.load().find))
+    {'A waltz.': {'waltz time'}, 'The waltz is sad.': {'sad'}}
+    """
+    left = set(tags)
+    for sentence in phrases.sentences(text):
+        new = left.intersection(said(sentence))
+        left -= new
+        yield sentence, new
 
 
 def in_order(sentence: str, *, taxonomy: Taxonomy) -> list[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import yaml
 from nltk.stem.porter import PorterStemmer
 
+from conceptcaps.tags.phrases import sentences
+
 TABLE = Path(__file__).with_suffix(".yaml")
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
 _WORD = re.compile(r"[a-z0-9&]+(?:['’-][a-z0-9&]+)*")
 _STEMMER = PorterStemmer()
 _EMPTY = frozenset(
@@ -24,15 +25,6 @@ _EMPTY = frozenset(
 _PIECE = frozenset("piece tune song track number composition feel mood tempo pace".split())
 _JOINED = re.compile(r"drum and bass|rock and roll|rock n roll|call and response")
 _PARALLEL = re.compile(r"\b(\w+)(?: (?:by|after|to|and) \1\b)")  # "step by step", "louder and louder"
-
-
-def sentences(text: str) -> list[str]:
-    """A text's sentences, without those that are empty.
-
-    >>> sentences("A tune. It is slow!  ")
-    ['A tune.', 'It is slow!']
-    """
-    return [part for part in _SENTENCE.split(text.strip()) if part]
 
 
 def doubled_words(text: str) -> list[str]:

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from conceptcaps.captions import choice, decoding, english, readability
+from conceptcaps.captions import choice, decoding, english, planning
 from conceptcaps.captions.captioner import Captioner
 from conceptcaps.captions.captioner import load as load_captioner
 from conceptcaps.captions.decoding import Sampling
 from conceptcaps.captions.faithfulness import Faithfulness, check
 from conceptcaps.captions.planning import Plan
 from conceptcaps.captions.vllm_engine import Engine
+from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 
 __all__ = ["Written", "load", "predict", "write"]  # ``load`` and ``predict`` serve a registered captioner
@@ -111,14 +112,12 @@ def telling(text: str, tags: Iterable[str], *, taxonomy: Taxonomy) -> str:
     >>> telling("An slow waltz. It moves slowly. It hums.", ["slow tempo", "waltz time"], taxonomy=Taxonomy.load())
     'A slow waltz.'
     """
-    left = taxonomy.closure(tags)
-    kept = []
-    for place, sentence in enumerate(readability.sentences(text)):
-        said = taxonomy.closure(taxonomy.find(sentence)) & left
-        if said or not place:
-            kept.append(sentence)
-            left -= said
-    return english.indefinite(" ".join(kept))
+
+    def said(sentence: str) -> set[str]:
+        return taxonomy.closure(taxonomy.find(sentence))
+
+    told = enumerate(planning.first_said(text, taxonomy.closure(tags), said=said))
+    return english.indefinite(" ".join(sentence for place, (sentence, new) in told if new or not place))
 
 
 def shortened(text: str, *, most: int, taxonomy: Taxonomy) -> str:
@@ -127,7 +126,7 @@ def shortened(text: str, *, most: int, taxonomy: Taxonomy) -> str:
     >>> shortened("A slow waltz for piano. It goes on and on. A violin sighs.", most=9, taxonomy=Taxonomy.load())
     'A slow waltz for piano. A violin sighs.'
     """
-    kept = readability.sentences(text)
+    kept = phrases.sentences(text)
     while len(kept) > 1 and sum(len(one.split()) for one in kept) > most:
         losses = [
             len(taxonomy.find(text)) - len(taxonomy.find(" ".join(kept[:place] + kept[place + 1 :])))

@@ -9,12 +9,11 @@ from typing import NamedTuple
 import datasets
 import pandas as pd
 
-from conceptcaps.tags import corpus_table
+from conceptcaps.tags import corpus_table, phrases
 from conceptcaps.tags.demo_corpus import demo_corpus
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
 _HUB = re.compile(r"(?P<id>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _QUALITY = re.compile(
     r"\b(?:(?:very|really|extremely|quite|of)\s+)*(?:low|poor|bad|inferior|average|mediocre)[- ]+"
     r"(?:(?:in\s+)?(?:audio|sound|recording)[- ]+)?(?:quality|fidelity)\b\s*(?:audio\b)?|\bamateur\b",
@@ -135,7 +134,7 @@ def clean_caption(caption: str) -> str:
     >>> clean_caption("The low quality recording features a soft piano. The recording is noisy and in mono.")
     'The recording features a soft piano.'
     """
-    sentences = [_THEN_SOUNDS.sub("It ", sentence) for sentence in _SENTENCE.split(caption.strip())]
+    sentences = [_THEN_SOUNDS.sub("It ", sentence) for sentence in phrases.sentences(caption)]
     kept = [text for text in sentences if not _ABOUT_QUALITY.search(_QUALITY.sub("", text)) or _SAYS_MORE.search(text)]
     kept = [text for text in kept if not _QUALITY.search(text) or _SAYS_MORE.search(text)]
     text = re.sub(r"\s+", " ", _QUALITY.sub("", " ".join(kept or sentences))).strip()
@@ -182,7 +181,7 @@ def faithful_caption(caption: str, tags: Iterable[str], *, taxonomy: Taxonomy) -
         and the numbers of sentences ``dropped``, tags ``joined`` and tags ``unsaid``.
     """
     asked = set(tags)
-    sentences = _SENTENCE.split(caption.strip())
+    sentences = phrases.sentences(caption)
     said = [set(taxonomy.find(sentence)) for sentence in sentences]
     kept = [found <= taxonomy.closure(asked) for found in said]
     joined: set[str] = set()

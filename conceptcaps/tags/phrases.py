@@ -8,6 +8,7 @@ from functools import lru_cache
 Phrases = dict[tuple[str, ...], tuple[str, ...]]
 """Token tuple to the tags that it asserts; no tags for a phrase that only stands in the way of shorter ones."""
 
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _TOKEN = re.compile(r"\d+/\d+|[a-z0-9]+|[,.;:!?()\[\]\"]")
 _KEPT_PLURALS = frozenset({"blues", "vibes", "keys", "strings", "lyrics", "always", "less", "this", "its"})
 _NEGATORS = frozenset("no not without lack lacking never nor neither non minus devoid isnt arent doesnt dont".split())
@@ -24,6 +25,15 @@ _REACH = 4  # words between "male" and its "voice", or between "like a" and what
 _SEEMING = frozenset("sound sounding feel seem almost much something played".split())  # before "like"
 _LIKENESSES = (("similar", "to"), ("resembling",), ("reminiscent", "of"), ("imitating",), ("mimicking",), ("as", "if"))
 _EXCEPTIONS = (("except",), ("besides",), ("other", "than"), ("apart", "from"), ("aside", "from"), ("save", "for"))
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, without those that are empty.
+
+    >>> sentences(" Stop! Is it slow?  Yes, 3.5 times. ")
+    ['Stop!', 'Is it slow?', 'Yes, 3.5 times.']
+    """
+    return [sentence for sentence in _SENTENCE.split(text.strip()) if sentence]
 
 
 def tokenise(text: str, spelling: Mapping[str, Sequence[str]]) -> list[str]:

@@ -7,6 +7,7 @@ import yaml
 
 from conceptcaps.captions import caption_corpus, caption_grammar, casting, planning, readability
 from conceptcaps.captions.english import indefinite, inflect
+from conceptcaps.tags.phrases import sentences
 from conceptcaps.tags.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.load()
@@ -42,7 +43,7 @@ def phrases():
         yield from ((tag, sentence) for sentence in rhythm["says"])
     yield from ((tag, f"This is a {noun}.") for tag, genre in TABLE["genres"].items() for noun in genre["nouns"])
     yield from ((tag, f"It draws on {style}.") for tag, genre in TABLE["genres"].items() for style in genre["style"])
-    yield from ((tag, sentence) for tag, sentences in TABLE["says"].items() for sentence in sentences)
+    yield from ((tag, sentence) for tag, told in TABLE["says"].items() for sentence in told)
 
 
 def test_each_phrase_says_its_tag_and_no_other():
@@ -90,8 +91,8 @@ def test_captions_are_written_for_given_sets():
 
 
 def test_each_sentence_says_what_the_piece_is_or_what_something_does(builtin):
-    sentences = [sentence for text in builtin.rows["caption"] for sentence in readability.sentences(text)]
-    assert not [sentence for sentence in sentences if casting.bare(sentence)]
+    every = [sentence for text in builtin.rows["caption"] for sentence in sentences(text)]
+    assert not [sentence for sentence in every if casting.bare(sentence)]
     assert casting.bare("A slow-moving flute.") and casting.bare("A snare drum and a guitar solo.")
 
 
