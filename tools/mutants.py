@@ -20,7 +20,7 @@ GROUPS = {  # the files that are mutated, and the tests that should notice
     "fidelity": (["conceptcaps/tags/fidelity.py"], ["tests/tags/test_fidelity.py"]),
     "composition": (
         ["conceptcaps/audio/composition.py", "conceptcaps/audio/composing/*.py"],
-        ["tests/audio/test_composition.py", "tests/audio/test_asked_rhythms.py"],
+        ["tests/audio/composing", "tests/audio/test_asked_rhythms.py"],
     ),
     "verification": (["conceptcaps/listening/verification.py"], ["tests/listening/test_verification.py"]),
     "promotion": (["conceptcaps/promotion.py"], ["tests/test_promotion.py"]),
