@@ -4,10 +4,12 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pyloudnorm
 import pytest
+from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from scipy.signal import resample_poly
 
 from conceptcaps.audio import loudness, waveform
@@ -17,8 +19,8 @@ PLAIN = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NPY_DISABLE_CPU
 
 
 def tone(frequency: float = 997, *, seconds: float = 2, level: float = 0.1, rate: int = RATE, channels: int = 2):
-    time = np.arange(round(seconds * rate)) / rate
-    return np.tile(level * np.sin(2 * np.pi * frequency * time), (channels, 1)).astype(np.float32)
+    at = np.arange(round(seconds * rate)) / rate
+    return np.tile(level * np.sin(2 * np.pi * frequency * at), (channels, 1)).astype(np.float32)
 
 
 def music(*, rate: int = RATE, channels: int = 2, seconds: float = 7.3) -> np.ndarray:
@@ -58,11 +60,36 @@ def test_loudness_is_pyloudnorms(rate, channels):
 
 
 def test_energies_do_not_depend_on_where_the_lanes_begin():
-    """Eight stretches are filtered side by side: the energy of a hop is the same wherever it falls."""
+    """Sixteen stretches are filtered side by side: the energy of a hop is the same wherever it falls."""
     sound = music(channels=1, seconds=6)
     whole = loudness.energies(sound, RATE)
     part = loudness.energies(np.ascontiguousarray(sound[:, 13 * RATE // 10 :]), RATE)
     np.testing.assert_allclose(part[2:], whole[15:], rtol=1e-5)
+
+
+def test_silence_after_sound_takes_no_longer_than_sound():
+    """Filters that ring out must not go on with numbers so small that processors take a hundredfold time for them."""
+    lasting = music(channels=1, seconds=30)
+    dying = lasting * (np.arange(lasting.shape[1]) < RATE // 10)
+    spent = {}
+    for name, sound in (("lasting", lasting), ("dying", dying)) * 3:
+        started = time.process_time()
+        found = loudness.energies(sound, RATE)
+        spent[name] = min(time.process_time() - started, spent.get(name, np.inf))
+    assert found[0] > 0 and found[-1] == 0 and spent["dying"] < 2.5 * spent["lasting"]
+
+
+def test_limiting_near_peaks_alone_is_limiting_everywhere():
+    """Against whole-length filters of scipy; peaks at both ends too."""
+    sound = taps(level=3.0, seconds=2)
+    sound[:, :50], sound[:, -50:] = 2.0, -2.5
+    peaks = np.abs(sound).max(0)
+    for ceiling, look in ((0.9, 160), (0.3, 221)):
+        needed = np.minimum(ceiling / np.maximum(peaks, 1e-9), 1.0)
+        gain = minimum_filter1d(needed.astype(np.float64), 2 * look + 1)
+        for _ in range(2):
+            gain = uniform_filter1d(gain, look | 1, mode="nearest")
+        np.testing.assert_allclose(loudness._limited(sound, peaks, ceiling, look), sound * gain, rtol=1e-6)
 
 
 @pytest.mark.parametrize("frequency", [997, 5003, 8000 + 1e-3, 11_001])
