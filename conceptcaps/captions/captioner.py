@@ -134,15 +134,15 @@ def save(
         base: Reference of the base model, as ``language_model.load`` takes it.
         learnt: Columns ``plan`` and ``caption`` of the captions that it learnt from; the plans are kept to be followed,
             and the first three captions to be shown to the base model (``few_shot``).
-        text: All captions for training of the corpus, of which it learnt some: its idiom.
+        text: All captions of the corpus but those held out; it learnt some of them: its idiom.
 
     Raises:
         ValueError: If the adapter would change no output, as before training, or diverged (``require_trained``).
     """
     adapter.peft_config["default"].base_model_name_or_path = HUB.get(base, base)
     adapter.save_pretrained(folder / "adapter", save_embedding_layers=False)
-    text = ADAPTER_CARD.format(base=HUB.get(base, base.partition("@")[0]))
-    (folder / "adapter" / "README.md").write_text(text, encoding="utf-8")
+    card = ADAPTER_CARD.format(base=HUB.get(base, base.partition("@")[0]))
+    (folder / "adapter" / "README.md").write_text(card, encoding="utf-8")
     require_trained(folder / "adapter")
     tokenizer.save_pretrained(folder / "tokenizer")
     taxonomy.save(folder / "taxonomy.yaml")

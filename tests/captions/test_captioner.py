@@ -133,6 +133,13 @@ def test_writes_what_it_learnt_and_merged_equals_unmerged(trained):
         assert [row.caption for row in written] == CAPTIONS
 
 
+def test_an_opened_captioner_knows_the_idiom_of_its_corpus(trained):
+    idiom = opened(trained[2]).idiom
+    assert idiom is not None
+    assert [(idiom.foreign(text), idiom.strange(text)) for text in CAPTIONS] == [(0, 0)] * len(CAPTIONS)
+    assert idiom.foreign("A mermaid.") and idiom.strange("Tune a.")
+
+
 @pytest.fixture
 def vllm(monkeypatch):
     """An importable vllm."""
