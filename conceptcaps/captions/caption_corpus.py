@@ -22,6 +22,7 @@ from conceptcaps.tags.corpus import clean_caption
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 
 BUILTIN_COUNT = 2000
+FURTHER_COUNT = 10_000
 _LEAST_TAGS, _MOST_WORDS = 3, 90
 _HUB = re.compile(r"(?P<id>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?")
 _QUALITY = re.compile(
@@ -89,6 +90,20 @@ def load_for(folder: Path, *, source: str, taxonomy: Taxonomy, seed: int) -> pd.
     """
     sets = pd.read_parquet(folder / "train.parquet", columns=["tags"])["tags"].tolist()
     return load(str(folder) if source == "tag_sets" else source, taxonomy=taxonomy, seed=seed, tag_sets=sets).rows
+
+
+def further(source: str, *, seed: int) -> list[str]:
+    """Captions that nobody learns, which tell more of how a corpus speaks; of what is not ``builtin`` there are none.
+
+    Of the runs of three words of a caption of the grammar (``idiom``), 2,000 others hold all in 70 % of sentences,
+    12,000 in 90 %.
+
+    Args:
+        source: As for ``load``.
+        seed: Of the grammar's draws, which are not those of ``load``.
+    """
+    grammar = Grammar(np.random.default_rng((seed, FURTHER_COUNT)))
+    return [grammar.caption() for _ in range(FURTHER_COUNT if source == "builtin" else 0)]
 
 
 def select(captions: Iterable[str], *, taxonomy: Taxonomy, most: int | None = None) -> Corpus:

@@ -8,7 +8,7 @@ text afterwards.
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +75,10 @@ class Grammar:
         if not len(open_ones):
             return ""
         tells = needs[open_ones, :_TOLD].sum(1) + needs[open_ones, 0] * 2 + needs[open_ones, 1]
-        weights = (1.0 + tells) ** (2 if left > 4 else 1) * _zipf(len(open_ones))
+        heights = ((1.0 + tells) ** (2 if left > 4 else 1) * _zipf(len(open_ones))).cumsum()
         for _ in range(_TRIES):
-            text = texts[open_ones[int(self._generator.choice(len(open_ones), p=weights / weights.sum()))]]
-            then = deepcopy(piece)
+            text = texts[open_ones[self._drawn(heights)]]
+            then = piece.copy()
             said = self._fill(text, _needs(text), then, alone=alone)
             if not (_TWICE.search(said) or readability.doubled_words(said) or readability.role_faults(said)):
                 vars(piece).update(vars(then), frames=piece.frames | {text})
@@ -203,14 +203,20 @@ class Grammar:
         return any(set(moods) <= set(group) for group in self._table["mood_groups"])
 
     def _pick(self, values: Sequence[str]) -> str:
-        return values[int(self._generator.choice(len(values), p=_zipf(len(values))))]
+        return values[self._drawn(_zipf(len(values)).cumsum())]
+
+    def _drawn(self, heights: NDArray[np.float64]) -> int:
+        """A place, drawn by its share of the sum that ``heights`` climb."""
+        return int((heights / heights[-1]).searchsorted(self._generator.random(), side="right"))
 
 
+@lru_cache
 def _zipf(count: int) -> NDArray[np.float64]:
     weights = 1 / np.arange(1, count + 1)
     return weights / weights.sum()
 
 
+@cache
 def _needs(frame: str) -> Counter[str]:
     """What a frame takes from a piece: parts by role, styles, moods, tempo, rhythm."""
     names = [match[1] for match in _SLOT.finditer(frame) if match[1]]

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,11 @@ class Piece:
     felt: str = ""
     room: int = 0
     frames: set[str] = field(default_factory=set)
+
+    def copy(self) -> "Piece":
+        """The same, to be told in another way: what is told of it is not told of this one."""
+        lists = {name: [*value] for name, value in vars(self).items() if isinstance(value, list)}
+        return replace(self, **lists, parts={role: [*tags] for role, tags in self.parts.items()})
 
 
 @lru_cache(maxsize=1)

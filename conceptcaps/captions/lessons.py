@@ -56,7 +56,7 @@ class Examples(NamedTuple):
     Attributes:
         rows: ``train`` and ``validation`` examples.
         corpus: ``taxonomy``, by which they are read, and ``text``, all captions for training, of which ``train`` has a
-            draw: what is kept with the captioner beside the examples.
+            draw, and those that only tell how the corpus speaks: what is kept with the captioner beside the examples.
     """
 
     rows: dict[str, pd.DataFrame]
@@ -83,4 +83,4 @@ def read_examples(folder: Path, *, source: str, most: int, seed: int) -> Example
         for name, size in sizes.items()
     }
     text = rows.loc[rows["split"] == "train", "caption"].tolist()
-    return Examples(parts, {"taxonomy": taxonomy, "text": text})
+    return Examples(parts, {"taxonomy": taxonomy, "text": [*text, *caption_corpus.further(source, seed=seed)]})
