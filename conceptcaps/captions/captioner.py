@@ -29,7 +29,7 @@ VARIANTS = ("tuned", "base", "few_shot", "zero_shot")
 ENGINES = ("torch", "vllm")
 ZERO_SHOT = {"system": "", "request": "Describe a piece of music that has: {tags}"}
 SHOTS = 3
-_CAPTIONS = "captions.json"
+_IDIOM = "idiom.json"
 HUB = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 """Where plain ``peft`` finds the base of an asset."""
 ADAPTER_CARD = """\
@@ -59,7 +59,7 @@ class Captioner:
         taxonomy: The tags.
         prompt: ``system`` and ``request``, the latter with a place for ``{tags}``.
         planner: Orders the tags into sentences; None asks for them at once, sorted by category.
-        idiom: Tells sentences that are put together as none of the corpus is; None where none were kept.
+        idiom: Tells sentences that are put together as none of its corpus is; None where none was kept.
         shots: Chats with their answers that stand before every request.
         again: Opens it anew, as another process has to, in the same precision; None if it was not opened by ``load``.
     """
@@ -101,11 +101,10 @@ def of(
     *,
     taxonomy: Taxonomy,
     learnt: pd.DataFrame,
-    text: Sequence[str],
+    idiom: Idiom,
 ) -> Captioner:
     """A model that has learnt captions, as it will write once it is registered; arguments as those of ``save``."""
-    planner, idiom = planning.of(learnt, taxonomy=taxonomy), Idiom(text, taxonomy=taxonomy)
-    return Captioner(model, tokenizer, taxonomy, planner=planner, idiom=idiom)
+    return Captioner(model, tokenizer, taxonomy, planner=planning.of(learnt, taxonomy=taxonomy), idiom=idiom)
 
 
 def messages(plan: Plan, *, prompt: dict[str, str] = PROMPT) -> list[Message]:
@@ -122,7 +121,7 @@ def save(
     taxonomy: Taxonomy,
     base: str,
     learnt: pd.DataFrame,
-    text: Sequence[str],
+    idiom: Idiom,
 ) -> None:
     """Write a captioner: adapter, tokenizer, taxonomy, prompt, plans and the reference of its base, never its weights.
 
@@ -134,7 +133,7 @@ def save(
         base: Reference of the base model, as ``language_model.load`` takes it.
         learnt: Columns ``plan`` and ``caption`` of the captions that it learnt from; the plans are kept to be followed,
             and the first three captions to be shown to the base model (``few_shot``).
-        text: All captions of the corpus but those held out; it learnt some of them: its idiom.
+        idiom: That of its corpus.
 
     Raises:
         ValueError: If the adapter would change no output, as before training, or diverged (``require_trained``).
@@ -156,7 +155,7 @@ def save(
     facts = {"base": base, **asset, "prompt": PROMPT, "shots": shots}
     (folder / "captioner.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     (folder / "plans.json").write_text(json.dumps(plans) + "\n", encoding="utf-8")
-    (folder / _CAPTIONS).write_text(json.dumps([*text], indent=0) + "\n", encoding="utf-8")
+    idiom.save(folder / _IDIOM)
 
 
 def require_trained(adapter: Path) -> None:
@@ -210,14 +209,14 @@ def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path
         require_trained(adapter)
     taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
     plans = [] if variant == "zero_shot" else json.loads((folder / "plans.json").read_text(encoding="utf-8"))
-    learnt = json.loads((folder / _CAPTIONS).read_text(encoding="utf-8")) if (folder / _CAPTIONS).exists() else []
+    told = variant == "tuned" and (folder / _IDIOM).is_file()
     again = partial(load, folder.resolve(), variant=variant, engine=engine, precision=precision, cache=cache)
     ask = partial(
         Captioner,
         taxonomy=taxonomy,
         prompt=ZERO_SHOT if variant == "zero_shot" else facts["prompt"],
         planner=Planner(plans, taxonomy=taxonomy) if plans else None,
-        idiom=Idiom(learnt, taxonomy=taxonomy) if learnt and variant == "tuned" else None,
+        idiom=Idiom.load(folder / _IDIOM, taxonomy=taxonomy) if told else None,
         shots=facts["shots"] if variant == "few_shot" else [],
     )
     if engine == "vllm":

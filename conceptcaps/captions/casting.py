@@ -48,7 +48,7 @@ class Piece:
 
     def copy(self) -> "Piece":
         """The same, to be told in another way: what is told of it is not told of this one."""
-        lists = {name: [*value] for name, value in vars(self).items() if isinstance(value, list)}
+        lists: dict[str, Any] = {name: [*value] for name, value in vars(self).items() if isinstance(value, list)}
         return replace(self, **lists, parts={role: [*tags] for role, tags in self.parts.items()})
 
 

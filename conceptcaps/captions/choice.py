@@ -16,8 +16,6 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 _WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "invented": 3, "alone": 3}
 _WEIGHTS |= {"missed": 3, "elsewhere": 2, "twice": 2, "article": 2, "bare": 3, "again": 1}
-_FOREIGN = 1  # of a word that the corpus does not have
-_STRANGE = 2  # runs of words that the corpus does not have, from which on other candidates are asked for
 _ONLY = re.compile(
     r"\bthe only (?:other )?(?:\w+ )?(?:thing|sounds?|instruments?|players?|element|company|accompaniment)\b",
     re.IGNORECASE,
@@ -90,22 +88,20 @@ def by_plan(
 ) -> Callable[[int, int, str, Sequence[Answer]], tuple[int, bool]]:
     """A choice among candidates for the sentences of planned texts, as ``decoding.generate`` asks for it.
 
-    An ``idiom`` speaks against words that it does not have; of candidates with equal faults those with fewer runs of
-    words that it does not have come first, and with two such runs the best one will not do yet.
+    An ``idiom`` speaks against words that it does not have, and against words put together as it has none.
     """
 
     def choose(row: int, part: int, said: str, found: Sequence[Answer]) -> tuple[int, bool]:
         asked = plans[row][part]
         others = [tag for place, tags in enumerate(plans[row]) if place != part for tag in tags]
 
-        def against(one: Answer) -> tuple[int, int]:
+        def against(one: Answer) -> int:
             counts = faults(one.text, asked=asked, others=others, said=said, ended=one.ended, taxonomy=taxonomy)
-            if idiom is None:
-                return weight(counts), 0
-            return weight(counts) + _FOREIGN * idiom.foreign(one.text), idiom.strange(one.text)
+            unlike = idiom.foreign(one.text) + idiom.strange(one.text) if idiom is not None else 0
+            return weight(counts) + unlike
 
         weights = [against(one) for one in found]
         best = min(range(len(found)), key=lambda place: (weights[place], -found[place].likelihood))
-        return best, weights[best][0] == 0 and weights[best][1] < _STRANGE
+        return best, weights[best] == 0
 
     return choose

@@ -7,6 +7,10 @@ _PLURALS = {"is": "are", "has": "have", "goes": "go", "does": "do", "lies": "lie
 _DOUBLING = re.compile(r"[^aeiou]*[aeiou][bdgmnprt]")
 _SOUNDS_LIKE_YOU = re.compile(r"(?:uni|use|usu|uk|eu|one\b|u-)", re.IGNORECASE)
 _VOWEL_SOUND = re.compile(r"(?:[aeiou]|8|R&B|11\b)", re.IGNORECASE)
+_PROPER = re.compile(
+    r"\b(?:african|afrobeat|american|arabic|bollywood|brazilian|celtic|chinese|christmas|cuban|hawaiian|indian|irish|"
+    r"jamaican|japanese|latin|r&b|scottish|spanish)\b"
+)
 
 
 def inflect(phrase: str, *, plural: bool, participle: bool = False) -> str:
@@ -76,6 +80,15 @@ def indefinite(text: str) -> str:
         return f"{match[1]}n {word}" if vowel else f"{match[1]} {word}"
 
     return re.sub(r"\b([Aa])n? (\S+)", article, text)
+
+
+def proper(text: str) -> str:
+    """Text whose proper names and adjectives have capitals.
+
+    >>> proper("An indian tune with latin drums, r&b singing and Irish bagpipes.")
+    'An Indian tune with Latin drums, R&B singing and Irish bagpipes.'
+    """
+    return _PROPER.sub(lambda match: "R&B" if match[0] == "r&b" else capital(match[0]), text)
 
 
 def capital(text: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from conceptcaps.captions import caption_corpus, planning
+from conceptcaps.captions.idiom import Idiom
 from conceptcaps.tags.taxonomy import Taxonomy
 
 CORPUS_HELP = "builtin, tag_sets (their captions), a CSV or Parquet file, or a Hub id with @revision"
@@ -55,8 +56,8 @@ class Examples(NamedTuple):
 
     Attributes:
         rows: ``train`` and ``validation`` examples.
-        corpus: ``taxonomy``, by which they are read, and ``text``, all captions for training, of which ``train`` has a
-            draw, and those that only tell how the corpus speaks: what is kept with the captioner beside the examples.
+        corpus: ``taxonomy``, by which they are read, and the ``idiom`` of all captions for training, of which ``train``
+            has a draw, and of those that only tell how the corpus speaks: what is kept beside the captioner's examples.
     """
 
     rows: dict[str, pd.DataFrame]
@@ -83,4 +84,5 @@ def read_examples(folder: Path, *, source: str, most: int, seed: int) -> Example
         for name, size in sizes.items()
     }
     text = rows.loc[rows["split"] == "train", "caption"].tolist()
-    return Examples(parts, {"taxonomy": taxonomy, "text": [*text, *caption_corpus.further(source, seed=seed)]})
+    idiom = Idiom.of([*text, *caption_corpus.further(source, seed=seed)], taxonomy=taxonomy)
+    return Examples(parts, {"taxonomy": taxonomy, "idiom": idiom})

@@ -107,17 +107,17 @@ def longest(tags: Iterable[str], *, tokenizer: PreTrainedTokenizerBase) -> int:
 def telling(text: str, tags: Iterable[str], *, taxonomy: Taxonomy) -> str:
     """A text without the later sentences that say no tag of a set that was not said before, as learnt ones are.
 
-    Its articles are right ("a intense tune"): what is left is a small slip of a small model, and plain to mend.
+    Its articles and capitals are right ("a intense indian tune"): small slips of a small model, plain to mend.
 
-    >>> telling("An slow waltz. It moves slowly. It hums.", ["slow tempo", "waltz time"], taxonomy=Taxonomy.load())
-    'A slow waltz.'
+    >>> telling("An indian waltz. It waltzes. It hums.", ["indian music", "waltz time"], taxonomy=Taxonomy.load())
+    'An Indian waltz.'
     """
 
     def said(sentence: str) -> set[str]:
         return taxonomy.closure(taxonomy.find(sentence))
 
     told = enumerate(planning.first_said(text, taxonomy.closure(tags), said=said))
-    return english.indefinite(" ".join(sentence for place, (sentence, new) in told if new or not place))
+    return english.proper(english.indefinite(" ".join(sentence for place, (sentence, new) in told if new or not place)))
 
 
 def shortened(text: str, *, most: int, taxonomy: Taxonomy) -> str:

@@ -25,6 +25,7 @@ from conceptcaps.captions import (
     table,
     writing,
 )
+from conceptcaps.captions.idiom import Idiom
 from conceptcaps.captions.sampling import Sampling
 from conceptcaps.tags.taxonomy import Taxonomy
 from tests import tiny_model
@@ -69,7 +70,8 @@ def fit(base: str, folder, *, epochs: float = 1, **changes) -> tuple[PeftModel, 
 
 def save(folder, tuned, tokenizer, base):
     learnt = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)
-    dials = {"taxonomy": TAXONOMY, "base": base, "learnt": learnt, "text": learnt["caption"]}
+    dials = {"taxonomy": TAXONOMY, "base": base, "learnt": learnt}
+    dials["idiom"] = Idiom.of(learnt["caption"], taxonomy=TAXONOMY)
     captioner.save(folder, adapter=tuned, tokenizer=tokenizer, **dials)
 
 

@@ -136,11 +136,16 @@ def test_the_likeliest_of_those_without_faults_is_kept():
 
 
 def test_of_sentences_without_a_fault_the_one_that_is_put_together_as_learnt_ones_is_kept():
-    idiom = Idiom(["A sad jazz tune led by a piano.", "It leans towards rock.", "It ends."], taxonomy=TAXONOMY)
+    idiom = Idiom.of(["A sad jazz tune led by a piano.", "It leans towards rock.", "It ends."], taxonomy=TAXONOMY)
     choose = choice.by_plan([[["pop"], ["violin"]]], taxonomy=TAXONOMY, idiom=idiom)
     found = [Answer("It leans towards a pop.", True, -1.0), Answer("It leans towards pop.", True, -2.0)]
     assert choose(0, 0, "", found) == (1, True)
     assert choose(0, 0, "", found[:1]) == (0, False), "others are asked for"
     assert choose(0, 0, "", [Answer("It leans towards folk.", True, -0.5), *found])[0] == 2  # faults weigh more
-    unknown = [Answer("It leans towards pop mermaids.", True, -0.5), found[0]]
-    assert choose(0, 0, "", unknown)[0] == 1, "of two strange ones that whose words are known"
+    unknown = [Answer("It leans towards pop mermaids.", True, -0.5), found[1]]
+    assert choose(0, 0, "", unknown) == (1, True)
+    second = choice.by_plan([[["pop", "violin"]]], taxonomy=TAXONOMY, idiom=idiom)
+    full = Answer("It leans towards pop and a violin.", True, -1.0)
+    assert second(0, 0, "", [Answer("It.", True, 0.0), full])[0] == 1, (
+        "tags that are missed weigh more than strange runs"
+    )
