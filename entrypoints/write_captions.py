@@ -24,7 +24,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=language_model.PRECISIONS, default="auto", help="of the weights")
     parser.add_argument("--batch_size", type=int, default=256, help="texts decoded at once, counting every candidate")
     parser.add_argument("--candidates", type=int, default=4, help="candidates for each sentence; the best is kept")
-    parser.add_argument("--attempts", type=int, default=3, help="most rounds of candidates while all have a fault")
+    parser.add_argument("--attempts", type=int, default=5, help="most rounds of candidates while all have a fault")
     parser.add_argument("--temperature", type=float, help="divides the logits; 0 decodes greedily")
     parser.add_argument("--top_k", type=int, help="number of likeliest tokens kept")
     parser.add_argument("--top_p", type=float, help="total probability of the kept tokens, 0 to 1")

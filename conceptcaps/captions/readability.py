@@ -24,7 +24,7 @@ _EMPTY = frozenset(
 )
 _PIECE = frozenset("piece tune song track number composition feel mood tempo pace".split())
 _JOINED = re.compile(r"drum and bass|rock and roll|rock n roll|call and response")
-_PARALLEL = re.compile(r"\b(\w+)(?: (?:by|after|to|and) \1\b)")  # "step by step", "louder and louder"
+_PARALLEL = re.compile(r"\b(\w+)(?: (?:by|after|to|(?<=er )and|(?<=round )and) \1\b)")  # "louder and louder"
 
 
 def doubled_words(text: str) -> list[str]:
@@ -34,6 +34,8 @@ def doubled_words(text: str) -> list[str]:
 
     >>> doubled_words("A soft guitar and two guitars. A guitar."), doubled_words("Drums grow step by step.")
     (['guitars'], [])
+    >>> doubled_words("It grows louder and louder."), doubled_words("It is sad and sad.")
+    ([], ['sad'])
     """
     found: list[str] = []
     for sentence in sentences(text):
