@@ -178,3 +178,12 @@ def test_it_refuses_what_it_cannot_read(tmp_path):
         caption_corpus.load(str(tmp_path / "other.csv"), taxonomy=TAXONOMY, seed=0)
     with pytest.raises(ValueError, match="expected captions worth learning, got none of 1"):
         caption_corpus.select(["Nothing."], taxonomy=TAXONOMY)
+
+
+def test_further_captions_are_others_of_the_same_grammar(monkeypatch):
+    monkeypatch.setattr(caption_corpus, "FURTHER_COUNT", 40)
+    told = caption_corpus.further("builtin", seed=0)
+    learnt = caption_corpus.load("builtin", taxonomy=TAXONOMY, seed=0).rows["caption"]
+    assert len(set(told)) == 40 and set(told).isdisjoint(learnt)
+    assert told == caption_corpus.further("builtin", seed=0) != caption_corpus.further("builtin", seed=1)
+    assert caption_corpus.further("captions.csv", seed=0) == [], "of another corpus all there is was read"
