@@ -8,25 +8,20 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import optuna
 import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
-from optuna.visualization import matplotlib as visualization
 
 from conceptcaps import hashing, study_database
 from conceptcaps.errors import Failure
 
 _POLL = 1  # seconds between looks at trials of other processes
 _LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")
+_RUN = "run"  # attribute of a trial: where its model is kept
 _SURPLUS = "surplus"  # mark of a trial that was asked for while another process took the last place
 
 # Trials are runs, which say all of this; the warnings are of interfaces that the lock file holds still.
@@ -138,7 +133,6 @@ def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int, seed: int)
     """
     if trials < 1:
         raise ValueError(f"expected trials of at least 1, got {trials}")
-    names = study.metric_names or []
 
     def run(trial: optuna.Trial) -> list[float]:
         if not _again(study.trials[trial.number]) and _places(study, before=trial.number) >= trials:
@@ -150,10 +144,7 @@ def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int, seed: int)
         except KeyboardInterrupt:
             RetryHeartbeatStaleTrialCallback()(study, study.trials[trial.number])
             raise
-        missing = [name for name in names if name not in metrics]
-        if missing:
-            raise ValueError(f"expected objectives among the metrics {', '.join(metrics)}, got {', '.join(missing)}")
-        return [metrics[name] for name in names]
+        return _objectives(study, metrics)
 
     while True:
         fail_stale_trials(study)
@@ -183,6 +174,38 @@ def best(study: optuna.Study) -> FrozenTrial:
     return front[int((scaled**2).sum(1).argmin())]
 
 
+def leads(trial: optuna.Trial, metrics: Mapping[str, float]) -> bool:
+    """Whether no finished trial of the study is better than these metrics: only such a trial can become the best.
+
+    Raises:
+        ValueError: If an objective is not among the metrics.
+    """
+    signs = [1 if towards.name == "MINIMIZE" else -1 for towards in trial.study.directions]
+    own = np.array(_objectives(trial.study, metrics)) * signs
+    others = trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    values = [np.array(other.values) * signs for other in others]
+    return not any((other <= own).all() and (other < own).any() for other in values)
+
+
+def keep(trial: optuna.Trial, run: str) -> None:
+    """Note which run keeps a trial's model, for the machine that ends the study."""
+    trial.set_user_attr(_RUN, run)
+
+
+def kept(trial: FrozenTrial) -> str:
+    """The run that keeps a trial's model.
+
+    Raises:
+        Failure: If none does.
+    """
+    if _RUN not in trial.user_attrs:
+        raise Failure(
+            f"expected trial {trial.number} to name the run that keeps its model, got none: it is of an earlier "
+            "version; give the study another name"
+        )
+    return str(trial.user_attrs[_RUN])
+
+
 def report(trial: optuna.Trial, metrics: Mapping[str, float], step: int) -> None:
     """Report a trial's progress to its study, and stop the trial if it is worse than the median of the others.
 
@@ -208,25 +231,12 @@ def table(study: optuna.Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figures(study: optuna.Study, *, seed: int) -> dict[str, Figure]:
-    """Pictures of a study by name.
-
-    ``history`` of each trial's value or ``pareto`` for several objectives, and ``timeline``; from four trials on
-    ``importance``, and for one objective Optuna's ``slice``, ``parallel`` and, where trials reported on their way,
-    ``intermediate``.
-    """
+def _objectives(study: optuna.Study, metrics: Mapping[str, float]) -> list[float]:
     names = study.metric_names or []
-    drawn = {"history": _history(study)} if len(names) == 1 else {"pareto": _pareto(study)}
-    drawn["timeline"] = _by_optuna(visualization.plot_timeline, study)
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 4:
-        return drawn
-    drawn["importance"] = _importance(study, seed=seed)
-    if len(names) == 1:
-        drawn["slice"] = _by_optuna(visualization.plot_slice, study)
-        drawn["parallel"] = _by_optuna(visualization.plot_parallel_coordinate, study)
-        if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
-            drawn["intermediate"] = _by_optuna(visualization.plot_intermediate_values, study)
-    return drawn
+    missing = [name for name in names if name not in metrics]
+    if missing:
+        raise ValueError(f"expected objectives among the metrics {', '.join(metrics)}, got {', '.join(missing)}")
+    return [metrics[name] for name in names]
 
 
 def _places(study: optuna.Study, before: int | None = None) -> int:
@@ -245,56 +255,3 @@ def _valid(study: optuna.Study) -> list[FrozenTrial]:
     everything = study.get_trials(deepcopy=False)
     again = {number for trial in everything for number in trial.system_attrs.get("retry_history", [])}
     return [trial for trial in everything if trial.number not in again and _SURPLUS not in trial.user_attrs]
-
-
-def _history(study: optuna.Study) -> Figure:
-    (objective,) = study.metric_names or []
-    done = table(study).query("state == 'COMPLETE'")
-    lower = study.direction.name == "MINIMIZE"
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(done["number"], done[objective], "o", color="#4477aa", label="trial")
-    so_far = done[objective].cummin() if lower else done[objective].cummax()
-    axes.step(done["number"], so_far, where="post", color="#aa3377", label="best so far")
-    axes.set(title=study.study_name, xlabel="trial", ylabel=objective)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
-    return figure
-
-
-def _pareto(study: optuna.Study) -> Figure:
-    """The first two objectives of all trials, the Pareto front and the chosen trial marked."""
-    first, second = (study.metric_names or [])[:2]
-    done = table(study).query("state == 'COMPLETE'")
-    front = done[done["number"].isin([trial.number for trial in study.best_trials])].sort_values(first)
-    chosen = done[done["number"] == best(study).number]
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(done[first], done[second], "o", color="#bbbbbb", label="trial")
-    axes.plot(front[first], front[second], "o-", color="#4477aa", label="Pareto front")
-    axes.plot(chosen[first], chosen[second], "*", color="#aa3377", markersize=14, label="chosen")
-    axes.set(title=study.study_name, xlabel=first, ylabel=second)
-    axes.legend(frameon=False)
-    return figure
-
-
-def _by_optuna(plot: Callable[[optuna.Study], Any], study: optuna.Study) -> Figure:
-    """One of Optuna's own pictures, which it draws with pyplot; pyplot forgets it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        axes = np.ravel(plot(study))[0]
-    plt.close(axes.figure)
-    return cast(Figure, axes.figure)
-
-
-def _importance(study: optuna.Study, *, seed: int) -> Figure:
-    """Share of each objective's variance that each parameter explains (fANOVA, Hutter et al. 2014)."""
-    names = study.metric_names or []
-    figure = Figure(figsize=(6 * len(names), 3), layout="constrained")
-    for place, (axes, name) in enumerate(zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True)):
-        shares = get_param_importances(
-            study, evaluator=FanovaImportanceEvaluator(seed=seed), target=lambda trial, place=place: trial.values[place]
-        )
-        axes.barh(list(shares)[::-1], list(shares.values())[::-1], color="#4477aa")
-        axes.set(title="importance of parameters", xlabel=f"share of the variance of {name}")
-    return figure

@@ -6,18 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import project, shards, sweeps, tracking
+from conceptcaps import project, shards, study_figures, sweeps, tracking
 from conceptcaps.captions import captioner, finetuning, language_model, lessons, table, writing
 
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
-    parser.add_argument(
-        "--caption_corpus",
-        default="builtin",
-        help="builtin, tag_sets (their captions), a CSV, Parquet or Hub id@revision",
-    )
+    parser.add_argument("--caption_corpus", default="builtin", help=lessons.CORPUS_HELP)
     parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
     parser.add_argument("--quantization", choices=language_model.QUANTIZATIONS, default="none", help="of the base")
     parser.add_argument("--trials", type=int, default=8, help="trials in the study, earlier ones included")
@@ -41,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         content = shards.content(*rows.values())
         name = project.study_name("sweep_captioner", args.study, {**vars(args), "rows": content})
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, rows=content)
-        kept = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
+        work = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
 
         def evaluate(trial: sweeps.Trial) -> dict[str, float]:
             dials = sweeps.captioner_dials(trial)
@@ -50,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 tracking.log_metrics(metrics, step)
                 sweeps.report(trial, metrics, step)
 
-            out = kept / str(trial.number)
-            with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)):
+            out = work / str(trial.number)
+            with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)) as run_id:
                 model, tokenizer = language_model.load(args.base_model, quantization=args.quantization)
                 common = {**rows, "folder": out / "checkpoints", "seed": args.seed, "report": report}
                 tuned = finetuning.fit(model, tokenizer, **common, **dials)
@@ -61,19 +57,22 @@ def main(argv: Sequence[str] | None = None) -> None:
                     writer = captioner.of(tuned, tokenizer, learnt=rows["train"], **corpus)
                     found |= table.validate(rows["validation"], writer, seed=args.seed)
                 tracking.log_metrics(found)
-            items = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": losses})
-            facts = {"base": args.base_model, "learnt": rows["train"], **corpus}
-            captioner.save(out / "model", adapter=tuned, tokenizer=tokenizer, **facts)
-            items.to_parquet(out / "per_item.parquet", index=False)
+                if sweeps.leads(trial, found):
+                    items = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": losses})
+                    tracking.log_frame(items, "per_item.parquet")
+                    facts = {"base": args.base_model, "learnt": rows["train"], **corpus}
+                    captioner.save(out / "captioner", adapter=tuned, tokenizer=tokenizer, **facts)
+                    tracking.log_file(out / "captioner")
+                    sweeps.keep(trial, run_id)
             return found
 
         best = sweeps.optimise(study, evaluate, trials=args.trials, seed=args.seed)
         found = dict(zip(sweeps.directions(args.objective), best.values, strict=True))
-        drawn = sweeps.figures(study, seed=args.seed)
+        drawn = study_figures.figures(study, seed=args.seed)
         tracking.log_sweep(sweeps.table(study), best=sweeps.captioner_dials(best), values=found, figures=drawn)
-        out = kept / str(best.number)
-        tracking.log_file(out / "per_item.parquet")
-        tracking.register("conceptcaps-captioner", out / "model", **writing.SERVED)
+        kept = f"runs:/{sweeps.kept(best)}"
+        tracking.log_file(tracking.fetch(f"{kept}/per_item.parquet"))
+        tracking.register("conceptcaps-captioner", tracking.fetch(f"{kept}/captioner"), **writing.SERVED)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import project, shards, sweeps, tracking
+from conceptcaps import project, shards, study_figures, sweeps, tracking
 from conceptcaps.tags import fidelity, sampling, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -41,8 +41,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         content = shards.content(*frames.values())
         name = project.study_name("sweep_vae", args.study, {**vars(args), "rows": content})
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, rows=content)
-        kept = Path(project.default_folder("sweep_vae", {"study": name, "storage": args.storage}))
-
         budget = {"epochs": args.epochs, "patience": args.patience, "seed": args.seed}
 
         def evaluate(trial: sweeps.Trial) -> dict[str, float]:
@@ -52,23 +50,24 @@ def main(argv: Sequence[str] | None = None) -> None:
                 tracking.log_metrics(metrics, epoch)
                 sweeps.report(trial, metrics, epoch)
 
-            with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)):
+            with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)) as run_id:
                 model = vae_training.fit(**rows, taxonomy=taxonomy, **budget, on_epoch=on_epoch, **dials)
                 found = vae.evaluate(model, rows["validation"], prefix="val", seed=args.seed)
                 found |= fidelity.glance(sampling.sample(model, **DRAWS, seed=args.seed).rows, **rows, prefix="val")
                 tracking.log_metrics(found)
-            vae.save(model, kept / str(trial.number))
+                if sweeps.leads(trial, found):
+                    vae.save(model, out := Path(scratch, str(trial.number)))
+                    tracking.log_folder(out, "vae")
+                    sweeps.keep(trial, run_id)
             return found
 
         best = sweeps.optimise(study, evaluate, trials=args.trials, seed=args.seed)
-        model = vae.load(kept / str(best.number))
+        model = vae.load(weights := tracking.fetch(f"runs:/{sweeps.kept(best)}/vae"))
         found = dict(zip(sweeps.directions(args.objective), best.values, strict=True))
-        drawn = sweeps.figures(study, seed=args.seed)
+        drawn = study_figures.figures(study, seed=args.seed)
         tracking.log_sweep(sweeps.table(study), best=sweeps.vae_dials(best), values=found, figures=drawn)
         bounds = vae.bounds(model, rows["validation"], seed=args.seed)["iwae"]
         tracking.log_frame(pd.DataFrame({"id": frames["validation"]["id"], "val/iwae": bounds}), "per_item.parquet")
-        weights = Path(scratch, "vae")
-        vae.save(model, weights)
         example = pd.DataFrame({"condition": ["jazz, piano", ""], "seed": [0, 1]})
         tracking.register("conceptcaps-vae", weights, module="conceptcaps.tags.sampling", example=example)
 

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
-from conceptcaps import study_database, sweeps
+from conceptcaps import study_database, study_figures, sweeps
 from conceptcaps.errors import Failure
 
 OBJECTIVE = "val/loss"
@@ -189,7 +189,31 @@ def test_several_objectives_give_a_pareto_front(tmp_path):
     assert len(study.best_trials) == 12, "all lie on the curve"
     assert 0.4 < best.params["x"] < 0.9, "neither end, but what is near to both"
     assert {"val/cooccurrence", "val/novelty", "x"} <= set(sweeps.table(study).columns)
-    assert set(sweeps.figures(study, seed=0)) == {"pareto", "timeline", "importance"}
+    assert set(study_figures.figures(study, seed=0)) == {"pareto", "timeline", "importance"}
+
+
+@pytest.mark.parametrize("objective", ["val/iwae", "val/loss", "val/cooccurrence, val/novelty"])
+def test_whatever_ends_as_the_best_led_when_it_ended(tmp_path, objective):
+    names, led = [name.strip() for name in objective.split(",")], {}
+
+    def evaluate(trial):
+        x = trial.suggest_float("x", 0, 1)
+        found = dict(zip(names, (round(x, 1), round(1 - x**2, 1)), strict=False))
+        led[trial.number] = sweeps.leads(trial, found)
+        sweeps.keep(trial, f"run {trial.number}")
+        return found
+
+    study = open_study(tmp_path, objective=objective)
+    for trials in range(1, 13):
+        best = optimise(study, evaluate, trials=trials)
+        assert led[best.number] and sweeps.kept(best) == f"run {best.number}"
+    assert len(names) > 1 or not all(led.values())
+
+
+def test_a_trial_that_no_run_keeps_is_refused(tmp_path):
+    best = optimise(open_study(tmp_path), trials=1)
+    with pytest.raises(Failure, match="expected trial 0 to name the run that keeps its model, got none"):
+        sweeps.kept(best)
 
 
 def test_a_missing_objective_fails_the_trial(tmp_path):
@@ -200,9 +224,9 @@ def test_a_missing_objective_fails_the_trial(tmp_path):
 def test_figures_are_drawn(tmp_path):
     study = open_study(tmp_path)
     optimise(study, trials=3)
-    assert set(sweeps.figures(study, seed=0)) == {"history", "timeline"}
+    assert set(study_figures.figures(study, seed=0)) == {"history", "timeline"}
     optimise(study, trials=6)
-    assert set(sweeps.figures(study, seed=0)) == {"history", "timeline", "importance", "slice", "parallel"}
+    assert set(study_figures.figures(study, seed=0)) == {"history", "timeline", "importance", "slice", "parallel"}
 
 
 def test_a_database_that_is_gone_is_waited_for(tmp_path, monkeypatch, caplog):

@@ -7,7 +7,7 @@ import fsspec
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from conceptcaps.errors import one_line
+from conceptcaps.errors import masked, one_line
 from conceptcaps.tracking import console, descent, session
 from conceptcaps.tracking.registry import resolve
 from conceptcaps.tracking.served import WEIGHTS
@@ -47,7 +47,8 @@ def fetch(uri: str, *, foreign: bool = False) -> Path:
                 mlflow.artifacts.download_artifacts(artifact_uri=resolved, dst_path=str(session.scratch()))
             )
         except (MlflowException, OSError) as error:
-            raise ValueError(f"expected an artifact at {resolved}, got: {one_line(error)}") from error
+            where = masked(mlflow.get_tracking_uri())
+            raise ValueError(f"expected an artifact at {resolved} in {where}, got: {one_line(error)}") from error
         path = path / "artifacts" / WEIGHTS if resolved.startswith("models:/") else path
     if (path / URL).is_file():
         path = _elsewhere(path)

@@ -82,7 +82,7 @@ def log_shards(out: str, name: str, *, rows: pd.DataFrame, upload: bool) -> None
 
 
 def log_file(path: Path, folder: str = "") -> None:
-    """Log a file as an artifact, inside ``folder`` if given."""
+    """Log a file, or a folder as it is, as an artifact of its name, inside ``folder`` if given."""
     mlflow.log_artifact(str(path), folder or None)
 
 
