@@ -15,14 +15,21 @@ ROWS = 8
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", required=True, help="run id of main, or a JSON object of stage names and run ids")
+    parser.add_argument("--against", default="none", help="runs of another pipeline, to stand beside; or none")
     return parser
+
+
+def named(runs: str) -> dict[str, str]:
+    found = json.loads(
+        runs if runs.startswith("{") else tracking.fetch(f"runs:/{runs}/runs.json", foreign=True).read_text()
+    )
+    return dict(sorted(found.items(), key=lambda one: tracking.info(one[1])["start"]))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("report", vars(args)) as own, tempfile.TemporaryDirectory() as folder:
-        named = args.runs.startswith("{")
-        runs = json.loads(args.runs if named else tracking.fetch(f"runs:/{args.runs}/runs.json").read_text())
+        runs = named(args.runs)
         metrics = {stage: tracking.metrics(run) for stage, run in runs.items()}
         stages = [
             report.Stage(
@@ -49,7 +56,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             facts = {"corpus": tracking.params(runs["distill_tags"])["corpus"], **facts}
         page = Path(folder, "report.html")
         figures = report.key_figures(metrics, runs=runs)
-        parent = own if named else args.runs
+        if args.against != "none":
+            others = named(args.against)
+            theirs = report.key_figures({stage: tracking.metrics(run) for stage, run in others.items()}, runs=others)
+            figures = report.beside(figures, theirs)
+            facts["beside"] = args.against if not args.against.startswith("{") else "another pipeline"
+        registered = dict.fromkeys(tracking.tags(run).get("registered", "") for run in runs.values())
+        facts["models"] = ", ".join(uri.removeprefix("models:/conceptcaps-") for uri in registered if uri) or "none"
+        parent = own if args.runs.startswith("{") else args.runs
         told = {"left_out": tracking.left_out(parent), "decisions": tracking.decisions(parent)}
         text = report.render(title="ConceptCaps", facts=facts, figures=figures, stages=stages, rows=rows, **told)
         page.write_text(text, encoding="utf-8")

@@ -8,14 +8,17 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from conceptcaps.publishing.evidence import KINDS
+
 
 class Key(NamedTuple):
-    """A figure that matters: its label, the stage and metric it comes from, and its format."""
+    """A figure that matters: its label, the stage and metric it comes from, its format, and which end is best."""
 
     label: str
     stage: str
     metric: str
     form: str = "{:.3f}"
+    best: str = "↑"
 
 
 KEYS = (
@@ -23,26 +26,32 @@ KEYS = (
     Key("rows with enough categories", "distill_tags", "corpus/kept", "{:.1%}"),
     Key("VAE bound on validation rows (nats)", "train_vae", "val/iwae", "{:.2f}"),
     Key("co-occurrence of sampled tags, of its ceiling", "sample_tags", "samples/cooccurrence_of_ceiling"),
-    Key("samples against held-out rows, AUC", "sample_tags", "samples/two_sample_auc"),
-    Key("contradictory tag sets", "sample_tags", "samples/contradictions", "{:.1%}"),
-    Key("captioner's loss on validation captions (nats)", "finetune_captioner", "val/loss"),
-    Key("the same without its adapter (nats)", "finetune_captioner", "val/base_loss"),
+    Key("samples against held-out rows, AUC", "sample_tags", "samples/two_sample_auc", best="½"),
+    Key("contradictory tag sets", "sample_tags", "samples/contradictions", "{:.1%}", best="↓"),
+    Key("captioner's loss on validation captions (nats)", "finetune_captioner", "val/loss", best="↓"),
+    Key("the same without its adapter (nats)", "finetune_captioner", "val/base_loss", best=""),
     Key("tags that captions say, by the matcher", "write_captions", "captions/tag_recall", "{:.1%}"),
     Key("captions that say every tag", "write_captions", "captions/all_tags", "{:.1%}"),
-    Key("captions that say something else", "write_captions", "captions/hallucinating", "{:.1%}"),
+    Key("captions that say something else", "write_captions", "captions/hallucinating", "{:.1%}", best="↓"),
     Key("tags that captions say, by a second reader", "evaluate_captions", "captions/second_recall", "{:.1%}"),
     Key("BERTScore F1 with the nearest real captions", "evaluate_captions", "captions/bertscore_f1"),
     Key("MAUVE against real captions", "evaluate_captions", "captions/mauve"),
-    Key("hours of audio", "generate_audio", "audio/hours", "{:.2f}"),
-    Key("asked tags that do not sound", "generate_audio", "audio/unrealised", "{:.1%}"),
+    Key("hours of audio", "generate_audio", "audio/hours", "{:.2f}", best=""),
+    Key("asked tags that do not sound", "generate_audio", "audio/unrealised", "{:.1%}", best="↓"),
     Key("detectors of tags", "train_verifier", "val/detectors", "{:.0f}"),
     Key("detectors against the score, mean AUC", "verify_concepts", "verify/auc_mean"),
-    Key("heard, though the score says it does not sound", "verify_concepts", "verify/false_present_rate", "{:.1%}"),
+    Key(
+        "heard, though the score says it does not sound",
+        "verify_concepts",
+        "verify/false_present_rate",
+        "{:.1%}",
+        best="↓",
+    ),
     Key("asked tags with a verdict", "verify_concepts", "verify/decided_rate", "{:.1%}"),
     Key("genre classifier, test accuracy", "train_classifier", "test/accuracy", "{:.1%}"),
-    Key("the same by guessing the commonest genre", "train_classifier", "test/accuracy_majority", "{:.1%}"),
-    Key("TCAV stars: significant and confirmed", "run_tcav", "tcav/confirmed_share", "{:.1%}"),
-    Key("the same for musicnn", "run_tcav musicnn", "tcav/confirmed_share", "{:.1%}"),
+    Key("the same by guessing the commonest genre", "train_classifier", "test/accuracy_majority", "{:.1%}", best=""),
+    Key("TCAV stars: significant and confirmed", "run_tcav", "tcav/confirmed_share", "{:.1%}", best=""),
+    Key("the same for musicnn", "run_tcav musicnn", "tcav/confirmed_share", "{:.1%}", best=""),
     Key("rows of the dataset that are verified", "build_dataset", "dataset/verified", "{:.0f}"),
 )
 KEYS_BY_STEP = tuple((key.stage, key.metric) for key in KEYS)
@@ -56,8 +65,8 @@ def key_figures(metrics: Mapping[str, Mapping[str, float]], *, runs: Mapping[str
         runs: Run id by stage.
 
     Returns:
-        For each: ``label``, ``value`` (text, with its interval in brackets where ``_low`` and ``_high`` were logged)
-        and ``run``.
+        For each: ``label``, ``value`` (text, with its interval in brackets where ``_low`` and ``_high`` were logged),
+        ``best`` (↑, ↓, ½ or nothing) and ``run``.
     """
     found: list[dict[str, object]] = []
     for key in KEYS:
@@ -67,7 +76,19 @@ def key_figures(metrics: Mapping[str, Mapping[str, float]], *, runs: Mapping[str
             text = key.form.format(numbers[key.metric])
             if ends[0] is not None and ends[1] is not None:
                 text += f" [{key.form.format(ends[0])}, {key.form.format(ends[1])}]"
-            found.append({"label": key.label, "value": text, "run": runs[key.stage]})
+            found.append({"label": key.label, "value": text, "best": key.best, "run": runs[key.stage]})
+    return found
+
+
+def beside(figures: Sequence[Mapping[str, object]], others: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Key figures of a pipeline with those of another as ``other`` and ``other_run``, – where one has none."""
+    ours, theirs = ({figure["label"]: figure for figure in each} for each in (figures, others))
+    nothing = {"value": "–", "run": ""}
+    found: list[dict[str, object]] = []
+    for key in [key for key in KEYS if key.label in {*ours, *theirs}]:
+        one, other = ours.get(key.label, nothing), theirs.get(key.label, nothing)
+        about = {"label": key.label, "best": key.best}
+        found.append({**about, **one, "other": other["value"], "other_run": other["run"]})
     return found
 
 
@@ -109,7 +130,7 @@ def render(
     Args:
         title: Heading.
         facts: What the page is about, such as corpus, commit and date.
-        figures: Of ``key_figures``.
+        figures: Of ``key_figures`` or ``beside``.
         stages: In the pipeline's order.
         rows: Of ``examples.describe``.
         left_out: Why a stage did not run, by its name.
@@ -128,7 +149,7 @@ def render(
     ]
     template = environment.get_template("report.html.j2")
     told = {"left_out": left_out or {}, "decisions": decisions or {}}
-    return template.render(title=title, facts=facts, figures=figures, stages=shown, rows=rows, **told)
+    return template.render(title=title, facts=facts, figures=figures, stages=shown, rows=rows, kinds=KINDS, **told)
 
 
 def _encoded(path: Path) -> str:

@@ -43,12 +43,19 @@ def page(folder, tmp_path_factory) -> Path:
         "train_vae", "ab12", 3.0, {"beta": "0.5"}, {"val/iwae": -21.8, "val/elbo": -23.0}, [], "Registered."
     )
     figures = [
-        {"label": "first", "value": "10.0", "run": "ab12cd34ef"},
-        {"label": "second <b>", "value": "9.0 [8.0, 9.5]", "run": "ab12cd34ef"},
+        {"label": "first", "value": "10.0", "best": "↑", "run": "ab12cd34ef"},
+        {"label": "second <b>", "value": "9.0 [8.0, 9.5]", "best": "↓", "run": "ab12cd34ef"},
     ]
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(
-        report.render(title="Test", facts={"commit": "c0ffee"}, figures=figures, stages=[stage], rows=rows, **OUT)
+        report.render(
+            title="Test",
+            facts={"models": ", ".join(f"conceptcaps-vae/{one}" for one in range(9))},
+            figures=figures,
+            stages=[stage],
+            rows=rows,
+            **OUT,
+        )
     )
     return path
 
@@ -91,6 +98,19 @@ def test_the_page_needs_no_other_file_and_escapes_text(page):
     assert "second &lt;b&gt;" in text and text.count("<audio") == 4
 
 
+def test_two_pipelines_stand_side_by_side():
+    ours = {"train_vae": {"val/iwae": -20.0}, "build_dataset": {"dataset/verified": 50.0}}
+    theirs = {"train_vae": {"val/iwae": -30.0}, "train_verifier": {"val/detectors": 9.0}}
+    both = [report.key_figures(each, runs=dict.fromkeys(each, name)) for name, each in {"x": ours, "y": theirs}.items()]
+    found = {figure["label"]: figure for figure in report.beside(*both)}
+    bound = found["VAE bound on validation rows (nats)"]
+    assert bound["value"] == "-20.00" and bound["other"] == "-30.00" and bound["other_run"] == "y"
+    assert found["detectors of tags"]["value"] == found["rows of the dataset that are verified"]["other"] == "–"
+    page = report.render(title="T", facts={}, figures=list(found.values()), stages=[], rows=[])
+    assert "the other&#39;s" in page or "the other's" in page
+    assert all(text in page for text in ("-30.00", "<td><code>y</code></td>"))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromedriver") is None, reason="needs Debian's chromium-driver")
 @pytest.mark.parametrize("width", [390, 1200])
@@ -101,11 +121,20 @@ def test_a_browser_shows_it_sorts_plays_and_cuts_nothing(page, browser, width):
     browser.get(page.as_uri())
     assert not browser.get_log("browser"), "no console error"
     assert browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth") <= 0
+    cut = (
+        "return [...document.querySelectorAll('.row .scroll')].filter(box => box.scrollWidth > box.clientWidth).length"
+    )
+    assert browser.execute_script(cut) == 0, "a row's table of witnesses is seen whole"
+    for target in ("figures", "rows", "stages"):
+        browser.execute_script("location.hash = arguments[0]", target)
+        place = f"return document.getElementById('{target}').getBoundingClientRect().top"
+        below = "return document.querySelector('nav').getBoundingClientRect().bottom"
+        assert browser.execute_script(place) >= browser.execute_script(below), "no heading is under the list of links"
     names = "return [...document.querySelectorAll('tbody')[0].rows].map(row => row.cells[0].innerText)"
     browser.execute_script("document.querySelectorAll('th[data-sort]')[1].click()")
-    assert browser.execute_script(names) == ["second <b>", "first"]
+    assert browser.execute_script(names) == ["second <b> ↓", "first ↑"]
     browser.execute_script("document.querySelectorAll('th[data-sort]')[1].click()")
-    assert browser.execute_script(names) == ["first", "second <b>"]
+    assert browser.execute_script(names) == ["first ↑", "second <b> ↓"]
     played = browser.execute_async_script(
         "const done = arguments[0], player = document.querySelector('audio');"
         "player.ontimeupdate = () => player.currentTime > 0.1 && done([player.currentTime, player.duration]);"
