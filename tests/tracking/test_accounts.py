@@ -183,6 +183,13 @@ def test_compose_names_no_password():
     assert all(str(value).startswith("${") for name, value in given if re.search("PASSWORD|SECRET", name))
 
 
+def test_compose_installs_by_the_lock_file_with_what_takes_its_hashes():
+    image = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["mlflow"]["build"]["dockerfile_inline"]
+    (line,) = [line for line in image.splitlines() if "-c /requirements.txt" in line]
+    assert "--hash=" in (ROOT / "requirements.txt").read_text()
+    assert line.startswith("RUN uv pip install --system"), "pip ends with an error at hashes of constraints"
+
+
 def test_a_restart_in_the_middle_is_waited_for(account, server, capfd):
     account("admin", ADMIN)
     down = float(os.environ.get("CONCEPTCAPS_TEST_DOWN", DOWN))
