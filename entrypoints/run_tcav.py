@@ -24,7 +24,7 @@ def command_line() -> argparse.ArgumentParser:
     )
     parser.add_argument("--targets", default="auto", help="classes, comma-separated, or auto: the 6 with most clips")
     parser.add_argument("--layers", default="auto", help="layers, comma-separated, or auto: three of the network's")
-    parser.add_argument("--random_sets", type=int, default=1000, help="permutations of each concept's label")
+    parser.add_argument("--random_sets", type=int, default=100, help="permutations of each concept's label")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 

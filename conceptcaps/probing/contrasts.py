@@ -6,6 +6,8 @@ of it. A ``Contrast`` holds those weights: worked out once from the labels, they
 References:
     Frisch and Waugh, Partial time regressions as compared with individual trends (1933).
     Draper and Stoneman, Testing for the inclusion of variables by permutation of residuals (1966).
+    Welch, The generalization of Student's problem when several different population variances are involved (1947).
+    Bell and McCaffrey, Bias reduction in standard errors for linear regression with multi-stage samples (2002).
     Haufe et al., On the interpretation of weight vectors of linear models (2014): a classifier's normal is no effect.
 """
 
@@ -14,13 +16,28 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 _RAREST = 3  # units on the smaller side of a covariate that can be adjusted for
 _SHARE = 3  # units for each covariate; of more covariates those most related to the label are taken
 _LEAST_UNITS = 10.0  # information below which an effect is called not identifiable
+_LEAST_FREE = 0.05  # of a unit's variance that the regression leaves, at least, where it is divided by
+_ROUNDING = 1e-12  # of a quantity's size, below which what is left of it is nothing
 
 Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Units:
+    """What is permuted and drawn: label and covariates of units, and how clips make them up."""
+
+    label: Weights
+    covariates: Weights
+    block: NDArray[np.int64]  # of each unit: labels move inside of blocks
+    spread: Weights  # (units,): weight of each of its clips
+    of_clip: NDArray[np.int64]  # unit of each clip, -1 for a clip that stands aside
+    within: bool  # blocks are matched sets, whose means are held too
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,9 @@ class Contrast:
             covariates do not explain.
         explained: Share of the label's variance that covariates explain, in [0, 1].
         covariates: Column numbers that were adjusted for.
+        units: What counts as one observation.
+        weights: ``own`` of the units.
+        basis: Orthonormal ``(units, r)``, what else the regression explains.
     """
 
     own: Weights
@@ -43,23 +63,46 @@ class Contrast:
     information: float
     explained: float
     covariates: NDArray[np.int64]
+    units: _Units
+    weights: Weights
+    basis: Weights
 
     @property
     def identifiable(self) -> bool:
         """Whether enough of the label is left once the covariates are held fixed: 10 units or more."""
         return self.information >= _LEAST_UNITS
 
+    def p_values(self, outcomes: ArrayLike, *, variance: ArrayLike = 0.0, freedom: ArrayLike = 1.0) -> Weights:
+        """Two-sided p-values ``(k,)`` of the label's effect on each of k quantities ``(n, k)``.
 
-@dataclass(frozen=True)
-class _Units:
-    """What is permuted and drawn: label and covariates of units, and how clips make them up."""
+        Welch's t-test, carried over to regression by Bell and McCaffrey: clips with the concept may vary more than
+        those without. For two groups it has Welch's statistic, for pairs it is the paired test. Permuted labels would
+        only estimate it, with an error that a seed moves, and hold for equal variances alone.
 
-    label: Weights
-    covariates: Weights
-    block: NDArray[np.int64]  # of each unit: labels move inside of blocks
-    spread: Weights  # (units,): weight of each of its clips
-    of_clip: NDArray[np.int64]  # unit of each clip, -1 for a clip that stands aside
-    within: bool  # blocks are matched sets, whose means are held too
+        Args:
+            outcomes: The quantities.
+            variance: How far effects vary for another reason, to be added, ``(k,)``.
+            freedom: Degrees of freedom that it was estimated with.
+
+        Returns:
+            p in [0, 1]; NaN where the effect cannot be told, and for a quantity that never moves.
+        """
+        values = np.asarray(outcomes, dtype=np.float64)
+        if not self.identifiable:
+            return np.full(values.shape[1], np.nan)
+        means = _to_units(values, self.units)
+        centred = np.apply_along_axis(_centre, 0, means, self.units)
+        left = centred - self.basis @ (self.basis.T @ centred)
+        effect = self.weights @ left
+        left -= np.outer(self.weights, effect) / (self.weights @ self.weights)
+        leverage, own_freedom = _leverage(self.weights, self.basis, self.units)
+        own, other = (self.weights**2 / (1 - leverage)) @ left**2, np.asarray(variance)
+        nothing = _ROUNDING * np.linalg.norm(self.weights) * np.abs(means).max(axis=0, initial=0)
+        effect, own = np.where(np.abs(effect) > nothing, effect, 0), np.where(own > nothing**2, own, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            together = (own + other) ** 2 / (own**2 / own_freedom + other**2 / np.asarray(freedom))
+            together = np.where(own + other > 0, together, own_freedom)
+            return np.asarray(2 * stats.t.sf(np.abs(effect) / np.sqrt(own + other), together))
 
 
 def contrast(
@@ -104,7 +147,7 @@ def contrast(
     information, explained = 4 * power, 1 - power / whole if whole > 0 else 1.0
     if information < _LEAST_UNITS:
         nothing, none, no_draws = (np.zeros((rows, len(label))) for rows in (1, sets, resamples))
-        return Contrast(nothing[0], none, no_draws, information, explained, used)
+        return Contrast(nothing[0], none, no_draws, information, explained, used, units, 0 * rest, basis)
     own = rest / power
     generator = np.random.default_rng(list(seed))
 
@@ -115,13 +158,13 @@ def contrast(
     full = np.column_stack([basis, rest / np.sqrt(power)])
     free = 1 - np.square(full).sum(1)
     drawn = _drawn(units, resamples=resamples, generator=generator)
-    wild = (drawn - 1) * own / np.sqrt(np.maximum(free, 0.05))
+    wild = (drawn - 1) * own / np.sqrt(np.maximum(free, _LEAST_FREE))
     if units.within and resamples:
         wild = np.apply_along_axis(_centre, 1, wild, units)
     wild -= (wild @ full) @ full.T
     rows = (_to_clips(weights, units) for weights in (own[None], null, own + wild))
     first, second, third = rows
-    return Contrast(first[0], second, third, information, explained, used)
+    return Contrast(first[0], second, third, information, explained, used, units, own, basis)
 
 
 def balance(
@@ -198,6 +241,25 @@ def _basis(units: _Units) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return np.concatenate([constant, left[:, strength > 1e-8]], axis=1), usable[kept]
 
 
+def _leverage(weights: Weights, basis: Weights, units: _Units) -> tuple[Weights, float]:
+    """How far the regression follows each unit, in [0, .95], and the degrees of freedom of its error.
+
+    With the residuals' projection M and B = M diag(w^2 / (1 - leverage)) M they are Satterthwaite's tr(B)^2 / tr(B^2),
+    summed without a matrix of units by units.
+    """
+    full = np.column_stack([basis, weights / np.linalg.norm(weights)])
+    block = units.block if units.within else np.arange(len(weights))
+    sizes = np.bincount(block) if units.within else np.full(len(weights), np.inf)
+    leverage = np.minimum(np.square(full).sum(1) + 1 / sizes[block], 1 - _LEAST_FREE)
+    share = weights**2 / (1 - leverage)
+    of_block = np.zeros((len(sizes), full.shape[1]))
+    np.add.at(of_block, block, share[:, None] * full)
+    overlap = np.square(full.T @ (share[:, None] * full)).sum()
+    overlap += (np.bincount(block, share) ** 2 / sizes**2).sum() + 2 * (np.square(of_block).sum(1) / sizes).sum()
+    square = share**2 @ (1 - 2 * leverage) + overlap
+    return leverage, float((share @ (1 - leverage)) ** 2 / square)
+
+
 def _permuted(
     values: NDArray[np.float64], units: _Units, *, sets: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -214,6 +276,15 @@ def _drawn(units: _Units, *, resamples: int, generator: np.random.Generator) -> 
     which = units.block if units.within else np.arange(len(units.label))
     count = int(which.max()) + 1
     return generator.multinomial(count, np.full(count, 1 / count), size=resamples)[:, which].astype(float)
+
+
+def _to_units(values: Weights, units: _Units) -> Weights:
+    """Quantities of clips ``(n, k)`` as means of units ``(units, k)``."""
+    inside = units.of_clip >= 0
+    unit = units.of_clip[inside]
+    found = np.zeros((len(units.label), values.shape[1]))
+    np.add.at(found, unit, values[inside] * units.spread[unit, None])
+    return found
 
 
 def _to_clips(weights: NDArray[np.float64], units: _Units, *, aside: float = 0.0) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""From effects to stars: p-values against a null, false discovery rate, and how well an output knows its class.
+"""From p-values to stars: the false discovery rate, and how well an output knows its class.
 
 References:
     Benjamini and Hochberg, Controlling the false discovery rate (1995).
@@ -10,37 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Q = 0.05  # false discovery rate at which an effect is called significant
-
-
-def p_value(observed: ArrayLike, null: ArrayLike) -> NDArray[np.float64]:
-    """Two-sided t-test of whether a number is one more draw from its null distribution.
-
-    ``t = (observed - mean) / (s sqrt(1 + 1/k))`` with k - 1 degrees of freedom, for a null that is about normal, as
-    weighted sums of many clips are. The usual two-sample test between the runs of a concept and those of random sets is
-    not valid: all runs of a concept share its clips, so it calls a meaningless set of clips significant as soon as
-    there are runs enough.
-
-    Args:
-        observed: Any shape.
-        null: That shape with an axis of k >= 2 draws before it.
-
-    Returns:
-        p in [0, 1]; NaN where neither the observed number nor any draw differs from the rest, as in a dead layer.
-
-    Raises:
-        ValueError: If the shapes do not fit.
-
-    Example:
-        >>> float(p_value(0.0, [-1.0, 0.0, 1.0]))
-        1.0
-    """
-    values, one = np.asarray(null, dtype=np.float64), np.asarray(observed, dtype=np.float64)
-    if values.ndim != one.ndim + 1 or values.shape[1:] != one.shape or len(values) < 2:
-        raise ValueError(f"expected a null of shape (k, *{one.shape}) with k of at least 2, got {values.shape}")
-    difference = np.abs(one - values.mean(0))
-    spread = values.std(0, ddof=1) * np.sqrt(1 + 1 / len(values))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(2 * stats.t.sf(difference / spread, len(values) - 1))
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:

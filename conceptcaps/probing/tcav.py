@@ -5,6 +5,7 @@ held, and how far chance goes; ``activations`` says how logits move with a layer
 in logits, to first order; ``interventions`` hold it against what truly happens when the concept is added to a piece.
 
 References:
+    Sobel, Asymptotic confidence intervals for indirect effects in structural equation models (1982).
     Kim et al., Interpretability beyond feature attribution: quantitative testing with concept activation vectors
     (2018), arXiv 1711.11279.
 """
@@ -20,11 +21,12 @@ from tqdm import tqdm
 from conceptcaps.probing.cav import Cav, fit_normals
 from conceptcaps.probing.concepts import Concept
 from conceptcaps.probing.contrasts import Contrast
-from conceptcaps.probing.significance import Q, benjamini_hochberg, p_value
+from conceptcaps.probing.significance import Q, benjamini_hochberg
 from conceptcaps.processor import one_thread
 
 RESAMPLES = 200  # bootstrap draws of an interval
 _CAVS = 5  # sets of negatives that a CAV's accuracy is averaged over
+_FEWEST = 2  # clips at which an effect is asked
 
 Rows = NDArray[np.float64]
 
@@ -70,17 +72,20 @@ def test(
     random_sets: int,
     seed: int,
     permuted: bool = False,
+    redrawn: int | None = None,
     intervals: bool = True,
 ) -> pd.DataFrame:
-    """Effects of every concept on every target through every layer, tested against permuted labels.
+    """Effects of every concept on every target through every layer, and whether they are any (``Contrast.p_values``).
 
     Args:
         points: By layer, activations ``(n, d)`` of the concepts' clips.
         targets: By name, how the logit moves.
         concepts: Which clips stand for what.
-        random_sets: Permutations of each concept's label, 2 or more.
+        random_sets: Permutations of each concept's label that ``random_mean`` is over, 2 or more.
         seed: Seed of permutations and bootstrap.
         permuted: Take labels that were shuffled among the clips in place of the concepts' own: a control.
+        redrawn: Number of a draw with replacement of the clips at which effects are asked, to see what hangs on them;
+            None takes them as they are.
         intervals: Whether to draw them; NaN else. They are most of the work.
 
     Returns:
@@ -105,15 +110,21 @@ def test(
         weights = np.concatenate([made.own[None], made.null, made.bootstrap])
         facts = {"information": made.information, "explained": made.explained}
         facts["n_concept"] = int((concept.label == 1).sum())
-        directions = {layer: weights @ np.where(np.isfinite(values), values, 0.0) for layer, values in points.items()}
-        for name, slopes in targets.items():
-            lacking = concept.label[slopes.clips] == 0
+        finite = {layer: np.where(np.isfinite(values), values, 0.0) for layer, values in points.items()}
+        directions = {layer: weights @ values for layer, values in finite.items()}
+        asked = {name: _asked(concept, slopes, redrawn) for name, slopes in targets.items()}
+        p_values = {
+            layer: _p_values(made, values, [slopes.elsewhere[layer][asked[name]] for name, slopes in targets.items()])
+            for layer, values in finite.items()
+        }
+        for place, (name, slopes) in enumerate(targets.items()):
             own = len(next(iter(slopes.own.values())))
             shares = _shares(own, resamples, generator := concept.generator(seed, name))
-            elsewhere = _shares(int(lacking.sum()), resamples, generator) if lacking.any() else shares
+            elsewhere = _shares(len(asked[name]), resamples, generator)
             for layer, moves in directions.items():
                 key = {"concept": concept.name, "target": name, "layer": layer}
-                cell = _cell(moves, slopes.own[layer], slopes.elsewhere[layer][lacking], made, (shares, elsewhere))
+                lacking, p = slopes.elsewhere[layer][asked[name]], float(p_values[layer][place])
+                cell = _cell(moves, slopes.own[layer], lacking, made, (shares, elsewhere), p)
                 rows.append(key | cell | facts | {"n_target": own})
     table = pd.DataFrame(rows)
     table["q_value"] = benjamini_hochberg(table["p_value"])
@@ -121,8 +132,33 @@ def test(
     return table
 
 
-def _cell(directions: Rows, own: Rows, lacking: Rows, made: Contrast, shares: tuple[Rows, Rows]) -> dict[str, float]:
-    """Score and effect of one cell, with intervals and p-value; NaN where the effect cannot be told."""
+def _asked(concept: Concept, slopes: Slopes, redrawn: int | None) -> NDArray[np.int64]:
+    """Rows of the clips at which a concept's effect is asked: those that lack it, or a draw of them."""
+    rows = np.flatnonzero(concept.label[slopes.clips] == 0)
+    if redrawn is None or not len(rows):
+        return rows
+    return concept.generator(redrawn, "redrawn").choice(rows, len(rows))
+
+
+def _p_values(made: Contrast, points: Rows, gradients: Sequence[Rows]) -> Rows:
+    """P-values of a concept's effects on all targets through one layer, ``(targets,)``; NaN where they are not asked.
+
+    An effect is the product of two means over clips, the concept's move and the gradient, and either is only as sure as
+    its clips: the variance of the product is the sum of both (Sobel). Without the gradient's, a logit that bends up in
+    some clips and down in others would be said to move by whatever these clips come to.
+    """
+    counts = np.array([len(rows) for rows in gradients])
+    if counts.min() < _FEWEST:
+        return np.full(len(gradients), np.nan)
+    means = np.stack([rows.mean(0) for rows in gradients])
+    along = np.array([(rows @ (made.own @ points)).var(ddof=1) for rows in gradients])
+    return made.p_values(points @ means.T, variance=along / counts, freedom=counts - 1)
+
+
+def _cell(
+    directions: Rows, own: Rows, lacking: Rows, made: Contrast, shares: tuple[Rows, Rows], p_value: float
+) -> dict[str, float]:
+    """Score and effect of one cell, with intervals; NaN where the effect cannot be told."""
     names = ("score", "low", "high", "random_mean", "effect", "effect_low", "effect_high", "effect_own", "p_value")
     if not made.identifiable or not np.abs(directions[0]).max() > 0 or not len(lacking):
         return dict.fromkeys(names, float("nan"))
@@ -135,13 +171,15 @@ def _cell(directions: Rows, own: Rows, lacking: Rows, made: Contrast, shares: tu
         drawn = [(share * values.T).sum(1) for share, values in zip(shares, (risen, at_lacking[:, sets:]), strict=True)]
         ends = np.quantile(drawn, [0.025, 0.975], axis=1)
     (low, effect_low), (high, effect_high) = ends
-    p = float(p_value(changes[0], changes[1:sets]))
-    values = (scores[0], low, high, scores[1:sets].mean(), changes[0], effect_low, effect_high, at_own[:, 0].mean(), p)
+    effects = (changes[0], effect_low, effect_high, at_own[:, 0].mean())
+    values = (scores[0], low, high, scores[1:sets].mean(), *effects, p_value)
     return dict(zip(names, map(float, values), strict=True))
 
 
 def _shares(count: int, draws: int, generator: np.random.Generator) -> Rows:
     """How much of each draw every one of ``count`` clips makes up, drawn with replacement: ``(draws, count)``."""
+    if not count:
+        return np.zeros((draws, 0))
     return generator.multinomial(count, np.full(count, 1 / count), size=draws) / count
 
 

@@ -99,6 +99,30 @@ def test_confounded_concepts_are_not_called_used():
     assert np.mean(np.array(not_held) < 0.05) == 1
 
 
+def test_a_logit_that_bends_both_ways_is_not_said_to_move_by_what_its_clips_come_to():
+    """The layer holds the concept plainly; the logit rises along it in one clip in two and falls in the others."""
+    generator, found = np.random.default_rng(3), []
+    for trial in range(200):
+        has = np.repeat([True, False], 32)
+        points = {"layer": generator.normal(size=(64, 4)) + 3 * has[:, None]}
+        slopes = {"layer": np.zeros((30, 4))}
+        slopes["layer"][:, 0] = generator.choice([-1.0, 1.0], 30)
+        targets = {"t": Slopes(slopes, slopes, np.arange(32, 62))}
+        scores = tcav.test(points, targets, [concept("c", has)], random_sets=2, seed=trial, intervals=False)
+        found.append(scores["p_value"].item())
+    assert np.mean(np.array(found) < 0.05) == pytest.approx(0.05, abs=0.035)
+
+
+def test_an_effect_that_is_asked_at_a_single_clip_cannot_be_told():
+    has = np.repeat([True, False], 10)
+    slopes = {"layer": np.ones((1, 2))}
+    points = {"layer": np.random.default_rng(0).normal(size=(20, 2)) + has[:, None]}
+    scores = tcav.test(
+        points, {"t": Slopes(slopes, slopes, np.array([15]))}, [concept("c", has)], random_sets=2, seed=0
+    )
+    assert np.isnan(scores["p_value"].item()) and not scores["significant"].item()
+
+
 def test_meaningless_concepts_are_significant_no_more_often_than_they_may():
     generator = np.random.default_rng(1)
     points = generator.normal(size=(120, 16)) * np.linspace(3, 0.1, 16)
@@ -124,8 +148,22 @@ def test_row_order_seed_and_other_concepts():
     alone = tcav.test(read, slopes, concepts[1:2], **settings)
     assert alone["p_value"][0] == pytest.approx(scores["p_value"][1])
     other = tcav.test(read, slopes, concepts, **(settings | {"seed": 1}))
-    assert not np.allclose(other["p_value"], scores["p_value"])
-    np.testing.assert_allclose(other["effect"], scores["effect"])  # the seed moves the null, not the effect
+    assert not np.allclose(other["random_mean"], scores["random_mean"])
+    for name in ("effect", "p_value", "q_value"):  # no draw decides what is significant
+        np.testing.assert_array_equal(other[name], scores[name])
+
+
+def test_a_draw_of_the_clips_asked_moves_effects_of_networks_that_bend():
+    generator = np.random.default_rng(2)
+    has = generator.random(80) < 0.5
+    points = generator.normal(size=(80, 16)) + has[:, None]
+    for network, layer, bends in ((Deep(), "first", True), (Linear(16), "hidden", False)):
+        read, slopes = slopes_of(network, points, layers=[layer], targets={"t": 0})
+        one, same, other = (
+            tcav.test(read, slopes, [concept("c", has)], random_sets=2, seed=0, redrawn=draw)["effect"].item()
+            for draw in (1, 1, 2)
+        )
+        assert one == same and (abs(one - other) > 1e-9) == bends
 
 
 def test_sensitivities_are_asked_at_clips_that_lack_the_concept():
