@@ -1,13 +1,13 @@
 """What a network's named layers hold of a clip, and how its logits move with them: one row for each clip."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,14 +15,57 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from conceptcaps.probing.clips import Clips
 from conceptcaps.processor import one_thread
 
 Rows = NDArray[np.float64]
+Clip = TypeVar("Clip")
 _BATCH = 4  # windows in one pass of the network
 _AT_ONCE = 8  # clips in memory for each thread
+_ROOM = 256_000_000  # bytes of windows that are kept for a second network
 _LAST = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.RNNBase)
 _SECOND = (nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.MaxPool1d, nn.MaxPool2d)
 _CHANGES_NOTHING = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Dropout, nn.Identity)
+
+
+class Heard:
+    """Clips that several networks are asked about: decoded once, while their windows fit into a quarter of a gigabyte.
+
+    What does not fit is decoded anew each time; networks see the same.
+    """
+
+    def __init__(self, clips: Sequence[bytes] | Clips, windows: Callable[[bytes], Tensor]) -> None:
+        """Take clips ``(n,)`` that can be iterated again, and what makes a network's input of one."""
+        self._clips, self._windows = clips, windows
+        self._kept: dict[int, Tensor | str] = {}
+        self._room = _ROOM
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self._clips)
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Numbers and encoded files, or numbers alone where no file is needed any more."""
+        if len(self._kept) == len(self._clips):
+            return ((number, b"") for number in range(len(self._clips)))
+        return iter(enumerate(self._clips))
+
+    def windows(self, clip: tuple[int, bytes]) -> Tensor:
+        """The network's input; ``ValueError`` for a clip that gives none."""
+        number, data = clip
+        found = self._kept.get(number)
+        if found is None:
+            try:
+                found = self._windows(data)
+            except ValueError as error:
+                found = str(error)
+            size = 0 if isinstance(found, str) else found.nbytes
+            if size <= self._room:
+                self._room -= size
+                self._kept[number] = found
+        if isinstance(found, str):
+            raise ValueError(found)
+        return found.clone()  # a network may work in place
 
 
 @dataclass(frozen=True)
@@ -47,9 +90,9 @@ class Readings:
 
 def read(
     network: nn.Module,
-    clips: Iterable[bytes],
+    clips: Iterable[Clip],
     *,
-    windows: Callable[[bytes], Tensor],
+    windows: Callable[[Clip], Tensor],
     layers: Sequence[str],
     axes: Mapping[str, int] | None = None,
     wanted: Sequence[Sequence[int]] | None = None,
@@ -60,7 +103,7 @@ def read(
     Args:
         network: Gives logits ``(windows, outputs)``, or these and a dictionary of layers' outputs. Each core has a
             copy: on two threads of its own a small network is up to thirty times slower than on one.
-        clips: Encoded audio files, consumed a few at a time.
+        clips: Encoded audio files, consumed a few at a time, or whatever else ``windows`` takes.
         windows: Makes the network's input ``(windows, ...)`` of a clip; a ``ValueError`` is the clip's, not the run's.
         layers: Names of submodules, each used once in a pass. Of one that gives a tuple, as a GRU, the first is read.
         axes: Channel axis of layers for which it cannot be told: 1 for ``(n, channels, ...)``, -1 for
@@ -78,7 +121,7 @@ def read(
     for _ in range(threads):
         readers.put(_Reader(network, layers, axes or {}))
 
-    def work(clip: bytes, outputs: Sequence[int]) -> _Reading | str:
+    def work(clip: Clip, outputs: Sequence[int]) -> _Reading | str:
         try:
             inputs = windows(clip)
         except ValueError as error:

@@ -198,6 +198,11 @@ def related(tag: str, *, taxonomy: Taxonomy) -> set[str]:
     return family | {other for other in taxonomy.tags if phrases & set(taxonomy.surface_forms(other))}
 
 
+def lacks(tag: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> NDArray[np.bool_]:
+    """Whether each clip surely lacks a tag (``concept``)."""
+    return _lacks(tag, clips, _sounding(clips, taxonomy), taxonomy)
+
+
 def _sounding(clips: pd.DataFrame, taxonomy: Taxonomy) -> NDArray[np.bool_]:
     """Whether each tag sounds in each clip; words that are no tags, as a folder's genres may be, are left out."""
     known = set(taxonomy.tags)

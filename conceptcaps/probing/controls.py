@@ -22,7 +22,7 @@ _MOST = 100
 
 
 def knows(
-    logits: Logits, outputs: Mapping[str, int], belongs: Mapping[str, NDArray[np.bool_]], *, random: Logits
+    logits: Logits, outputs: Mapping[str, int], truth: Mapping[str, NDArray[np.float64]], *, random: Logits
 ) -> pd.DataFrame:
     """How well each target's logit tells its own class's clips from others, beside what random weights can tell.
 
@@ -32,9 +32,10 @@ def knows(
     above that of 95 % of a random network's outputs for the same class.
 
     Args:
-        logits: ``(n, outputs)`` of clips that the network did not learn from; rows of NaN are left out.
+        logits: ``(n, outputs)``; rows of NaN are left out.
         outputs: Output number by target.
-        belongs: By target, whether each clip is one of its class, ``(n,)``.
+        truth: By target, whether each clip is one of its class ``(n,)``: 1, 0, or NaN for a clip that is not asked,
+            because that is not known of it or the network learnt from it.
         random: Logits of the network with random weights, all outputs of one draw or of several, ``(n, k)``.
 
     Returns:
@@ -44,35 +45,38 @@ def knows(
     whole = np.isfinite(logits).all(1) & np.isfinite(random).all(1)
     rows = []
     for name, number in outputs.items():
-        auc, low, high = auc_interval(logits[whole, number], belongs[name][whole])
-        bar = _bar(_aucs(random[whole], belongs[name][whole]))
+        asked = whole & np.isfinite(truth[name])
+        own = truth[name][asked] == 1
+        auc, low, high = auc_interval(logits[asked, number], own)
+        bar = _bar(_aucs(random[asked], own))
         facts = {"random_auc": bar, "known": bool(low > 0.5 and auc > bar)}
         rows.append({"target": name, "auc": auc, "auc_low": low, "auc_high": high, **facts})
     return pd.DataFrame(rows)
 
 
 def random_share(
-    scores: pd.DataFrame, logits: Logits, outputs: Mapping[str, int], belongs: Mapping[str, NDArray[np.bool_]]
+    scores: pd.DataFrame, logits: Logits, outputs: Mapping[str, int], truth: Mapping[str, NDArray[np.float64]]
 ) -> float:
-    """Share of the random network's own cells that are significant, of a target that passes for known.
+    """Share of the random network's own cells that are significant, of an output that passes for known.
 
-    Each of its outputs is held against all others, which have random weights of their own, so that those of one network
-    are as good as those of another. NaN with one output.
+    Which of its outputs stands for which class is nobody's choice, so that every output is asked for every class: the
+    mean over these has a tenth of the chance that six outputs with a class each have. Each output is held against all
+    others, which have random weights of their own. NaN with one output.
 
     Args:
         scores: Of ``tcav.test``, of the network with random weights.
         logits: Its logits, before those of further draws if there are any (``knows``).
         outputs: Output number by target.
-        belongs: See ``knows``.
+        truth: See ``knows``.
     """
     if logits.shape[1] < 2:
         return float("nan")
-    known = {}
+    passes = {}
     for name, number in outputs.items():
-        others = np.delete(np.arange(logits.shape[1]), number)
-        table = knows(logits, {name: number}, belongs, random=logits[:, others])
-        known[name] = bool(table["known"].item())
-    return float((scores["significant"] & scores["target"].map(known).eq(True)).mean())
+        others = np.delete(logits, number, axis=1)
+        told = knows(logits, dict.fromkeys(truth, number), truth, random=others)
+        passes[name] = float(told["known"].mean())
+    return float((scores["significant"] * scores["target"].map(passes)).mean())
 
 
 def _aucs(logits: Logits, belongs: NDArray[np.bool_]) -> NDArray[np.float64]:

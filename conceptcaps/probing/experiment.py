@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from conceptcaps.probing import concepts, contrasts, controls, interventions, networks, tcav
-from conceptcaps.probing.activations import Readings
+from conceptcaps.probing.activations import Heard, Readings
 from conceptcaps.probing.cav import Cav
 from conceptcaps.probing.clips import Clips
 from conceptcaps.probing.concepts import Concept
@@ -18,7 +18,7 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 _LACKING = 30  # clips without a concept at which it is asked how logits move
 _CLASSES = 600  # clips of the classes that are read at most
-_SEEDS = 4  # others, under which an answer should stay
+_DRAWS = 4  # others of the clips at which effects are asked, under which an answer should stay
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,18 @@ def run(
         classes, held = target_clips.rows, held[taken]
     outputs = {name: probe.outputs.index(name) for name in rows}
     lacking = _lacking(found, seed=seed)
+    heard = Heard(clips, probe.windows)
+    classes_heard = heard if target_clips is None else Heard(target_clips, probe.windows)
 
     def read(asked: Probe, title: str) -> tuple[Readings, Readings, dict[str, Slopes]]:
         at_lacking = [list(outputs.values()) if clip in lacking else [] for clip in range(len(clips))]
         at_own = [[outputs[name] for name, own in rows.items() if clip in set(own)] for clip in range(len(classes))]
         if target_clips is None:
             both = [sorted({*one, *other}) for one, other in zip(at_lacking, at_own, strict=True)]
-            first = second = asked.read(clips, layers=layers, wanted=both, description=title)
+            first = second = asked.read(heard, layers=layers, wanted=both, description=title)
         else:
-            first = asked.read(clips, layers=layers, wanted=at_lacking, description=f"{title}, concepts")
-            second = asked.read(target_clips, layers=layers, wanted=at_own, description=f"{title}, targets")
+            first = asked.read(heard, layers=layers, wanted=at_lacking, description=f"{title}, concepts")
+            second = asked.read(classes_heard, layers=layers, wanted=at_own, description=f"{title}, targets")
         return first, second, {name: _slopes(first, second, outputs[name], rows[name], lacking) for name in rows}
 
     first, second, slopes = read(probe, "network")
@@ -119,30 +121,32 @@ def run(
         random_first.points, random_slopes, readable, random_sets=random_sets, seed=seed, intervals=False
     )
 
-    def test(permutation: int, *, permuted: bool = False, intervals: bool = False) -> pd.DataFrame:
-        settings = {"permuted": permuted, "intervals": intervals}
-        return tcav.test(first.points, slopes, readable, random_sets=random_sets, seed=permutation, **settings)
+    def test(*, permuted: bool = False, redrawn: int | None = None, intervals: bool = False) -> pd.DataFrame:
+        return tcav.test(
+            first.points, slopes, readable, random_sets=random_sets, seed=seed,
+            permuted=permuted, redrawn=redrawn, intervals=intervals,
+        )  # fmt: skip
 
-    scores = test(seed, intervals=True)
-    belongs = {name: networks.belongs(name, classes, taxonomy=taxonomy) & held for name in rows}
+    scores = test(intervals=True)
+    truth = {name: np.where(held, networks.truth(name, classes, taxonomy=taxonomy), np.nan) for name in rows}
     untaught = [random_second.logits]
     while sum(logits.shape[1] for logits in untaught) <= controls.UNTAUGHT:
         again = probe.randomised(seed=seed + len(untaught))
-        untaught.append(again.read(clips if target_clips is None else target_clips, description="random again").logits)
-    told, random_logits = (np.where(held[:, None], each, np.nan) for each in (second.logits, np.hstack(untaught)))
-    knows = controls.knows(told, outputs, belongs, random=random_logits)
+        untaught.append(again.read(classes_heard, description="random again").logits)
+    random_logits = np.hstack(untaught)
+    knows = controls.knows(second.logits, outputs, truth, random=random_logits)
     trusted = knows["known"] if interpretable is None else pd.Series(interpretable, index=knows.index)
     scores["interpretable"] = scores["target"].map(dict(zip(knows["target"], trusted, strict=True)))
     cavs, accuracy = tcav.cavs(first.points, readable, seed=seed)
     scores = interventions.join(scores.merge(accuracy, on=["concept", "layer"], how="left"), intervened)
 
-    others = [test(seed + number) for number in range(1, _SEEDS + 1)]
+    others = [test(redrawn=seed + number) for number in range(_DRAWS)]
     meanings = {name: networks.meaning(name, taxonomy=taxonomy) for name in rows}
     metrics = {
         **summary(scores),
-        "control/random_weights": controls.random_share(random, random_logits, outputs, belongs),
+        "control/random_weights": controls.random_share(random, random_logits, outputs, truth),
         "control/random_significant": float(random["significant"].mean()),
-        "control/permuted_labels": float(test(seed, permuted=True)["significant"].mean()),
+        "control/permuted_labels": float(test(permuted=True)["significant"].mean()),
         "tcav/stable_share": controls.stability([scores, *others]),
         **controls.own_targets(scores, meanings),
         "tcav/target_auc_mean": float(knows["auc"].mean()),

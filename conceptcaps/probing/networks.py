@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,9 @@ from torch import Tensor, nn
 
 from conceptcaps.audio import spectrum, waveform
 from conceptcaps.listening import musicnn
-from conceptcaps.probing import activations
-from conceptcaps.probing.activations import Readings
+from conceptcaps.probing import activations, concepts
+from conceptcaps.probing.activations import Heard, Readings
 from conceptcaps.probing.clips import Clips
-from conceptcaps.probing.concepts import unique
 from conceptcaps.tags.taxonomy import Taxonomy
 
 MUSICNN = {"musicnn_mtt": "MTT", "musicnn_msd": "MSD"}
@@ -55,22 +55,18 @@ class Probe:
 
     def read(
         self,
-        clips: Clips,
+        clips: Clips | Heard,
         *,
         layers: Sequence[str] = (),
         wanted: Sequence[Sequence[int]] | None = None,
         description: str = "activations",
     ) -> Readings:
         """Activations, logits and, where ``wanted``, slopes of clips (``activations.read``)."""
-        return activations.read(
-            self.network,
-            clips,
-            windows=self.windows,
-            layers=layers,
-            axes=self.axes,
-            wanted=[()] * len(clips) if wanted is None else wanted,
-            description=description,
-        )
+        asked: dict[str, Any] = {"layers": layers, "axes": self.axes, "description": description}
+        asked["wanted"] = [()] * len(clips) if wanted is None else wanted
+        if isinstance(clips, Heard):
+            return activations.read(self.network, clips, windows=clips.windows, **asked)
+        return activations.read(self.network, clips, windows=self.windows, **asked)
 
     def randomised(self, *, seed: int) -> "Probe":
         """The same network with new random weights: a control, for what it depends on nobody has taught it."""
@@ -248,7 +244,7 @@ def named_outputs(probe: Probe, names: str) -> list[str]:
         ValueError: If a name is no output or stands twice.
     """
     chosen = list(probe.outputs) if names == "auto" else [name.strip() for name in names.split(",")]
-    unique(chosen, what="targets")
+    concepts.unique(chosen, what="targets")
     for name in chosen:
         if name not in probe.outputs:
             raise ValueError(f"expected targets among {', '.join(probe.outputs)}, got {name!r}")
@@ -264,3 +260,11 @@ def belongs(output: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> NDArray[
     """Whether each clip is one of an output's class."""
     asked, known = set(meaning(output, taxonomy=taxonomy)), set(taxonomy.tags)
     return np.array([output in tags or asked <= taxonomy.closure(set(tags) & known) for tags in clips["present"]])
+
+
+def truth(output: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> NDArray[np.float64]:
+    """Whether each clip is one of an output's class: 1, 0 for one that surely is not, NaN where that is not known."""
+    tags = [tag for tag in meaning(output, taxonomy=taxonomy) if tag in taxonomy.tags]
+    lacks = [concepts.lacks(tag, clips, taxonomy=taxonomy) for tag in tags]
+    surely = np.any(lacks, axis=0) if lacks else np.ones(len(clips), dtype=bool)
+    return np.where(belongs(output, clips, taxonomy=taxonomy), 1.0, np.where(surely, 0.0, np.nan))

@@ -152,6 +152,44 @@ def test_a_clip_that_cannot_be_read_has_a_reason_and_no_numbers():
         activations.read(Deep(), clips[:8], windows=cut, layers=["first"])
 
 
+@pytest.mark.parametrize("room", [10**9, 200, 0])
+def test_clips_are_decoded_once_while_there_is_room_and_networks_see_the_same(room, monkeypatch):
+    monkeypatch.setattr(activations, "_ROOM", room)
+    torch.manual_seed(0)
+    inputs, decoded = torch.randn(12, 1, 16), []
+    clips, cut = arrays(inputs)
+
+    def windows(clip):
+        decoded.append(clip[0])
+        if clip[0] == 3:
+            raise ValueError("silence")
+        return cut(clip)
+
+    heard = activations.Heard(clips, windows)
+    for network in (Deep(), Deep(seed=1)):
+        again = activations.read(network, heard, windows=heard.windows, layers=["first"], wanted=[[0]] * 12)
+        plain = read(network, inputs, layers=["first"], wanted=[[0]] * 12)
+        kept = [number for number in range(12) if number != 3]
+        np.testing.assert_array_equal(again.points["first"][kept], plain.points["first"][kept])
+        np.testing.assert_array_equal(again.slopes["first"][0], plain.slopes["first"][0][kept])
+        assert again.reasons == {3: "silence"}
+    fitting = {10**9: 11, 200: 3, 0: 0}[room]  # of 64 bytes each
+    assert len(decoded) == 12 + 11 - fitting, "a reason takes no room"
+
+
+def test_a_network_that_works_in_place_does_not_change_what_the_next_one_sees():
+    class Doubling(Deep):
+        def forward(self, inputs):
+            return super().forward(inputs.mul_(2))
+
+    inputs = torch.ones(4, 1, 16)
+    clips, cut = arrays(inputs.clone())
+    heard = activations.Heard(clips, cut)
+    for network in (Doubling(), Deep()):
+        found = activations.read(network, heard, windows=heard.windows, layers=["first"], wanted=[[]] * 4)
+    np.testing.assert_array_equal(found.logits, read(Deep(), inputs, layers=["first"], wanted=[[]] * 4).logits)
+
+
 def test_refuses_layers_that_are_unknown_unused_or_used_twice():
     class Odd(Deep):
         def __init__(self):

@@ -29,21 +29,39 @@ def test_a_target_is_known_if_its_logit_tells_its_class_better_than_untaught_out
     logits, belongs = drawn()
     told = np.column_stack([logits[:, :1], logits[:, 1:5]])
     outputs = {f"t{number}": number for number in range(5)}
-    found = controls.knows(told, outputs, dict.fromkeys(outputs, belongs), random=logits[:, 5:])
+    truth = dict.fromkeys(outputs, belongs.astype(float))
+    found = controls.knows(told, outputs, truth, random=logits[:, 5:])
     assert found["known"].tolist() == [True, False, False, False, False]
     assert (found["auc_low"] > 0.5).sum() > 1  # what some property gives by chance
     assert found["auc"][0] > found["random_auc"][0] > 0.6 and found["auc_low"][0] < found["auc"][0]
 
 
-def test_cells_of_a_random_network_count_where_its_target_passes_for_known():
+def test_clips_of_which_the_class_is_not_known_are_not_held_against_it():
+    """A third of the others are of the class too, and nobody knows: counted against it, they would hide the class."""
+    logits, belongs = drawn()
+    truth = belongs.astype(float)
+    truth[200:300] = np.nan
+    logits[200:300, 0] += 2
+    told, counted = (
+        controls.knows(logits[:, :1], {"t": 0}, {"t": each}, random=logits[:, 1:])["auc"].item()
+        for each in (truth, belongs.astype(float))
+    )
+    assert told > 0.9 > counted + 0.1
+
+
+def test_cells_of_a_random_network_count_as_often_as_its_outputs_pass_for_known():
     logits, belongs = drawn(outputs=21)
+    belongs = belongs.astype(float)
     outputs = {f"t{number}": number for number in range(1, 21)}
     scores = table({name: np.ones(5) for name in outputs})
     scores.loc[::5, "significant"] = False
-    given = (scores, logits, outputs, dict.fromkeys(outputs, belongs))
-    assert 0 <= controls.random_share(*given) <= 0.1
-    taught = controls.random_share(scores, logits, {"t1": 0}, {"t1": belongs})
-    assert taught == pytest.approx(4 / 100)  # of 100 cells those of the one target that is known
+    truth = dict.fromkeys(outputs, belongs)
+    assert 0 <= controls.random_share(scores, logits, outputs, truth) <= 0.1
+    taught = controls.random_share(scores, logits, {"t1": 0, "t2": 2}, {"t1": belongs, "t2": belongs})
+    assert taught == pytest.approx(4 / 10)  # of ten cells the significant ones of the output that knows the class
+    other = np.random.default_rng(1).permutation(belongs)
+    either = controls.random_share(scores, logits, {"t1": 0, "t2": 2}, {"t1": other, "t2": belongs})
+    assert either == pytest.approx(2 / 10), "every output is asked for every class, whichever it is called after"
     assert np.isnan(controls.random_share(scores, logits[:, :1], {"t1": 0}, {"t1": belongs}))
 
 

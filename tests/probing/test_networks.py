@@ -44,6 +44,17 @@ def test_targets_stand_for_tags_or_folders():
             networks.targets(probe, frame, names=names, **settings)
 
 
+def test_whether_a_clip_is_of_a_class_may_be_unknown():
+    sets = [["piano"], ["flute"], ["guitar"], ["flute"]]
+    frame = pd.DataFrame({"present": sets, "absent": [[], ["piano"], [], []], "known": [True, True, True, False]})
+    found = {name: networks.truth(name, frame, taxonomy=TAXONOMY).tolist() for name in ("piano", "maqam")}
+    np.testing.assert_array_equal(found["piano"], [1, 0, np.nan, 0])  # of the last nothing is known but what was asked
+    assert found["maqam"] == [0, 0, 0, 0], "a folder's name is no tag that could sound unheard"
+    np.testing.assert_array_equal(
+        networks.truth("electric guitar", frame.drop(columns=["absent", "known"]), taxonomy=TAXONOMY), [0, 0, np.nan, 0]
+    )
+
+
 @pytest.mark.parametrize("name", ["cnn", "transformer", "gru"])
 def test_a_users_own_model_is_read_through_its_layers(name, audio):
     probe, interpretable, _ = registered.probe(f"tests.probing.user_models:{name}", fetch=lambda uri: None)
