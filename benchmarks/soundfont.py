@@ -28,7 +28,7 @@ PARTS: list[tuple[str, ModuleType | type, str]] = [
     ("compose", composition, "compose"),
     ("strokes", soundfont, "_strokes"),
     ("mix", voices.Sampler, "add"),
-    ("tones", voices.Sampler, "_made"),
+    ("tones", voices.Sampler, "_sounding"),
     ("levels", loudness, "energies"),
     ("truth", soundfont, "truth"),
     ("normalise", loudness, "normalise"),

@@ -130,8 +130,26 @@ def hears(voice, let_go):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def make(made, wave, voice, angles, let_go, glide, slide):  # type: ignore[no-untyped-def]
-    """Fill ``made`` with a tone, block by block; give how many samples there are, all but a block where it goes on."""
+def lasts(voice, let_go, choked, choking, most):  # type: ignore[no-untyped-def]
+    """Samples of at most ``most`` until ``mix`` is done with a tone, for it falls silent; a block more at most."""
+    low, high = 0, int(most)
+    while high - low > BLOCK:
+        middle = (low + high) // 2
+        rise, fall = _fallen(voice, middle, let_go, choked, choking)
+        if rise >= 1 and fall + voice.attenuation >= _SILENT:
+            high = middle
+        else:
+            low = middle
+    return min(high + BLOCK, int(most))
+
+
+@njit(cache=True, nogil=True)
+def make(made, wave, voice, angles, let_go, glide, slide, first, places, states):  # type: ignore[no-untyped-def]
+    """Fill ``made`` with a tone from sample ``first`` on; give how many there are, all but a block where it goes on.
+
+    ``places`` and ``states`` hold at 0 where the sample is read and what the filter keeps at ``first``; the same of
+    later blocks is written behind it, as far as there is room, so that a tone can be gone on with, or let go, there.
+    """
     bends = glide != 0 or voice.mod_to_pitch != 0 or voice.lfo_to_pitch != 0 or voice.vibrato_to_pitch != 0
     moves = voice.mod_to_filter != 0 or voice.lfo_to_filter != 0
     limit = angles[HIGHEST - LOWEST, 0]
@@ -139,14 +157,19 @@ def make(made, wave, voice, angles, let_go, glide, slide):  # type: ignore[no-un
     place = int(min(max(lowest, LOWEST), HIGHEST)) - LOWEST
     filters = angles[place, 0] != limit or voice.resonance > 0.8
     cutoff = -1
-    b0 = a1 = a2 = one = two = 0.0
+    b0 = a1 = a2 = 0.0
+    one, two = states[0, 0], states[0, 1]
     step = int(voice.step * 2.0**32)
-    phase, end = voice.start << 32, voice.end << 32
+    phase, end = places[0], voice.end << 32
     loop, turn = (voice.loop_last - voice.loop_first) << 32, voice.loop_last << 32
     done = 0
-    while done + BLOCK <= len(made):
+    while True:
+        if done % BLOCK == 0 and done // BLOCK < len(places):
+            places[done // BLOCK], states[done // BLOCK, 0], states[done // BLOCK, 1] = phase, one, two
+        if done + BLOCK > len(made):
+            break
         count = BLOCK
-        time = int(voice.delay) + done
+        time = int(voice.delay) + first + done
         if voice.mode == 3 and time < let_go < time + count:
             count = let_go - time
         middle = time + 0.5 * count
@@ -204,11 +227,13 @@ def mix(sound, tone, voice, first, let_go, choked, choking):  # type: ignore[no-
     if sound.shape[0] == 1:
         left = np.float32(0.5) * (left + right)
     raised = voice.delay + voice.attack
+    fallen = raised + voice.hold + voice.decay * voice.sustain / FALL  # from here on the volume stays until an event
     time = int(voice.delay)
     rise, fall = _fallen(voice, time, let_go, choked, choking)
     level = rise * _gain(fall)
     while time < room and not (rise >= 1 and fall + voice.attenuation >= _SILENT):
-        count = min(BLOCK, room - time)
+        still = time > fallen + 1 and rise >= 1
+        count = room - time if still and time < min(let_go, choked) else min(BLOCK, room - time)
         if time < raised < time + count:
             count = max(int(raised) - time, 1)
         if time < let_go < time + count:

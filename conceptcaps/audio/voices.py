@@ -9,15 +9,15 @@ References:
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conceptcaps.audio.sf2 import CLASS, DRUMS, MODE, ROOT, SCALE, Bank, Sample, Zone
-from conceptcaps.audio.tones import BLOCK, FALL, HIGHEST, LOWEST, OF_TONE, VOICE, hears, make, mix
+from conceptcaps.audio.tones import BLOCK, FALL, HIGHEST, LOWEST, OF_TONE, VOICE, hears, lasts, make, mix
 from conceptcaps.audio.waveform import Waveform
 
 NEVER = 1 << 60  # samples
@@ -59,6 +59,19 @@ class Voice(NamedTuple):
     tone: tuple[int, bytes]
 
 
+class _Kept(NamedTuple):
+    """The beginning of a tone, or all of it, and where each of its blocks begins: in the sample and in the filter."""
+
+    wave: NDArray[np.float32]
+    ended: bool
+    places: NDArray[np.int64]
+    states: NDArray[np.float64]
+
+    @property
+    def bytes(self) -> int:
+        return self.wave.nbytes + self.places.nbytes + self.states.nbytes
+
+
 class Sampler:
     """Presets of one bank, played at one sample rate.
 
@@ -75,7 +88,7 @@ class Sampler:
         self._angles = np.stack([np.cos(angles), np.sin(angles)], axis=1).round(12)
         self.voices = lru_cache(maxsize=4096)(self._voices)
         self._limit = limit
-        self._kept: OrderedDict[_Tone, tuple[NDArray[np.float32], bool]] = OrderedDict()
+        self._kept: OrderedDict[_Tone, _Kept] = OrderedDict()
         self._bytes = 0
 
     def add(self, sound: Waveform, notes: Sequence[Note], *, bank: int, program: int) -> None:
@@ -97,29 +110,63 @@ class Sampler:
                 last = min(let_go + float(voice.numbers["release"]), note.choked + choking)
                 length = int(min(sound.shape[1] - note.first, last + 1))
                 if length > 0:
+                    length = lasts(voice.numbers, let_go, note.choked, choking, length)
                     slide = min(0.18 * self.sample_rate, note.duration / 2) if note.glide else 0.0
                     heard = let_go if hears(voice.numbers, let_go) else NEVER
                     tone = (*voice.tone, heard, 100 * note.glide, slide)
                     played.append((note, voice, let_go, tone, length))
                     lengths[tone] = max(lengths.get(tone, 0), length)
         for note, voice, let_go, tone, length in played:
-            wave = self._made(voice, tone, lengths[tone])[:length]  # what is kept may be longer
+            wave = self._sounding(voice, tone, lengths[tone])[:length]  # what is kept may be longer
             mix(sound, wave, voice.numbers, note.first, let_go, note.choked, choking)
 
-    def _made(self, voice: Voice, tone: _Tone, length: int) -> NDArray[np.float32]:
+    def _sounding(self, voice: Voice, tone: _Tone, length: int) -> NDArray[np.float32]:
         """At least ``length`` samples of a tone, or all of it."""
-        wave, ended = self._kept.pop(tone, (np.empty(0, np.float32), False))
-        if len(wave) < length and not ended:
-            self._bytes -= wave.nbytes
-            wave = np.empty(length + BLOCK, dtype=np.float32)
-            count = make(wave, voice.wave, voice.numbers, self._angles, *tone[2:])
-            ended = count < length
-            wave = wave[:count].copy() if ended else wave[:length]
-            self._bytes += wave.nbytes
-        self._kept[tone] = wave, ended
+        let_go = tone[2]
+        if let_go == NEVER:
+            return self._made(voice, tone, length, self._more).wave
+        # Until the key is let go it is the tone of a key that is held; what follows is made from there.
+        split = max(let_go - int(voice.numbers["delay"]), 0) // BLOCK * BLOCK
+        held = self._made(voice, (*tone[:2], NEVER, *tone[3:]), min(split, length), self._more)
+        if length <= split or len(held.wave) < split:
+            return held.wave
+        rest = self._made(voice, tone, length - split, partial(self._rest, held, split))
+        return np.concatenate([held.wave[:split], rest.wave])
+
+    def _made(self, voice: Voice, tone: _Tone, length: int, make_more: Callable[..., _Kept]) -> _Kept:
+        """What is kept of a tone, made longer where it has fewer than ``length`` samples and goes on."""
+        kept = self._kept.pop(tone, None)
+        self._bytes -= kept.bytes if kept else 0
+        if kept is None or (len(kept.wave) < length and not kept.ended):
+            kept = make_more(voice, tone, length, kept)
+        self._kept[tone] = kept
+        self._bytes += kept.bytes
         while self._bytes > self._limit and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1][0].nbytes
-        return wave
+            self._bytes -= self._kept.popitem(last=False)[1].bytes
+        return kept
+
+    def _more(self, voice: Voice, tone: _Tone, length: int, kept: _Kept | None) -> _Kept:
+        """A tone from its beginning, or what is kept of it gone on with, in whole blocks."""
+        blocks, done = -(-length // BLOCK), len(kept.wave) // BLOCK if kept else 0
+        wave = np.empty(blocks * BLOCK, dtype=np.float32)
+        places, states = np.zeros(blocks + 1, dtype=np.int64), np.zeros((blocks + 1, 2))
+        places[0] = int(voice.numbers["start"]) << 32
+        if kept:
+            wave[: len(kept.wave)], places[: done + 1], states[: done + 1] = kept.wave, kept.places, kept.states
+        first = done * BLOCK
+        more = make(
+            wave[first:], voice.wave, voice.numbers, self._angles, *tone[2:], first, places[done:], states[done:]
+        )
+        ended = first + more < len(wave)
+        return _Kept(wave[: first + more].copy() if ended else wave, ended, places, states)
+
+    def _rest(self, held: _Kept, split: int, voice: Voice, tone: _Tone, length: int, _: _Kept | None) -> _Kept:
+        """What follows on the first ``split`` samples of a tone whose key is let go."""
+        here = slice(split // BLOCK, split // BLOCK + 1)
+        places, states = held.places[here].copy(), held.states[here].copy()
+        wave = np.empty(length + BLOCK, dtype=np.float32)
+        count = make(wave, voice.wave, voice.numbers, self._angles, *tone[2:], split, places, states)
+        return _Kept(wave[: min(count, length)].copy(), count < length, places, states)
 
     def classes(self, *, bank: int, program: int, key: int, velocity: int) -> frozenset[int]:
         """Exclusive classes that a note belongs to: it ends earlier notes of them."""

@@ -153,7 +153,7 @@ def test_what_is_kept_changes_no_byte_and_does_not_grow(sampler):
     assert len(none._kept) == 1
     small = Sampler(sampler.bank, sample_rate=RATE, limit=2_000_000)
     song(small)
-    assert small._bytes == sum(wave.nbytes for wave, _ in small._kept.values()) <= 2_000_000
+    assert small._bytes == sum(kept.bytes for kept in small._kept.values()) <= 2_000_000
 
 
 @pytest.mark.parametrize("program", [44, 48, 49, 51, 67, 78])
