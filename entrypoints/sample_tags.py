@@ -40,7 +40,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             tracking.log_dataset(frame, name=f"tag_sets/{name}", source=args.tag_sets, context="evaluation")
         real, *rest = (taxonomy.encode(frame["tags"].tolist()) for frame in frames.values())
         held_out = np.concatenate(rest)
-
         own = ("count", "prior", "temperature", "min_categories", "seed")
         dials: dict[str, Any] = {name: getattr(args, name) for name in own}
         condition = sampling.split_tags(args.condition)
@@ -61,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         metrics = {"count": len(samples)} | {name: getattr(found, name) for name in ("draws", "effective", "left_out")}
         everything = np.concatenate([real, held_out])
-        table = fidelity.by_tag(found.rows, drawn=found.frequencies, real=everything, taxonomy=taxonomy)
+        found_in = {"drawn": found.frequencies, "kept": found.kept, "real": everything}
+        table = fidelity.by_tag(found.rows, **found_in, taxonomy=taxonomy)
         tracking.log_frame(table, "tags.parquet")
         metrics["worst_tag_loss"] = table.loc[table["real_rows"] >= fidelity.RARE, "loss"].max()
         if condition:
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             metrics |= fidelity.evaluate_condition(found.rows, real=everything[holding], seed=args.seed)
         elif not shared and len(samples) >= fidelity.LEAST:  # in equal shares they are unlike real rows by design
             metrics |= fidelity.evaluate(found.rows, held_out=held_out, real=real, taxonomy=taxonomy, seed=args.seed)
-            shares = found.rows.mean(0), held_out.mean(0)
-            tracking.log_figure(figures.frequencies(*shares, taxonomy.tags), "tag_frequencies")
+            picture = figures.frequencies(found.rows.mean(0), held_out.mean(0), taxonomy.tags)
+            tracking.log_figure(picture, "tag_frequencies")
         tracking.log_metrics({f"samples/{name}": value for name, value in metrics.items()})
         sizes = {"samples": found.rows.sum(1), "held-out rows": held_out.sum(1)}
         tracking.log_figure(figures.sizes(sizes), "tags_per_row")

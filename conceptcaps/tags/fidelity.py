@@ -131,21 +131,21 @@ def pairs_off(samples: Rows, real: Rows) -> int:
     return int((np.abs(ours - theirs) > _SURE * error).sum())
 
 
-def by_tag(samples: Rows, *, drawn: Floats, real: Rows, taxonomy: Taxonomy) -> pd.DataFrame:
-    """How often each tag occurs in real rows, in all draws, and in the samples kept from these.
+def by_tag(samples: Rows, *, drawn: Floats, kept: Floats, real: Rows, taxonomy: Taxonomy) -> pd.DataFrame:
+    """How often each tag occurs in real rows, in all draws, in those that were kept, and in the samples from these.
 
     Args:
         samples: ``(n, tags)``.
         drawn: Share of draws that hold each tag, before any was left out, ``(tags,)``.
+        kept: The same of the draws that were kept, of which there may be many more than samples.
         real: ``(m, tags)``.
         taxonomy: Names the columns.
 
     Returns:
-        Columns ``tag``, ``real_rows`` (a number), ``real``, ``drawn``, ``samples`` (shares of rows) and ``loss``: the
-        part of a tag's draws that was lost between drawing and keeping, 0 at best, below it for a gain.
+        Columns ``tag``, ``real_rows`` (a number), ``real``, ``drawn``, ``kept``, ``samples`` (shares of rows) and
+        ``loss``: the part of a tag's share that was lost between drawing and keeping, 0 at best, below it for a gain.
     """
-    kept = samples.mean(0)
-    shares = {"real": real.mean(0), "drawn": drawn, "samples": kept}
+    shares = {"real": real.mean(0), "drawn": drawn, "kept": kept, "samples": samples.mean(0)}
     loss = np.divide(drawn - kept, drawn, out=np.zeros(len(drawn)), where=drawn > 0)
     return pd.DataFrame({"tag": taxonomy.tags, "real_rows": real.sum(0), **shares, "loss": loss})
 

@@ -65,4 +65,5 @@ def sample(model: BetaVAE, tags: Sequence[str], *, count: int, condition: Sequen
         effective=float(sum(part.effective for part in parts)),
         left_out=float(np.average([part.left_out for part in parts], weights=draws)),
         frequencies=np.mean([part.frequencies for part in parts], axis=0),
+        kept=np.mean([part.kept for part in parts], axis=0),
     )

@@ -41,6 +41,7 @@ class Samples(NamedTuple):
         effective: Effective sample size of the draws that hold the condition; without one, the draws kept.
         left_out: Share of draws left out: they touch too few categories, or contradict themselves (``random`` alone).
         frequencies: Share of draws that hold each tag, before any was left out, weighted by the condition, ``(tags,)``.
+        kept: The same of the draws that were kept.
     """
 
     rows: Rows
@@ -49,16 +50,17 @@ class Samples(NamedTuple):
     effective: float
     left_out: float
     frequencies: NDArray[np.float64]
+    kept: NDArray[np.float64]
 
 
 class _Chunk(NamedTuple):
-    """Draws of one chunk that are kept, packed, with their log-weights, and weighted sums over all draws."""
+    """Draws of one chunk that are kept, packed, with their log-weights, weighted sums over all draws and these."""
 
     packed: NDArray[np.uint8]
     log_weights: NDArray[np.float64]
     left_out: int
-    counts: NDArray[np.float64]
-    weight: float
+    drawn: tuple[NDArray[np.float64], float]
+    kept: tuple[NDArray[np.float64], float]
 
 
 def sample(
@@ -167,8 +169,8 @@ def _chunks(draw: Draw, *, taxonomy: Taxonomy, min_categories: int) -> Generator
                 np.packbits(rows[good].numpy(), axis=1),
                 log_weights[good].double().numpy(),
                 int((~good).sum()),
-                (weights @ values).double().numpy(),
-                float(weights.sum()),
+                ((weights @ values).double().numpy(), float(weights.sum())),
+                ((weights[good] @ values[good]).double().numpy(), float(weights[good].sum())),
             )
 
     ahead = torch.get_num_threads()
@@ -212,14 +214,9 @@ def _by_weight(draw: Draw, *, taxonomy: Taxonomy, count: int, size: int, min_cat
     if len(chosen) < count:
         chosen = _resample(used, count=int(np.ceil(effective)), seed=seed)
     reason = f"{len(used) * size:,} draws are worth {effective:,.0f} of equal weight, which hold {len(chosen):,} sets"
-    return _samples(
-        list(itertools.islice(chosen, count)),
-        used,
-        reason=reason if len(chosen) < count else "",
-        effective=effective,
-        size=size,
-        tags=len(taxonomy.tags),
-    )
+    told = reason if len(chosen) < count else ""
+    first = list(itertools.islice(chosen, count))
+    return _samples(first, used, reason=told, effective=effective, size=size, tags=len(taxonomy.tags))
 
 
 def _effective(used: Sequence[_Chunk]) -> float:
@@ -248,15 +245,20 @@ def _samples(
     packed = np.frombuffer(b"".join(chosen), np.uint8).reshape(len(chosen), (tags + 7) // 8)
     rows = np.unpackbits(packed, axis=1, count=tags).view(np.bool_)
     draws = len(used) * size
-    weight = sum(chunk.weight for chunk in used)
     return Samples(
         rows=rows,
         reason=reason,
         draws=draws,
         effective=float(effective),
         left_out=sum(chunk.left_out for chunk in used) / draws,
-        frequencies=sum((chunk.counts for chunk in used), np.zeros(tags)) / max(weight, np.finfo(float).tiny),
+        frequencies=_shares([chunk.drawn for chunk in used]),
+        kept=_shares([chunk.kept for chunk in used]),
     )
+
+
+def _shares(sums: Sequence[tuple[NDArray[np.float64], float]]) -> NDArray[np.float64]:
+    counts, weights = zip(*sums, strict=True)
+    return np.sum(counts, axis=0) / max(sum(weights), np.finfo(float).tiny)
 
 
 def load(folder: Path) -> BetaVAE:

@@ -11,7 +11,7 @@ SETS = [["jazz", "piano", "sad", "slow tempo", "calm"], ["rock", "drums"], ["jaz
 
 
 def drawn(sets, reason=""):
-    return Samples(TAXONOMY.encode(sets), reason, 9, 9.0, 0.0, np.zeros(len(TAXONOMY.tags)))
+    return Samples(TAXONOMY.encode(sets), reason, 9, 9.0, 0.0, *np.zeros((2, len(TAXONOMY.tags))))
 
 
 def test_sets_equal_or_nearly_so_to_another_samples_are_left_out_and_counted(tmp_path):

@@ -198,12 +198,17 @@ def test_a_tag_s_loss_is_the_part_of_its_draws_that_was_not_kept():
     samples = TAXONOMY.encode([["jazz"], ["jazz", "piano"]])
     drawn = np.zeros(200)
     drawn[[TAXONOMY.tags.index(tag) for tag in ("jazz", "piano", "rock")]] = 1.0, 0.8, 0.1
-    table = fidelity.by_tag(samples, drawn=drawn, real=samples[[0, 0, 1]], taxonomy=TAXONOMY).set_index("tag")
-    assert list(table) == ["real_rows", "real", "drawn", "samples", "loss"] and list(table.index) == [*TAXONOMY.tags]
-    assert table.loc["piano"].to_list() == pytest.approx([1, 1 / 3, 0.8, 0.5, 0.375])
-    assert table.loc["piano", "loss"] == pytest.approx(0.375) and table.loc["rock", "loss"] == 1
+    kept = np.zeros(200)
+    kept[[TAXONOMY.tags.index(tag) for tag in ("jazz", "piano")]] = 1.0, 0.6
+    shares = {"drawn": drawn, "kept": kept}
+    table = fidelity.by_tag(samples, **shares, real=samples[[0, 0, 1]], taxonomy=TAXONOMY).set_index("tag")
+    assert list(table) == ["real_rows", "real", "drawn", "kept", "samples", "loss"]
+    assert list(table.index) == [*TAXONOMY.tags]
+    assert table.loc["piano"].to_list() == pytest.approx([1, 1 / 3, 0.8, 0.6, 0.5, 0.25]), "few samples do not count"
+    assert table.loc["rock", "loss"] == 1
     assert table.loc["jazz", "loss"] == 0 == table.loc["folk", "loss"] and table.loc["jazz", "real_rows"] == 3
-    gained = fidelity.by_tag(samples, drawn=np.full(200, 0.4), real=samples, taxonomy=TAXONOMY).set_index("tag")
+    shares = {"drawn": np.full(200, 0.4), "kept": np.full(200, 0.5)}
+    gained = fidelity.by_tag(samples, **shares, real=samples, taxonomy=TAXONOMY).set_index("tag")
     assert gained.loc["piano", "loss"] == pytest.approx(-0.25), "more often among the samples than drawn"
 
 
