@@ -49,7 +49,9 @@ def test_the_demo_and_its_stages_are_run_in_one_experiment():
     assert named and set(named) == {runs.EXPERIMENT}
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
 def test_a_page_names_the_experiment_before_its_first_command(page):
     before, *commands = re.split(r"^(?:run|mlflow run \.) ", page.read_text(), flags=re.MULTILINE)
     named = ("--experiment-name conceptcaps", "export MLFLOW_EXPERIMENT_NAME=conceptcaps")
