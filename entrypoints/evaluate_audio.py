@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             model = clap.load(tracking.fetch(args.clap_checkpoint), device=device)
             tracking.set_tags({"clap_sha256": model.sha256})
-            made = embeddings.compute(clips, function=model.embed_clip, name="clap", cache=kept, weights=model.sha256)
+            made = embeddings.stream(clips, function=model.embed_clip, name="clap", cache=kept, weights=model.sha256)
             captions = shards.read(str(tracking.fetch(args.audio)), columns=["id", "caption"]).set_index("id")
             sounds = np.stack([arrays["clap"] for arrays in made])
             texts = model.embed_text(captions.loc[list(clips.ids), "caption"].tolist())

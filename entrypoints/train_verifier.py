@@ -36,11 +36,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             table = shards.read(str(folder), columns=columns).set_index("id").loc[list(good.ids)].reset_index()
             tables.append(table.assign(id=[f"{number}:{row_id}" for row_id in table["id"]] if number else table["id"]))
             heard.append(hearing.features(good, cache=cache.embeddings()))
+        features = heard[0] if len(heard) == 1 else np.concatenate(heard)
+        del heard
         rows = pd.concat(tables, ignore_index=True)
         tracking.log_dataset(rows[["id", "group"]], name="concepts", source=args.concepts, context="training")
         truth = verification.labels(rows["present"], rows["absent"], tags=taxonomy.tags)
         model, table, losses = verifier.fit(
-            np.concatenate(heard),
+            features,
             dict(zip(taxonomy.tags, truth.T, strict=True)),
             groups=rows["group"].tolist(),
             sources=rows["soundfont"].tolist(),

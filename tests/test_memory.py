@@ -23,6 +23,17 @@ torch.set_num_threads(2)
 folder, cache = map(Path, sys.argv[1:3])
 taxonomy = Taxonomy.load()
 """
+CLASSIFIER = """
+from conceptcaps.probing import assessment, classifier, clips
+data = clips.label(clips.read(folder).readable(), taxonomy=taxonomy, min_clips=2, seed=0)
+inputs = classifier.stack(classifier.features(data.clips, head="HEAD", cache=cache))
+parts = classifier.parts(inputs, data.clips.rows, classes=data.classes, permute=False, seed=0)
+dials = {"epochs": 1, "batch_size": 32, "learning_rate": 0.001, "weight_decay": 1.0, "patience": 8, "seed": 0}
+model = classifier.fit(
+    head="HEAD", train=parts["train"], validation=parts["validation"], genres=data.classes, **dials
+)
+assessment.assess(model, parts)
+"""
 STEPS = {
     "evaluate_audio": """
 from conceptcaps.audio.clips import Clips
@@ -33,23 +44,31 @@ means = embeddings.musicnn_means(clips, model="musicnn_mtt", cache=cache)["penul
 """,
     "verify_concepts": """
 from conceptcaps.audio.clips import Clips
-from conceptcaps.listening import hearing, verification
-from tests.listening.test_verification import detectors
+from conceptcaps.listening import hearing, verification, verifier
 clips, _ = Clips.open(folder).readable()
 rows = shards.read(str(folder), columns=["id", "tags", "present", "absent"])
 truth = verification.labels(rows["present"], rows["absent"], tags=taxonomy.tags)
-heard = hearing.features(clips, cache=cache)
-model = detectors(*taxonomy.tags[:60])
+tags, draw = tuple(taxonomy.tags[:120]), np.random.default_rng(0).normal
+heard, worth = hearing.features(clips, cache=cache), dict.fromkeys(tags, 0.9)
+model = verifier.Verifier(
+    tags, draw(size=3668), draw(size=(1024, 3668)), draw(size=(120, 1024)), *draw(size=(5, 120)), worth, worth
+)
 frame = verification.verify(
-    list(rows["id"]), list(rows["tags"]), truth, heard[:, :60], verifier=model, taxonomy=taxonomy, bad={}
+    rows["id"].tolist(), rows["tags"].tolist(), truth, heard, verifier=model, taxonomy=taxonomy, bad={}
 )
 verification.summarise(frame, verification.worth(frame, taxonomy=taxonomy), seed=0)
 """,
-    "train_classifier": """
-from conceptcaps.probing import classifier, clips
-kept = clips.label(clips.read(folder), taxonomy=taxonomy, min_clips=2, seed=0).clips
-classifier.stack(classifier.features(kept, head="linear", cache=cache))
+    "train_verifier": """
+from conceptcaps.audio.clips import Clips
+from conceptcaps.listening import hearing, verification, verifier
+clips, _ = Clips.open(folder).readable()
+rows = shards.read(str(folder), columns=["id", "present", "absent"])
+truth = verification.labels(rows["present"], rows["absent"], tags=taxonomy.tags)
+heard = hearing.features(clips, cache=cache)
+known = {tag: truth[:, number] for number, tag in enumerate(taxonomy.tags)}
+verifier.fit(heard, known, groups=rows["id"].tolist(), sources=["font"] * len(rows), seed=0)
 """,
+    "train_classifier": CLASSIFIER.replace("HEAD", "linear"),
     "run_tcav": """
 from conceptcaps.probing import clips, networks
 probe = networks.of_musicnn("musicnn_mtt")
@@ -70,11 +89,11 @@ for name in ("text", "audio"):
 }
 
 
-def folder(path: Path, count: int, *, seconds: float = 1.0) -> Path:
-    """A finished folder of clips of stereo noise, ten different ones in turn."""
+def folder(path: Path, count: int, *, seconds: float = 1.0, rate: int = RATE, channels: int = 2) -> Path:
+    """A finished folder of clips of noise, ten different ones in turn."""
     generator = np.random.default_rng(0)
-    noise = generator.uniform(-0.5, 0.5, (10, 2, round(RATE * seconds))).astype(np.float32)
-    files = [waveform.encode_flac(sound, RATE) for sound in noise]
+    noise = generator.uniform(-0.5, 0.5, (10, channels, round(rate * seconds))).astype(np.float32)
+    files = [waveform.encode_flac(sound, rate) for sound in noise]
     tags = [["jazz", "piano"], ["rock", "drums"]]
     names = [f"clip-{number}" for number in range(count)]
     split = ["train", "train", "validation", "validation", "test", "test"]
@@ -90,7 +109,8 @@ def folder(path: Path, count: int, *, seconds: float = 1.0) -> Path:
                 **table.failed([], seed=number, reason=""),
                 "audio": {"bytes": files[number % 10], "path": f"{name}.flac"},
                 "present": tags[number % 2],
-                "sample_rate": RATE,
+                "absent": tags[1 - number % 2],
+                "sample_rate": rate,
                 "duration": seconds,
                 "error": None,
             }

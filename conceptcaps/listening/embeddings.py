@@ -3,10 +3,11 @@
 import hashlib
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,19 +23,30 @@ from conceptcaps.files import whole
 from conceptcaps.listening import musicnn
 
 Embedding = Mapping[str, NDArray[np.float32]]
+WIDTHS = {"taggram": 50, "penultimate": 200, "pooled": 1506}  # of what musicnn gives for a window
 MUSICNN = {"musicnn_mtt": "MTT", "musicnn_msd": "MSD"}
 _AT_ONCE = 8  # clips in memory for each thread
 
 
-def compute(
+class Sounds(Protocol):
+    """Encoded audio files that are counted, and read anew whenever they are iterated."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """One after the other."""
+
+
+def stream(
     clips: Iterable[bytes],
     *,
     function: Callable[[bytes], Embedding],
     name: str,
     cache: Path,
     weights: str = "",
-) -> list[Embedding]:
-    """The result of ``function`` for every clip, kept in ``cache`` under the clip's sha256.
+) -> Iterator[Embedding]:
+    """The result of ``function`` for one clip after the other, kept in ``cache`` under the clip's sha256.
 
     The arrays are stored as ``<cache>/<name>-<version>/<sha256>.safetensors``, so that a stage after this one, a run
     after this one or a clip that stands in two sets finds them there. The version stands for the files that the
@@ -49,7 +61,7 @@ def compute(
         cache: Folder that outlives the run.
         weights: Hash of the weights, where no file of the project names them.
 
-    Returns:
+    Yields:
         The arrays of each clip, in order.
     """
     version = hashing.digest([project.code_hash(inspect.getfile(function)), weights])[:12]
@@ -65,7 +77,6 @@ def compute(
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    made: list[Embedding] = []
     waiting = iter(tqdm(clips, desc=name, unit="clip"))
     try:
         with ThreadPoolExecutor(threads) as pool:
@@ -73,11 +84,17 @@ def compute(
                 paths = [folder / f"{hashlib.sha256(clip).hexdigest()}.safetensors" for clip in some]
                 once = dict(zip(paths, some, strict=True))
                 deque(pool.map(make, once.keys(), once.values()), maxlen=0)
-                made += map(load_file, paths)
+                yield from map(load_file, paths)
     finally:
         torch.set_num_threads(threads)
     prune(cache)
-    return made
+
+
+def compute(
+    clips: Iterable[bytes], *, function: Callable[[bytes], Embedding], name: str, cache: Path, weights: str = ""
+) -> list[Embedding]:
+    """All of ``stream`` at once, for arrays that are needed together."""
+    return list(stream(clips, function=function, name=name, cache=cache, weights=weights))
 
 
 def samples(clip: bytes, *, seconds: float = 0.0) -> NDArray[np.float32]:
@@ -87,7 +104,7 @@ def samples(clip: bytes, *, seconds: float = 0.0) -> NDArray[np.float32]:
     return np.resize(mono, max(len(mono), round(seconds * spectrum.SAMPLE_RATE)))
 
 
-def musicnn_means(clips: Iterable[bytes], *, model: str, cache: Path) -> dict[str, NDArray[np.float32]]:
+def musicnn_means(clips: Sounds, *, model: str, cache: Path) -> dict[str, NDArray[np.float32]]:
     """What musicnn hears in each clip, as means over its windows of 3 s; a shorter clip is repeated to fill one.
 
     Args:
@@ -111,10 +128,13 @@ def musicnn_means(clips: Iterable[bytes], *, model: str, cache: Path) -> dict[st
         with torch.inference_mode():
             return {name: windows[0].mean(0).numpy() for name, windows in network(sound[None]).items()}
 
-    made = compute(clips, function=function, name=model, cache=cache)
-    if not made:
+    if not len(clips):
         raise ValueError("expected at least one clip, got none")
-    return {key: np.stack([arrays[key] for arrays in made]) for key in ("taggram", "penultimate", "pooled")}
+    found = {name: np.empty((len(clips), width), dtype=np.float32) for name, width in WIDTHS.items()}
+    for row, arrays in enumerate(stream(clips, function=function, name=model, cache=cache)):
+        for name, rows in found.items():
+            rows[row] = arrays[name]
+    return found
 
 
 def loudness(clips: Iterable[bytes], *, cache: Path) -> NDArray[np.float32]:
@@ -123,6 +143,6 @@ def loudness(clips: Iterable[bytes], *, cache: Path) -> NDArray[np.float32]:
     def function(clip: bytes) -> Embedding:
         return {"loudness": np.array([lufs(*waveform.decode(clip))], dtype=np.float32)}
 
-    made = compute(clips, function=function, name="loudness", cache=cache)
-    found = np.concatenate([arrays["loudness"] for arrays in made])
+    made = stream(clips, function=function, name="loudness", cache=cache)
+    found = np.array([arrays["loudness"][0] for arrays in made])
     return np.where(np.isfinite(found), found, np.float32("nan"))

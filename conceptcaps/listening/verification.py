@@ -95,18 +95,22 @@ def verify(
     heard = [row_id for row_id in ids if row_id not in bad]
     probabilities = verifier.probabilities(features).set_index(pd.Index(heard)).reindex(list(ids))
     values, kinds = probabilities.to_numpy(), verifier.verdicts(probabilities).to_numpy()
-    column = {tag: number for number, tag in enumerate(verifier.tags)}
-    known = np.select([truth == 1, truth == 0], ["present", "absent"], "unknown")
-    place = {tag: column for column, tag in enumerate(taxonomy.tags)}
-    rows = []
-    for row, (row_id, tags) in enumerate(zip(ids, asked, strict=True)):
-        for tag in [*verifier.tags, *(tag for tag in tags if tag not in column)]:
-            detected = tag in column
-            own = known[row, place[tag]] if tag in place else "unknown"
-            probability = values[row, column[tag]] if detected else float("nan")
-            verdict = kinds[row, column[tag]] if detected else "none"
-            rows.append((row_id, tag, tag in tags, probability, verdict, own, bad.get(row_id, "")))
-    return pd.DataFrame(rows, columns=["id", "tag", "asked", "probability", "verdict", "truth", "error"])
+    known = np.array(["unknown", "absent", "present"], dtype=object)[np.select([truth == 1, truth == 0], [2, 1])]
+    detected = set(verifier.tags)
+    told = [[*verifier.tags, *(tag for tag in tags if tag not in detected)] for tags in asked]
+    clip = np.repeat(np.arange(len(ids)), [len(tags) for tags in told])
+    tags = [tag for own in told for tag in own]
+    place, column = (pd.Index(names).get_indexer(pd.Index(tags)) for names in (taxonomy.tags, verifier.tags))
+    columns = {
+        "id": np.array(ids, dtype=object)[clip],
+        "tag": tags,
+        "asked": [tag in wanted for wanted, own in zip(map(set, asked), told, strict=True) for tag in own],
+        "probability": np.where(column < 0, np.nan, values[clip, column]),
+        "verdict": np.where(column < 0, "none", kinds[clip, column]),
+        "truth": np.where(place < 0, "unknown", known[clip, place]),
+        "error": np.array([bad.get(row_id, "") for row_id in ids], dtype=object)[clip],
+    }
+    return pd.DataFrame(columns)
 
 
 def worth(frame: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:

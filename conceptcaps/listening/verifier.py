@@ -37,6 +37,7 @@ LEAST_AUC = 0.6  # that a detector's lower bound has to reach
 FEWEST = 20  # clips with a tag, and without it, that a detector is fitted on
 _FOLDS = 5
 _DIMENSIONS = 1024  # of the rotation, which changes no regression as long as there are no more clips
+_AT_ONCE = 256  # clips whose features stand in memory as doubles
 _PENALTY = 0.01  # C of the regression, on standardised features
 _ARRAYS = ("mean", "components", "weights", "bias", "slope", "intercept", "present", "absent")
 
@@ -73,19 +74,15 @@ class Verifier:
 
     def probabilities(self, features: ArrayLike) -> pd.DataFrame:
         """Calibrated probability of every tag (columns) in every clip (rows) of features ``(clips, d)``."""
-        hidden = (np.asarray(features, dtype=np.float64) - self.mean) @ self.components.T
-        scores = hidden @ self.weights.T + self.bias
+        scores = _turned(np.asarray(features), self.mean, self.components) @ self.weights.T + self.bias
         return pd.DataFrame(expit(self.slope * scores + self.intercept), columns=list(self.tags))
 
     def verdicts(self, probabilities: pd.DataFrame) -> pd.DataFrame:
         """``present``, ``absent`` or ``uncertain`` for every probability; NaN, of a clip that has none, is ``none``."""
         values = probabilities[list(self.tags)].to_numpy()
-        kinds = np.select(
-            [np.isnan(values), values >= self.present, values <= self.absent],
-            ["none", "present", "absent"],
-            "uncertain",
-        )
-        return pd.DataFrame(kinds, columns=list(self.tags), index=probabilities.index)
+        which = np.select([np.isnan(values), values >= self.present, values <= self.absent], [1, 2, 3])
+        kinds = np.array(["uncertain", "none", "present", "absent"], dtype=object)
+        return pd.DataFrame(kinds[which], columns=list(self.tags), index=probabilities.index)
 
 
 def fit(
@@ -118,9 +115,9 @@ def fit(
     """
     components = min(_DIMENSIONS, *features.shape)
     scaler = StandardScaler().fit(features)
-    basis = PCA(components, svd_solver="randomized", random_state=seed).fit(scaler.transform(features))
+    basis = PCA(components, copy=False, svd_solver="randomized", random_state=seed).fit(scaler.transform(features))
     turned = basis.components_ / scaler.scale_
-    hidden = ((features - scaler.mean_) @ turned.T).astype(np.float64)
+    hidden = _turned(features, scaler.mean_, turned)
     own, fonts = np.asarray(groups), np.asarray(sources)
     rows, kept = [], []
     losses, counts = np.zeros(len(features)), np.zeros(len(features))
@@ -199,6 +196,15 @@ def load(folder: Path) -> Verifier:
     facts = json.loads((folder / "verifier.json").read_text(encoding="utf-8"))
     arrays: dict[str, Any] = load_file(folder / "verifier.safetensors")
     return Verifier(**{**facts, "tags": tuple(facts["tags"])}, **arrays)
+
+
+def _turned(features: NDArray[np.floating[Any]], mean: Floats, components: Floats) -> Floats:
+    """Features ``(clips, d)`` turned to their components ``(clips, k)``."""
+    found = np.empty((len(features), len(components)))
+    for begin in range(0, len(features), _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        found[part] = (features[part].astype(np.float64) - mean) @ components.T
+    return found
 
 
 def _held_out(

@@ -54,7 +54,14 @@ def test_each_mark_is_a_tone_of_the_chord_or_leads_to_the_next_one(family):
 
 
 def test_chords_without_a_third_or_fifth_have_another_tone_in_their_place():
-    expected = {(0, 5, 7): (5, 7), (0, 2, 7): (2, 7), (0, 7, 12): (7, 7), (0, 3, 6): (3, 6), (0, 4, 8): (4, 8)}
+    expected = {
+        (0, 5, 7): (5, 7),
+        (0, 2, 7): (2, 7),
+        (0, 7, 12): (7, 7),
+        (0, 3, 6): (3, 6),
+        (0, 4, 8): (4, 8),
+        (0, 4, 9): (4, 7),
+    }
     for tones, (third, fifth) in expected.items():
         chord = harmony.Sonority(0.0, 4.0, 0, tones, harmony.MODES["major"])
         plan = plain(chords=[chord], gestures=LOOP)

@@ -103,6 +103,8 @@ def test_hands_and_skins_are_other_families_than_the_kit():
     bare = {n.pitch for n in played(rock(style=style(beat="march")), "percussion")}
     assert bare <= {63, 64, 70} and len(bare) > 1, "a beat without hand drums has conga and shaker"
     assert {n.pitch for n in played(rock(style=style(beat="asian")), "hand drums")} & {41, 43, 63, 64}
+    for seed in range(30):  # some of the beat's lines are silent: where all are, there are others
+        assert first_bars(rock(style=style(beat="reggae"), seed=seed), "percussion")
 
 
 def test_a_kit_of_fewer_than_two_pieces_gets_what_it_wants_and_words_for_beats_add_to_it():
