@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import project, shards, study_figures, sweeps, tracking
+from conceptcaps import project, shards, sweeps, tracking
 from conceptcaps.captions import captioner, finetuning, language_model, lessons, table, writing
+from conceptcaps.sweeps import figures as study_figures
 
 
 def command_line() -> argparse.ArgumentParser:

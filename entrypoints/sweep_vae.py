@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import project, shards, study_figures, sweeps, tracking
+from conceptcaps import project, shards, sweeps, tracking
+from conceptcaps.sweeps import figures as study_figures
 from conceptcaps.tags import fidelity, sampling, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
 

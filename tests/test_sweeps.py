@@ -8,8 +8,10 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
-from conceptcaps import study_database, study_figures, sweeps
+from conceptcaps import sweeps
 from conceptcaps.errors import Failure
+from conceptcaps.sweeps import database as study_database
+from conceptcaps.sweeps import figures as study_figures
 
 OBJECTIVE = "val/loss"
 

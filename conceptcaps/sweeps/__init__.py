@@ -16,8 +16,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
-from conceptcaps import hashing, study_database
+from conceptcaps import hashing
 from conceptcaps.errors import Failure
+from conceptcaps.sweeps import database
 
 _POLL = 1  # seconds between looks at trials of other processes
 _LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")
@@ -96,7 +97,7 @@ def open_study(*, name: str, storage: str, objective: str, rows: str = "") -> op
         Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name=name,
-        storage=study_database.Storage(storage),
+        storage=database.Storage(storage),
         directions=list(towards.values()),
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=5),
