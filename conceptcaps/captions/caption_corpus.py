@@ -95,8 +95,7 @@ def load_for(folder: Path, *, source: str, taxonomy: Taxonomy, seed: int) -> pd.
 def further(source: str, *, seed: int) -> list[str]:
     """Captions that nobody learns, which tell more of how a corpus speaks; of what is not ``builtin`` there are none.
 
-    Of the runs of three words of a caption of the grammar (``idiom``), 2,000 others hold all in 70 % of sentences,
-    12,000 in 90 %.
+    1,500 captions of the grammar hold all runs of three words (``idiom``) of 67 % of other sentences, 11,600 of 90 %.
 
     Args:
         source: As for ``load``.
