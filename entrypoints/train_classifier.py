@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = data.clips.rows
         tracking.log_frame(rows, "clips.parquet")
         tracking.log_metrics(data.counts)
-        inputs = classifier.stack(classifier.features(data.clips, head=args.head, cache=cache.embeddings()))
+        inputs = classifier.features(data.clips, head=args.head, cache=cache.embeddings())
         parts = classifier.parts(inputs, rows, classes=data.classes, permute=bool(args.permute_labels), seed=args.seed)
         for name in clips.SPLITS:
             tracking.log_dataset(rows[rows["split"] == name], name=f"clips/{name}", source=args.audio, context=name)

@@ -1,13 +1,13 @@
 """What a network's named layers hold of a clip, and how its logits move with them: one row for each clip."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,57 +15,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from conceptcaps.probing.clips import Clips
 from conceptcaps.processor import one_thread
 
 Rows = NDArray[np.float64]
 Clip = TypeVar("Clip")
+One = TypeVar("One", covariant=True)
 _BATCH = 4  # windows in one pass of the network
 _AT_ONCE = 8  # clips in memory for each thread
-_ROOM = 256_000_000  # bytes of windows that are kept for a second network
 _LAST = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.RNNBase)
 _SECOND = (nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.MaxPool1d, nn.MaxPool2d)
 _CHANGES_NOTHING = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Dropout, nn.Identity)
 
 
-class Heard:
-    """Clips that several networks are asked about: decoded once, while their windows fit into a quarter of a gigabyte.
-
-    What does not fit is decoded anew each time; networks see the same.
-    """
-
-    def __init__(self, clips: Sequence[bytes] | Clips, windows: Callable[[bytes], Tensor]) -> None:
-        """Take clips ``(n,)`` that can be iterated again, and what makes a network's input of one."""
-        self._clips, self._windows = clips, windows
-        self._kept: dict[int, Tensor | str] = {}
-        self._room = _ROOM
+class Several(Protocol[One]):
+    """Things that are counted, and read anew whenever they are iterated."""
 
     def __len__(self) -> int:
-        """Number of clips."""
-        return len(self._clips)
+        """How many there are."""
 
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """Numbers and encoded files, or numbers alone where no file is needed any more."""
-        if len(self._kept) == len(self._clips):
-            return ((number, b"") for number in range(len(self._clips)))
-        return iter(enumerate(self._clips))
-
-    def windows(self, clip: tuple[int, bytes]) -> Tensor:
-        """The network's input; ``ValueError`` for a clip that gives none."""
-        number, data = clip
-        found = self._kept.get(number)
-        if found is None:
-            try:
-                found = self._windows(data)
-            except ValueError as error:
-                found = str(error)
-            size = 0 if isinstance(found, str) else found.nbytes
-            if size <= self._room:
-                self._room -= size
-                self._kept[number] = found
-        if isinstance(found, str):
-            raise ValueError(found)
-        return found.clone()  # a network may work in place
+    def __iter__(self) -> Iterator[One]:
+        """One after the other."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +59,7 @@ class Readings:
 
 def read(
     network: nn.Module,
-    clips: Iterable[Clip],
+    clips: Several[Clip],
     *,
     windows: Callable[[Clip], Tensor],
     layers: Sequence[str],
@@ -103,7 +72,7 @@ def read(
     Args:
         network: Gives logits ``(windows, outputs)``, or these and a dictionary of layers' outputs. Each core has a
             copy: on two threads of its own a small network is up to thirty times slower than on one.
-        clips: Encoded audio files, consumed a few at a time, or whatever else ``windows`` takes.
+        clips: Encoded audio files, read a few at a time, or whatever else ``windows`` takes.
         windows: Makes the network's input ``(windows, ...)`` of a clip; a ``ValueError`` is the clip's, not the run's.
         layers: Names of submodules, each used once in a pass. Of one that gives a tuple, as a GRU, the first is read.
         axes: Channel axis of layers for which it cannot be told: 1 for ``(n, channels, ...)``, -1 for
@@ -132,20 +101,23 @@ def read(
         finally:
             readers.put(reader)
 
-    found: list[_Reading | str] = []
-    waiting = iter(tqdm(clips, desc=description, unit="clip", total=None if wanted is None else len(wanted)))
+    table = _Table(len(clips), layers)
+    waiting = iter(tqdm(clips, desc=description, unit="clip"))
+    done = 0
     with one_thread(), ThreadPoolExecutor(threads) as pool:
         while some := list(islice(waiting, _AT_ONCE * threads)):
-            asked = [() if wanted is None else wanted[len(found) + place] for place in range(len(some))]
-            found += pool.map(work, some, asked)
-    reasons = {number: reading for number, reading in enumerate(found) if isinstance(reading, str)}
-    if 10 * len(reasons) > len(found) or len(reasons) == len(found):
+            asked = [() if wanted is None else wanted[done + place] for place in range(len(some))]
+            for reading in pool.map(work, some, asked):
+                table.add(done, reading)
+                done += 1
+    reasons = table.reasons
+    if 10 * len(reasons) > done or len(reasons) == done:
         first = next(iter(reasons.items()), (0, "no clips"))
         raise ValueError(
-            f"expected nine clips in ten that can be read, got {len(reasons)} of {len(found)} that cannot; "
+            f"expected nine clips in ten that can be read, got {len(reasons)} of {done} that cannot; "
             f"clip {first[0]}: {first[1]}"
         )
-    return _table(found, layers, reasons)
+    return table.readings()
 
 
 @dataclass(frozen=True)
@@ -272,27 +244,39 @@ def _modules(network: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]:
     return {layer: known[layer] for layer in layers}
 
 
-def _table(found: Sequence[_Reading | str], layers: Sequence[str], reasons: dict[int, str]) -> Readings:
-    """The clips' readings one below the other."""
-    whole = {number: reading for number, reading in enumerate(found) if not isinstance(reading, str)}
-    example = next(iter(whole.values()))
+class _Table:
+    """The clips' readings one below the other, in the memory that they will need in the end and no more."""
 
-    def rows(width: int) -> Rows:
-        return np.full((len(found), width), np.nan)
+    def __init__(self, count: int, layers: Sequence[str]) -> None:
+        self._count, self._layers = count, layers
+        self._logits = np.empty((0, 0))
+        self._points: list[Rows] = []
+        self._slopes: dict[int, list[list[Rows]]] = {}
+        self._asked: dict[int, list[int]] = {}
+        self.reasons: dict[int, str] = {}
 
-    points = {name: rows(len(example.points[place])) for place, name in enumerate(layers)}
-    logits = rows(len(example.logits))
-    for number, reading in whole.items():
-        logits[number] = reading.logits
-        for place, name in enumerate(layers):
-            points[name][number] = reading.points[place]
-    outputs = sorted({output for reading in whole.values() for output in reading.slopes})
-    asked = {output: [number for number, reading in whole.items() if output in reading.slopes] for output in outputs}
-    slopes = {
-        name: {
-            output: np.stack([whole[number].slopes[output][place] for number in asked[output]]) for output in outputs
+    def add(self, number: int, reading: _Reading | str) -> None:
+        """Take what a clip gives."""
+        if isinstance(reading, str):
+            self.reasons[number] = reading
+            return
+        if not len(self._logits):
+            self._logits = np.full((self._count, len(reading.logits)), np.nan)
+            self._points = [np.full((self._count, len(point)), np.nan) for point in reading.points]
+        self._logits[number] = reading.logits
+        for points, point in zip(self._points, reading.points, strict=True):
+            points[number] = point
+        for output, slopes in reading.slopes.items():
+            self._slopes.setdefault(output, []).append(slopes)
+            self._asked.setdefault(output, []).append(number)
+
+    def readings(self) -> Readings:
+        """All that was added."""
+        outputs = sorted(self._asked)
+        slopes = {
+            name: {output: np.stack([slopes[place] for slopes in self._slopes[output]]) for output in outputs}
+            for place, name in enumerate(self._layers)
         }
-        for place, name in enumerate(layers)
-    }
-    numbers = {output: np.array(clips, dtype=np.int64) for output, clips in asked.items()}
-    return Readings(points, logits, slopes, numbers, reasons)
+        points = dict(zip(self._layers, self._points, strict=True))
+        asked = {output: np.array(self._asked[output], dtype=np.int64) for output in outputs}
+        return Readings(points, self._logits, slopes, asked, self.reasons)

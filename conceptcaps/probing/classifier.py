@@ -4,7 +4,9 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,33 +22,74 @@ from conceptcaps.files import whole_folder
 from conceptcaps.listening import embeddings
 from conceptcaps.probing import heads
 from conceptcaps.probing.heads import Classifier
+from conceptcaps.probing.spool import Spool
 from conceptcaps.processor import one_thread
 from conceptcaps.tags.early_stopping import EarlyStopping
 from conceptcaps.tags.splits import SPLITS
 
 _BATCH = 32  # of evaluation, which no result depends on
 
-Part = tuple[Tensor, Tensor]
+
+class Inputs(Protocol):
+    """Features of n clips, read some at a time: a tensor ``(n, length, d)``, or ``Stored`` ones."""
+
+    def __len__(self) -> int:
+        """Number of clips."""
+
+    def __getitem__(self, clips: Tensor, /) -> Tensor:
+        """Features ``(k, length, d)`` of clips, by their numbers ``(k,)``."""
 
 
-def features(clips: Iterable[bytes], *, head: str, cache: Path) -> list[NDArray[np.float32]]:
-    """What a head learns from, for each clip ``(length, d)``: spectra for the ``cnn``, musicnn's layers for others."""
+Part = tuple[Inputs, Tensor]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Features of clips on the disk, cut or repeated to one length when they are read: ``(n, length, d)``.
+
+    Attributes:
+        spool: Of each clip, ``(its own length, d)``.
+        numbers: Which of them, in order.
+        length: Frames or windows.
+    """
+
+    spool: Spool
+    numbers: Sequence[int]
+    length: int
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.numbers)
+
+    def __getitem__(self, clips: Tensor, /) -> Tensor:
+        """Features ``(k, length, d)`` of clips, by their numbers ``(k,)``."""
+        return stack([self.spool[self.numbers[clip]].numpy() for clip in clips.tolist()], length=self.length)
+
+    def only(self, chosen: Tensor) -> "Stored":
+        """Some of the clips, by a mask ``(n,)``."""
+        return replace(self, numbers=[self.numbers[clip] for clip in chosen.nonzero()[:, 0].tolist()])
+
+
+def features(clips: Iterable[bytes], *, head: str, cache: Path) -> Stored:
+    """What a head learns from, at the clips' median length: spectra for the ``cnn``, musicnn's layers for others."""
     function = heads.features_cnn if head == "cnn" else heads.features_musicnn
-    made = embeddings.compute(clips, function=function, name=function.__name__, cache=cache)
-    return [arrays["features"] for arrays in made]
+    spool, lengths = Spool(), []
+    for arrays in embeddings.stream(clips, function=function, name=function.__name__, cache=cache):
+        spool.append(torch.from_numpy(arrays["features"]))
+        lengths.append(len(arrays["features"]))
+    return Stored(spool, range(len(spool)), int(np.median(lengths)))
 
 
-def stack(arrays: Sequence[NDArray[np.float32]], *, length: int | None = None) -> Tensor:
-    """Features of clips, cut or repeated to one length, their median if None: ``(n, length, d)``."""
-    length = length or int(np.median([len(array) for array in arrays]))
+def stack(arrays: Sequence[NDArray[np.float32]], *, length: int) -> Tensor:
+    """Features of clips, cut or repeated to one length: ``(n, length, d)``."""
     return torch.from_numpy(np.stack([spectrum.to_length(array, length=length) for array in arrays]))
 
 
-def parts(inputs: Tensor, rows: pd.DataFrame, *, classes: Sequence[str], permute: bool, seed: int) -> dict[str, Part]:
+def parts(inputs: Stored, rows: pd.DataFrame, *, classes: Sequence[str], permute: bool, seed: int) -> dict[str, Part]:
     """Features and class numbers of each split.
 
     Args:
-        inputs: Features of the clips ``(n, length, d)``.
+        inputs: Features of the clips.
         rows: Columns ``class`` and ``split`` (``clips.label``).
         classes: Names in the order of their numbers.
         permute: Shuffle the labels of training and validation: a control, which must not count as interpretable.
@@ -58,7 +101,7 @@ def parts(inputs: Tensor, rows: pd.DataFrame, *, classes: Sequence[str], permute
         order = torch.randperm(len(learnt), generator=torch.Generator().manual_seed(seed))
         labels[learnt] = labels[learnt[order]]
     masks = {name: torch.tensor((rows["split"] == name).to_numpy()) for name in SPLITS}
-    return {name: (inputs[mask], labels[mask]) for name, mask in masks.items()}
+    return {name: (inputs.only(mask), labels[mask]) for name, mask in masks.items()}
 
 
 def fit(
@@ -98,23 +141,23 @@ def fit(
     Raises:
         ValueError: If there are fewer than two clips to learn from, or none to validate on.
     """
-    inputs, labels = (part.to(device) for part in train)
+    inputs, labels = train
     if len(inputs) < 2 or not len(validation[0]):
         raise ValueError(f"expected training and validation clips, got {len(inputs)} and {len(validation[0])}")
     generator = torch.Generator().manual_seed(seed)
     stopping = EarlyStopping(patience)
     with torch.random.fork_rng(), one_thread():
         torch.manual_seed(seed)
-        model = heads.build(head, genres, length=inputs.shape[1]).to(device)
+        model = heads.build(head, genres, length=inputs[torch.arange(1)].shape[1]).to(device)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
-        model.standardise(inputs)
+        model.standardise(inputs[batch] for batch in torch.arange(len(inputs)).split(_BATCH))
         optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
         for epoch in tqdm(range(epochs), desc="train classifier", unit="epoch"):
             model.train()
             total = 0.0
-            order = torch.randperm(len(inputs), generator=generator).to(device)
+            order = torch.randperm(len(inputs), generator=generator)
             for batch in order.tensor_split(max(1, len(order) // batch_size)):
-                loss = nn.functional.cross_entropy(model(inputs[batch]), labels[batch])
+                loss = nn.functional.cross_entropy(model(inputs[batch].to(device)), labels[batch].to(device))
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -150,14 +193,16 @@ def calibrate(model: Classifier, validation: Part) -> Classifier:
 
 
 @torch.no_grad()
-def log_probabilities(model: Classifier, inputs: Tensor) -> Tensor:
+def log_probabilities(model: Classifier, inputs: Inputs) -> Tensor:
     """Log-probabilities (nats) ``(n, classes)`` of features ``(n, length, d)``, in evaluation mode."""
     model.eval()
-    parts = [model(part.to(model.mean.device)).log_softmax(1).cpu() for part in inputs.split(_BATCH)]
-    return torch.cat(parts) if parts else torch.empty(0, len(model.genres))
+    found = torch.empty(len(inputs), len(model.genres))
+    for batch in torch.arange(len(inputs)).split(_BATCH):
+        found[batch] = model(inputs[batch].to(model.mean.device)).log_softmax(1).cpu()
+    return found
 
 
-def evaluate(model: Classifier, inputs: Tensor, labels: Tensor) -> dict[str, NDArray[np.float64]]:
+def evaluate(model: Classifier, inputs: Inputs, labels: Tensor) -> dict[str, NDArray[np.float64]]:
     """For every clip ``nll`` (nats, >= 0, best 0), ``correct`` (0 or 1), ``predicted`` and its ``probability``."""
     log_p, truth = log_probabilities(model, inputs), labels.cpu()
     likeliest = log_p.max(1)

@@ -8,10 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from conceptcaps.probing import concepts, contrasts, controls, interventions, networks, tcav
-from conceptcaps.probing.activations import Heard, Readings
+from conceptcaps.probing.activations import Readings
 from conceptcaps.probing.cav import Cav
 from conceptcaps.probing.clips import Clips
 from conceptcaps.probing.concepts import Concept
+from conceptcaps.probing.heard import Heard
 from conceptcaps.probing.networks import Probe
 from conceptcaps.probing.tcav import Slopes
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -114,12 +115,16 @@ def run(
             second = asked.read(classes_heard, layers=layers, wanted=at_own, description=f"{title}, targets")
         return first, second, {name: _slopes(first, second, outputs[name], rows[name], lacking) for name in rows}
 
+    def untrained() -> tuple[pd.DataFrame, NDArray[np.float64]]:
+        """Cells and logits with random weights; their readings are gone before the network's own are made."""
+        first, second, slopes = read(probe.randomised(seed=seed), "random weights")
+        readable = [concept.without(first.reasons) for concept in found]
+        cells = tcav.test(first.points, slopes, readable, random_sets=random_sets, seed=seed, intervals=False)
+        return cells, second.logits
+
+    random, random_logits = untrained()
     first, second, slopes = read(probe, "network")
     readable = [concept.without(first.reasons) for concept in found]
-    random_first, random_second, random_slopes = read(probe.randomised(seed=seed), "random weights")
-    random = tcav.test(
-        random_first.points, random_slopes, readable, random_sets=random_sets, seed=seed, intervals=False
-    )
 
     def test(*, permuted: bool = False, redrawn: int | None = None, intervals: bool = False) -> pd.DataFrame:
         return tcav.test(
@@ -129,7 +134,7 @@ def run(
 
     scores = test(intervals=True)
     truth = {name: np.where(held, networks.truth(name, classes, taxonomy=taxonomy), np.nan) for name in rows}
-    untaught = [random_second.logits]
+    untaught = [random_logits]
     while sum(logits.shape[1] for logits in untaught) <= controls.UNTAUGHT:
         again = probe.randomised(seed=seed + len(untaught))
         untaught.append(again.read(classes_heard, description="random again").logits)

@@ -4,7 +4,7 @@ All take what ``features`` makes of clips, cut or repeated to one length, ``(n, 
 divided by a ``temperature`` (1 until ``classifier.calibrate`` sets it).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -70,10 +70,15 @@ class Classifier(nn.Module):
         self.register_buffer("scale", torch.ones(width))
         self.register_buffer("temperature", torch.ones(()))
 
-    def standardise(self, inputs: Tensor) -> None:
-        """Take mean and spread of training inputs ``(n, length, width)``."""
-        self.mean.copy_(inputs.mean((0, 1)))
-        self.scale.copy_(inputs.std((0, 1)).clamp_min(1e-3))
+    def standardise(self, batches: Iterable[Tensor]) -> None:
+        """Take mean and spread of training inputs, which come as ``(some, length, width)``."""
+        count, total, squares = 0, torch.zeros_like(self.mean.double()), torch.zeros_like(self.mean.double())
+        for batch in batches:
+            rows = batch.to(total).flatten(0, 1)
+            count, total, squares = count + len(rows), total + rows.sum(0), squares + rows.square().sum(0)
+        self.mean.copy_(total / count)
+        variance = (squares - total.square() / count) / (count - 1)
+        self.scale.copy_(variance.clamp_min(0).sqrt().clamp_min(1e-3))
 
     def probe(self) -> Probe:
         """The network that TCAV asks, from audio to logits."""

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from conceptcaps.audio import spectrum, waveform
 from conceptcaps.listening import musicnn
 from conceptcaps.probing import activations, concepts
-from conceptcaps.probing.activations import Heard, Readings
+from conceptcaps.probing.activations import Readings
 from conceptcaps.probing.clips import Clips
+from conceptcaps.probing.heard import Heard
 from conceptcaps.tags.taxonomy import Taxonomy
 
 MUSICNN = {"musicnn_mtt": "MTT", "musicnn_msd": "MSD"}

@@ -103,6 +103,7 @@ def test(
     if random_sets < 2 or not concepts or not targets or not points:
         got = f"{random_sets} sets, {len(concepts)} concepts, {len(targets)} targets, {len(points)} layers"
         raise ValueError(f"expected at least 2 random sets, a concept, a target and a layer, got {got}")
+    finite = {layer: _finite(values) for layer, values in points.items()}
     rows = []
     for concept in tqdm(concepts, desc="concepts", unit="concept"):
         resamples = RESAMPLES if intervals else 0
@@ -110,7 +111,6 @@ def test(
         weights = np.concatenate([made.own[None], made.null, made.bootstrap])
         facts = {"information": made.information, "explained": made.explained}
         facts["n_concept"] = int((concept.label == 1).sum())
-        finite = {layer: np.where(np.isfinite(values), values, 0.0) for layer, values in points.items()}
         directions = {layer: weights @ values for layer, values in finite.items()}
         asked = {name: _asked(concept, slopes, redrawn) for name, slopes in targets.items()}
         p_values = {
@@ -130,6 +130,11 @@ def test(
     table["q_value"] = benjamini_hochberg(table["p_value"])
     table["significant"] = table["q_value"] <= Q
     return table
+
+
+def _finite(points: Rows) -> Rows:
+    """Activations with 0 for clips that have none, which no concept counts; not copied where all have some."""
+    return points if np.isfinite(points).all() else np.where(np.isfinite(points), points, 0.0)
 
 
 def _asked(concept: Concept, slopes: Slopes, redrawn: int | None) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from torch import nn
 
 from conceptcaps.listening import musicnn
 from conceptcaps.probing import activations, heads
+from conceptcaps.probing import heard as heard_clips
 from tests.probing.nets import Deep, encoded, windows
 
 
@@ -154,7 +155,7 @@ def test_a_clip_that_cannot_be_read_has_a_reason_and_no_numbers():
 
 @pytest.mark.parametrize("room", [10**9, 200, 0])
 def test_clips_are_decoded_once_while_there_is_room_and_networks_see_the_same(room, monkeypatch):
-    monkeypatch.setattr(activations, "_ROOM", room)
+    monkeypatch.setattr(heard_clips, "_ROOM", room)
     torch.manual_seed(0)
     inputs, decoded = torch.randn(12, 1, 16), []
     clips, cut = arrays(inputs)
@@ -165,7 +166,7 @@ def test_clips_are_decoded_once_while_there_is_room_and_networks_see_the_same(ro
             raise ValueError("silence")
         return cut(clip)
 
-    heard = activations.Heard(clips, windows)
+    heard = heard_clips.Heard(clips, windows)
     for network in (Deep(), Deep(seed=1)):
         again = activations.read(network, heard, windows=heard.windows, layers=["first"], wanted=[[0]] * 12)
         plain = read(network, inputs, layers=["first"], wanted=[[0]] * 12)
@@ -184,7 +185,7 @@ def test_a_network_that_works_in_place_does_not_change_what_the_next_one_sees():
 
     inputs = torch.ones(4, 1, 16)
     clips, cut = arrays(inputs.clone())
-    heard = activations.Heard(clips, cut)
+    heard = heard_clips.Heard(clips, cut)
     for network in (Doubling(), Deep()):
         found = activations.read(network, heard, windows=heard.windows, layers=["first"], wanted=[[]] * 4)
     np.testing.assert_array_equal(found.logits, read(Deep(), inputs, layers=["first"], wanted=[[]] * 4).logits)

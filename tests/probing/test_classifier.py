@@ -106,6 +106,36 @@ def test_save_and_load_give_the_same_answers(tmp_path):
         classifier.load(tmp_path)
 
 
+def test_features_on_the_disk_are_those_in_memory_and_fit_the_same(tmp_path):
+    sounds = [toy_clips.flac(toy_clips.waveform(["rock"], seed=n, seconds=1.0 + n / 10)) for n in range(5)]
+    stored = classifier.features(sounds, head="cnn", cache=tmp_path)
+    arrays = [heads.features_cnn(sound)["features"] for sound in sounds]
+    assert (len(stored), stored.length) == (5, len(arrays[2]))
+    whole = classifier.stack(arrays, length=stored.length)
+    torch.testing.assert_close(stored[torch.tensor([3, 0, 3])], whole[[3, 0, 3]], rtol=0, atol=0)
+    rows = pd.DataFrame(
+        {
+            "class": ["metal", "techno", "metal", "techno", "techno"],
+            "split": ["train", "test", "train", "validation", "train"],
+        }
+    )
+    parts = classifier.parts(stored, rows, classes=GENRES, permute=False, seed=0)
+    inputs, labels = parts["train"]
+    torch.testing.assert_close(inputs[torch.arange(3)], whole[[0, 2, 4]], rtol=0, atol=0)
+    assert labels.tolist() == [1, 1, 2]
+    on_disk, in_memory = fit(parts["train"], epochs=2), fit((whole[[0, 2, 4]], labels), epochs=2)
+    for name, value in on_disk.state_dict().items():
+        torch.testing.assert_close(in_memory.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_inputs_are_standardised_by_their_own_mean_and_spread():
+    spectra, _ = toy_parts()
+    model = heads.GenreCNN(GENRES, length=24)
+    model.standardise(spectra.split(7))
+    torch.testing.assert_close(model.mean, spectra.mean((0, 1)))
+    torch.testing.assert_close(model.scale, spectra.std((0, 1)))
+
+
 def test_layers_have_the_names_and_shapes_that_are_documented():
     model = heads.GenreCNN(GENRES, length=32).eval()
     names = [name for name, _ in model.named_children()]
