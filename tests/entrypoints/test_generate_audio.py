@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from moto.server import ThreadedMotoServer
 
 from conceptcaps import assets, shards, tracking
 from conceptcaps.audio import table
+from conceptcaps.project import LOCK
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 from entrypoints import generate_audio
 
@@ -276,25 +278,47 @@ def test_unknown_choices_are_refused(store, change):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_bytes(store):
+def test_a_killed_run_goes_on_after_a_comment_in_the_report_and_an_edit_of_the_sampler_starts_anew(store):
     captions = write_captions(store / "captions", TAGS)
     changes = {"shard_size": 1, "duration": 8.0}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "entrypoints.generate_audio", *flags(captions, store / "killed", **changes)]
-    run = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 90
-    while not (store / "killed" / "part-00001.parquet").exists() and run.poll() is None:
+    project, outputs = store / "project", store / "project" / "outputs" / "generate_audio"
+    for name in ("conceptcaps", "entrypoints"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("MLproject", LOCK):
+        shutil.copy(ROOT / name, project)
+
+    def start() -> subprocess.Popen:
+        command = [sys.executable, "-m", "entrypoints.generate_audio", *flags(captions, "auto", **changes)]
+        return subprocess.Popen(
+            command, cwd=project, env={**os.environ, "PYTHONPATH": str(project)}, stderr=subprocess.DEVNULL
+        )
+
+    def comment(file: str) -> None:
+        with (project / "conceptcaps" / file).open("a") as code:
+            code.write("# a comment\n")
+
+    run = start()
+    deadline = time.monotonic() + 120
+    while not (left := sorted(outputs.glob("*/part-00001.parquet"))) and run.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.002)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    left = {path.name for path in (store / "killed").glob("part-*.parquet")}
-    assert "part-00001.parquet" in left and not (store / "killed" / "manifest.json").exists()
+    (killed,) = (path.parent for path in left)
+    assert not (killed / "manifest.json").exists()
+    kept = {path: path.stat().st_mtime_ns for path in killed.glob("part-*.parquet")}
 
-    generate_audio.main(flags(captions, store / "killed", **changes))
+    comment("publishing/report.py")
+    assert start().wait() == 0
+    assert [*outputs.iterdir()] == [killed]
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
     generate_audio.main(flags(captions, store / "at_once", **changes))
-    ours, theirs = hashes(store / "killed"), hashes(store / "at_once")
+    ours, theirs = hashes(killed), hashes(store / "at_once")
     assert {name: ours[name] for name in theirs} == theirs
+
+    comment("audio/sf2.py")
+    assert start().wait() == 0
+    assert len([*outputs.iterdir()]) == 2
 
 
 def test_a_full_disk_fails_the_run_in_one_line_and_it_goes_on_to_the_same_bytes(store, monkeypatch, capsys):
