@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from conceptcaps import cache, shards, tracking
@@ -30,14 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         columns = ["id", "present", "absent", "group", "soundfont", "error"]
         folders = [tracking.fetch(uri) for uri in args.concepts.split(",")]
         taxonomy = taxonomy_of(folders[0])
-        tables, heard = [], []
+        tables, features = [], hearing.Features()
         for number, folder in enumerate(folders):  # each for itself: the same pieces in two fonts have the same ids
             good, _ = Clips.open(folder).readable()
             table = shards.read(str(folder), columns=columns).set_index("id").loc[list(good.ids)].reset_index()
             tables.append(table.assign(id=[f"{number}:{row_id}" for row_id in table["id"]] if number else table["id"]))
-            heard.append(hearing.features(good, cache=cache.embeddings()))
-        features = heard[0] if len(heard) == 1 else np.concatenate(heard)
-        del heard
+            features.extend(good, cache=cache.embeddings())
         rows = pd.concat(tables, ignore_index=True)
         tracking.log_dataset(rows[["id", "group"]], name="concepts", source=args.concepts, context="training")
         truth = verification.labels(rows["present"], rows["absent"], tags=taxonomy.tags)

@@ -70,10 +70,12 @@ verifier.fit(heard, known, groups=rows["id"].tolist(), sources=["font"] * len(ro
 """,
     "train_classifier": CLASSIFIER.replace("HEAD", "linear"),
     "run_tcav": """
-from conceptcaps.probing import clips, networks
+from conceptcaps.probing import clips, experiment, networks
 probe = networks.of_musicnn("musicnn_mtt")
-found = clips.read(folder)
-probe.read(found, layers=probe.layers, wanted=[[0, 1]] * len(found), description="read")
+dials = {"most_targets": 2, "layers": probe.layers, "intervened": None, "interpretable": None, "random_sets": 100}
+experiment.run(
+    probe, clips.read(folder), None, names=["piano"], targets="auto", taxonomy=taxonomy, seed=0, **dials
+)
 """,
     "build_dataset": """
 from conceptcaps.publishing import dataset, evidence

@@ -104,7 +104,7 @@ def samples(clip: bytes, *, seconds: float = 0.0) -> NDArray[np.float32]:
     return np.resize(mono, max(len(mono), round(seconds * spectrum.SAMPLE_RATE)))
 
 
-def musicnn_means(clips: Sounds, *, model: str, cache: Path) -> dict[str, NDArray[np.float32]]:
+def musicnn_stream(clips: Sounds, *, model: str, cache: Path) -> Iterator[Embedding]:
     """What musicnn hears in each clip, as means over its windows of 3 s; a shorter clip is repeated to fill one.
 
     Args:
@@ -112,12 +112,12 @@ def musicnn_means(clips: Sounds, *, model: str, cache: Path) -> dict[str, NDArra
         model: ``musicnn_mtt`` or ``musicnn_msd``.
         cache: Folder that outlives the run; evaluation and verification share it.
 
-    Returns:
-        ``taggram`` ``(n, 50)``, likelihoods in [0, 1] of the tags of ``musicnn.TAGS``, ``penultimate`` ``(n, 200)``,
-        the embedding, and ``pooled`` ``(n, 1506)``, what the layer before it gives.
+    Yields:
+        Of each clip ``taggram`` ``(50,)``, likelihoods in [0, 1] of the tags of ``musicnn.TAGS``, ``penultimate``
+        ``(200,)``, the embedding, and ``pooled`` ``(1506,)``, what the layer before it gives.
 
     Raises:
-        ValueError: If the model is another, there are no clips, or one is no audio.
+        ValueError: If the model is another, or a clip is no audio.
     """
     if model not in MUSICNN:
         raise ValueError(f"expected an embedding among {', '.join(MUSICNN)}, got {model!r}")
@@ -128,10 +128,19 @@ def musicnn_means(clips: Sounds, *, model: str, cache: Path) -> dict[str, NDArra
         with torch.inference_mode():
             return {name: windows[0].mean(0).numpy() for name, windows in network(sound[None]).items()}
 
+    yield from stream(clips, function=function, name=model, cache=cache)
+
+
+def musicnn_means(clips: Sounds, *, model: str, cache: Path) -> dict[str, NDArray[np.float32]]:
+    """All of ``musicnn_stream`` at once, each array ``(n, ...)``.
+
+    Raises:
+        ValueError: If the model is another, there are no clips, or one is no audio.
+    """
     if not len(clips):
         raise ValueError("expected at least one clip, got none")
     found = {name: np.empty((len(clips), width), dtype=np.float32) for name, width in WIDTHS.items()}
-    for row, arrays in enumerate(stream(clips, function=function, name=model, cache=cache)):
+    for row, arrays in enumerate(musicnn_stream(clips, model=model, cache=cache)):
         for name, rows in found.items():
             rows[row] = arrays[name]
     return found

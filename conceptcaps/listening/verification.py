@@ -1,6 +1,7 @@
 """Is the concept in the clip? A calibrated probability and a verdict for every tag, beside the truth."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from conceptcaps import figures
 from conceptcaps.intervals import bootstrap_mean
-from conceptcaps.listening.verifier import Verifier
+from conceptcaps.listening.verifier import VERDICTS, Vectors, Verifier
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _FEWEST = 5  # clips with a tag, and without it, that a figure of it needs
@@ -71,7 +72,7 @@ def verify(
     ids: Sequence[str],
     asked: Sequence[Sequence[str]],
     truth: NDArray[np.float64],
-    features: NDArray[np.float32],
+    features: Vectors,
     *,
     verifier: Verifier,
     taxonomy: Taxonomy,
@@ -94,23 +95,31 @@ def verify(
     """
     heard = [row_id for row_id in ids if row_id not in bad]
     probabilities = verifier.probabilities(features).set_index(pd.Index(heard)).reindex(list(ids))
-    values, kinds = probabilities.to_numpy(), verifier.verdicts(probabilities).to_numpy()
-    known = np.array(["unknown", "absent", "present"], dtype=object)[np.select([truth == 1, truth == 0], [2, 1])]
+    values = probabilities.to_numpy()
+    kinds = verifier.decide(values)
+    sides = np.select([truth == 1, truth == 0], [2, 1])
     detected = set(verifier.tags)
     told = [[*verifier.tags, *(tag for tag in tags if tag not in detected)] for tags in asked]
     clip = np.repeat(np.arange(len(ids)), [len(tags) for tags in told])
-    tags = [tag for own in told for tag in own]
-    place, column = (pd.Index(names).get_indexer(pd.Index(tags)) for names in (taxonomy.tags, verifier.tags))
+    tags = pd.Categorical([tag for own in told for tag in own])
+    place, column = (
+        pd.Index(names).get_indexer(tags.categories)[tags.codes] for names in (taxonomy.tags, verifier.tags)
+    )
+    reasons = pd.Categorical([bad.get(row_id, "") for row_id in ids])
     columns = {
         "id": np.array(ids, dtype=object)[clip],
         "tag": tags,
         "asked": [tag in wanted for wanted, own in zip(map(set, asked), told, strict=True) for tag in own],
         "probability": np.where(column < 0, np.nan, values[clip, column]),
-        "verdict": np.where(column < 0, "none", kinds[clip, column]),
-        "truth": np.where(place < 0, "unknown", known[clip, place]),
-        "error": np.array([bad.get(row_id, "") for row_id in ids], dtype=object)[clip],
+        "verdict": _named(np.where(column < 0, 0, kinds[clip, column]), VERDICTS),
+        "truth": _named(np.where(place < 0, 0, sides[clip, place]), ("unknown", "absent", "present")),
+        "error": _named(reasons.codes[clip], list(reasons.categories)),
     }
     return pd.DataFrame(columns)
+
+
+def _named(codes: NDArray[np.integer[Any]], names: Sequence[str]) -> "pd.Categorical[str]":
+    return pd.Categorical.from_codes(codes, pd.Index(list(names)))
 
 
 def worth(frame: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:

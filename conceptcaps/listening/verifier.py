@@ -12,10 +12,10 @@ References:
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -35,11 +35,23 @@ Floats = NDArray[np.float64]
 FALSE_RATE = 0.05  # of clips without a tag that pass as present, and of clips with it that pass as absent
 LEAST_AUC = 0.6  # that a detector's lower bound has to reach
 FEWEST = 20  # clips with a tag, and without it, that a detector is fitted on
+VERDICTS = ("none", "present", "absent", "uncertain")
 _FOLDS = 5
 _DIMENSIONS = 1024  # of the rotation, which changes no regression as long as there are no more clips
+_LEARNT = 2048  # clips that the rotation is of at most
 _AT_ONCE = 256  # clips whose features stand in memory as doubles
 _PENALTY = 0.01  # C of the regression, on standardised features
 _ARRAYS = ("mean", "components", "weights", "bias", "slope", "intercept", "present", "absent")
+
+
+class Vectors(Protocol):
+    """Vectors ``(n, d)`` that are read some rows at a time: an array, or ``hearing.Features``."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    def __getitem__(self, rows: slice, /) -> NDArray[np.floating[Any]]:
+        """Some of them ``(k, d)``."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +84,25 @@ class Verifier:
     auc: Mapping[str, float]
     auc_low: Mapping[str, float]
 
-    def probabilities(self, features: ArrayLike) -> pd.DataFrame:
+    def probabilities(self, features: Vectors) -> pd.DataFrame:
         """Calibrated probability of every tag (columns) in every clip (rows) of features ``(clips, d)``."""
-        scores = _turned(np.asarray(features), self.mean, self.components) @ self.weights.T + self.bias
+        scores = _turned(features, self.mean, self.components) @ self.weights.T + self.bias
         return pd.DataFrame(expit(self.slope * scores + self.intercept), columns=list(self.tags))
 
+    def decide(self, probabilities: Floats) -> NDArray[np.int8]:
+        """Place among ``VERDICTS`` of each probability ``(clips, n)``; NaN, of a clip that has none, is ``none``."""
+        sides = [probabilities >= self.present, probabilities <= self.absent, ~np.isnan(probabilities)]
+        return np.select(sides, [1, 2, 3], default=0).astype(np.int8)
+
     def verdicts(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        """``present``, ``absent`` or ``uncertain`` for every probability; NaN, of a clip that has none, is ``none``."""
-        values = probabilities[list(self.tags)].to_numpy()
-        which = np.select([np.isnan(values), values >= self.present, values <= self.absent], [1, 2, 3])
-        kinds = np.array(["uncertain", "none", "present", "absent"], dtype=object)
+        """``VERDICTS`` for every probability."""
+        which = self.decide(probabilities[list(self.tags)].to_numpy())
+        kinds = np.array(VERDICTS, dtype=object)
         return pd.DataFrame(kinds[which], columns=list(self.tags), index=probabilities.index)
 
 
 def fit(
-    features: NDArray[np.float32],
+    features: Vectors,
     truth: Mapping[str, NDArray[np.float64]],
     *,
     groups: Sequence[str],
@@ -101,7 +117,7 @@ def fit(
         groups: Clips that share one, such as the two sides of a pair, are held out together.
         sources: Soundfont of each clip. Where there are several, a detector has to be good on each font with groups
             that it was not fitted on in another: the same piece in two fonts has one group.
-        seed: Of the principal components.
+        seed: Of the principal components, and of the 2,048 clips that they are of where there are more.
 
     Returns:
         The verifier; a table of all tags with enough clips, ``tag``, ``positives``, ``negatives``, ``auc`` (held-out
@@ -113,10 +129,10 @@ def fit(
     Raises:
         ValueError: If no tag has enough clips or none can be told from chance.
     """
-    components = min(_DIMENSIONS, *features.shape)
-    scaler = StandardScaler().fit(features)
-    basis = PCA(components, copy=False, svd_solver="randomized", random_state=seed).fit(scaler.transform(features))
-    turned = basis.components_ / scaler.scale_
+    scaler = StandardScaler()
+    for part in _slices(len(features)):
+        scaler.partial_fit(features[part])
+    turned = _basis(features, scaler, seed=seed)
     hidden = _turned(features, scaler.mean_, turned)
     own, fonts = np.asarray(groups), np.asarray(sources)
     rows, kept = [], []
@@ -126,7 +142,7 @@ def fit(
         y = labels[known].astype(int)
         if min(y.sum(), len(y) - y.sum()) < FEWEST or len(set(own[known])) < _FOLDS:
             continue
-        x = hidden[known]
+        x = hidden if known.all() else hidden[known]
         held_out = _held_out(x, y, groups=own[known])
         if np.isnan(held_out).any():
             continue
@@ -198,11 +214,26 @@ def load(folder: Path) -> Verifier:
     return Verifier(**{**facts, "tags": tuple(facts["tags"])}, **arrays)
 
 
-def _turned(features: NDArray[np.floating[Any]], mean: Floats, components: Floats) -> Floats:
+def _slices(count: int) -> Iterator[slice]:
+    """Rows that stand in memory together."""
+    return (slice(begin, begin + _AT_ONCE) for begin in range(0, count, _AT_ONCE))
+
+
+def _basis(features: Vectors, scaler: StandardScaler, *, seed: int) -> Floats:
+    """Principal components ``(k, d)`` of standardised features, over their scales."""
+    drawn = np.ones(len(features), dtype=bool)
+    if len(features) > _LEARNT:
+        drawn = np.isin(np.arange(len(drawn)), np.random.default_rng(seed).permutation(len(drawn))[:_LEARNT])
+    rows = np.concatenate([scaler.transform(features[part][drawn[part]]) for part in _slices(len(drawn))])
+    basis = PCA(min(_DIMENSIONS, *rows.shape), copy=False, svd_solver="randomized", random_state=seed).fit(rows)
+    found: Floats = basis.components_ / scaler.scale_
+    return found
+
+
+def _turned(features: Vectors, mean: Floats, components: Floats) -> Floats:
     """Features ``(clips, d)`` turned to their components ``(clips, k)``."""
     found = np.empty((len(features), len(components)))
-    for begin in range(0, len(features), _AT_ONCE):
-        part = slice(begin, begin + _AT_ONCE)
+    for part in _slices(len(features)):
         found[part] = (features[part].astype(np.float64) - mean) @ components.T
     return found
 

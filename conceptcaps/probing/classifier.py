@@ -22,8 +22,8 @@ from conceptcaps.files import whole_folder
 from conceptcaps.listening import embeddings
 from conceptcaps.probing import heads
 from conceptcaps.probing.heads import Classifier
-from conceptcaps.probing.spool import Spool
 from conceptcaps.processor import one_thread
+from conceptcaps.spool import Spool
 from conceptcaps.tags.early_stopping import EarlyStopping
 from conceptcaps.tags.splits import SPLITS
 

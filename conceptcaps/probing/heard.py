@@ -1,11 +1,12 @@
 """Clips that several networks are asked about, decoded once."""
 
 from collections.abc import Callable, Iterator
+from threading import Lock
 
 from torch import Tensor
 
 from conceptcaps.probing.activations import Several
-from conceptcaps.probing.spool import Spool
+from conceptcaps.spool import Spool
 
 _ROOM = 4_000_000_000  # bytes of windows that are kept for a second network
 
@@ -19,7 +20,7 @@ class Heard:
     def __init__(self, clips: Several[bytes], windows: Callable[[bytes], Tensor]) -> None:
         """Take clips ``(n,)`` that can be iterated again, and what makes a network's input of one."""
         self._clips, self._windows = clips, windows
-        self._spool = Spool(room=_ROOM)
+        self._spool, self._room, self._lock = Spool(), _ROOM, Lock()
         self._kept: dict[int, int | str] = {}  # places in the spool, or reasons
 
     def __len__(self) -> int:
@@ -42,9 +43,11 @@ class Heard:
             except ValueError as error:
                 kept = self._kept[number] = str(error)
             else:
-                place = self._spool.append(found)
-                if place is not None:
-                    self._kept[number] = place
+                with self._lock:
+                    fits = found.nbytes <= self._room
+                    self._room -= found.nbytes if fits else 0
+                if fits:
+                    self._kept[number] = self._spool.append(found)
                 return found
         if isinstance(kept, str):
             raise ValueError(kept)

@@ -1,4 +1,4 @@
-"""Arrays of many clips that are needed again, in a file in place of memory."""
+"""Arrays of many rows that are needed again, in a file in place of memory."""
 
 import math
 import os
@@ -15,9 +15,8 @@ class Spool:
     The file has no name and is gone with its last holder. Several threads may write and read at once.
     """
 
-    def __init__(self, *, room: int | None = None) -> None:
-        """Open an empty file that may grow to ``room`` bytes, without end if None."""
-        self._room = room
+    def __init__(self) -> None:
+        """Open an empty file."""
         self._file = tempfile.TemporaryFile()
         self._lock = Lock()
         self._entries: list[tuple[int, torch.dtype, torch.Size]] = []
@@ -27,14 +26,11 @@ class Spool:
         """How many tensors there are."""
         return len(self._entries)
 
-    def append(self, values: Tensor) -> int | None:
-        """Write a tensor of any type, and give its number; None, and nothing is written, where it does not fit."""
+    def append(self, values: Tensor) -> int:
+        """Write a tensor of any type, and give its number."""
         data = values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
         with self._lock:
-            start, end = self._end, self._end + len(data)
-            if self._room is not None and end > self._room:
-                return None
-            self._end = end
+            start, self._end = self._end, self._end + len(data)
             self._file.seek(start)
             self._file.write(data)
             self._file.flush()

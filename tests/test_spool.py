@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from conceptcaps.probing.spool import Spool
+from conceptcaps.spool import Spool
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.int16, torch.bool])
@@ -16,13 +16,6 @@ def test_gives_back_what_was_written_in_any_type_and_shape(kind):
         assert (found.dtype, found.shape) == (kind, tensors[number].shape)
         assert torch.equal(found, tensors[number])
     assert len(spool) == 4
-
-
-def test_what_does_not_fit_is_not_written():
-    spool = Spool(room=20)
-    sizes = [3, 4, 2, 1]
-    assert [spool.append(torch.full((size,), size, dtype=torch.float32)) for size in sizes] == [0, None, 1, None]
-    assert [spool[number].tolist() for number in range(len(spool))] == [[3, 3, 3], [2, 2]]
 
 
 def test_what_a_reader_does_with_its_copy_is_its_own():
