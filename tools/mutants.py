@@ -29,7 +29,8 @@ GROUPS = {  # the files that are mutated, and the tests that should notice
         [f"tests/captions/test_{module}.py" for module in ("mentions", "choice", "planning")],
     ),
 }
-_UNNOTICED = {0: "survived", 33: "no test"}  # mutmut's exit codes; by any other a mutant was killed
+_NOTICED = {1, 3}  # mutmut's exit codes of tests that fail; a mutant whose tests hang may be the machine's fault
+_REASONS: dict[int | None, str] = {0: "survived", 33: "no test"}
 
 
 def prepare(folder: Path, group: str) -> None:
@@ -37,7 +38,12 @@ def prepare(folder: Path, group: str) -> None:
     files, tests = GROUPS[group]
     for name in ("conceptcaps", "entrypoints", "tests"):
         shutil.copytree(ROOT / name, folder / name)
-    settings = {"source_paths": ["conceptcaps"], "only_mutate": files, "pytest_add_cli_args_test_selection": tests}
+    settings: dict[str, object] = {
+        "source_paths": ["conceptcaps"],
+        "only_mutate": files,
+        "pytest_add_cli_args_test_selection": tests,
+    }
+    settings["process_isolation"] = "forkserver"  # a process that has run spaCy and is forked waits for ever
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]  # lists are the same in TOML
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (folder / "pyproject.toml").write_text("\n".join([text, "[tool.mutmut]", *lines, ""]), encoding="utf-8")
@@ -64,7 +70,9 @@ def survivors(folder: Path, group: str, *, count: int, seed: int) -> tuple[int, 
     names = random.Random(seed).sample(names, min(count, len(names)))
     mutmut("run", "--max-children", "1", *names)
     codes = exit_codes(folder)
-    reasons = {name: _UNNOTICED[code] for name in names if (code := codes[name]) is not None and code in _UNNOTICED}
+    reasons = {
+        name: _REASONS.get(code, f"ended with {code}") for name in names if (code := codes[name]) not in _NOTICED
+    }
     return len(names), [f"{reason}: {mutmut('show', name)}" for name, reason in reasons.items()]
 
 
