@@ -196,7 +196,8 @@ def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path
         cache: Folder of the assets.
 
     Raises:
-        ValueError: If the variant, the engine or the precision is unknown or the adapter changes nothing.
+        ValueError: If the variant, the engine or the precision is unknown, the adapter changes nothing, or no idiom was
+            kept, as before 0.2.4.
     """
     if variant not in VARIANTS or engine not in ENGINES or precision not in language_model.PRECISIONS:
         raise ValueError(
@@ -209,14 +210,21 @@ def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path
         require_trained(adapter)
     taxonomy = Taxonomy.load(folder / "taxonomy.yaml")
     plans = [] if variant == "zero_shot" else json.loads((folder / "plans.json").read_text(encoding="utf-8"))
-    told = variant == "tuned" and (folder / _IDIOM).is_file()
+    idiom = None
+    if variant == "tuned":
+        if not (folder / _IDIOM).is_file():
+            raise ValueError(
+                f"expected a captioner's {_IDIOM} in {folder}, got none: it is of a version before 0.2.4 and knows no "
+                "good sentence from a strange one; train it again with finetune_captioner"
+            )
+        idiom = Idiom.load(folder / _IDIOM, taxonomy=taxonomy)
     again = partial(load, folder.resolve(), variant=variant, engine=engine, precision=precision, cache=cache)
     ask = partial(
         Captioner,
         taxonomy=taxonomy,
         prompt=ZERO_SHOT if variant == "zero_shot" else facts["prompt"],
         planner=Planner(plans, taxonomy=taxonomy) if plans else None,
-        idiom=Idiom.load(folder / _IDIOM, taxonomy=taxonomy) if told else None,
+        idiom=idiom,
         shots=facts["shots"] if variant == "few_shot" else [],
     )
     if engine == "vllm":

@@ -17,6 +17,7 @@ _SOUNDING = frozenset(
     "involve join need occur offer play possess present require sing sound take use".split()
 )
 _THERE = frozenset("absent audible available evident heard here included involved missing present there used".split())
+_TRACES = frozenset("bit form hint kind presence sign sort sound trace type use".split())
 _ARGUMENTS = ("nsubj", "nsubjpass", "dobj")
 _COMPARING = frozenset("resemble imitate mimic evoke emulate suggest recall".split())
 _SUITED = frozenset("suitable ideal perfect fit suit fitting appropriate good great".split())
@@ -82,7 +83,8 @@ def denied(token: Token) -> bool:
                 and (child.i < token.i or child.dep_ == "neg")
                 and child.dep_ in ("det", "neg", "preconj", "advmod", "cc")
             ):
-                if not outside or above.pos_ in ("VERB", "AUX", "ADJ") or _same_list(token, above):
+                trace = above.lemma_ in _TRACES and any(part.lower_ == "of" for part in above.rights)
+                if not outside or above.pos_ in ("VERB", "AUX", "ADJ") or trace or _same_list(token, above):
                     return True
             if child.lower_ in ("absent", "missing") and child.i > token.i:
                 return True

@@ -180,7 +180,7 @@ def predict(captioner: Captioner, frame: pd.DataFrame, *, seed: int = 0) -> pd.D
         sampling=Sampling(),
         batch_size=256,
         candidates=4,
-        attempts=2,
+        attempts=5,
         max_words=0,
     )
     return pd.DataFrame(

@@ -49,6 +49,8 @@ def test_each_fault_is_counted_as_often_as_it_stands():
     assert counted("A piano, a flute and a cello play.") == {"invented": 2}
     assert counted("A piano, a flute and a cello play.", others=["flute", "cello"]) == {"elsewhere": 2}
     assert counted("A piano plays, no violin and no flute.") == {"denied": 2}
+    both = {"asked": ["synth-pop", "synth pad"]}
+    assert counted("A synth-pop track with a synth pad.", **both) == {}, "its tags share the word"
     text = "The piano has a slow pace, and its tempo is slow."
     assert counted(text, asked=["piano", "slow tempo"]) == {"doubled": 2}, "a pace told twice, and a word"
     said = "A flute plays with a cello."

@@ -101,6 +101,14 @@ READINGS = [
     ("No vocals.", ["instrumental"], ["vocals"]),
     ("No drums, but a piano.", ["no percussion", "piano"], ["drums"]),
     ("A percussion-free tune for harp.", ["harp", "no percussion"], ["percussion"]),
+    ("There is no use of percussion.", ["no percussion"], ["percussion"]),
+    ("There is no trace of a piano or a guitar.", [], ["guitar", "piano"]),
+    ("There is no sign of drums, but a flute plays.", ["flute", "no percussion"], ["drums"]),
+    ("There are no drums in the sound of the piano.", ["no percussion", "piano"], ["drums"]),
+    ("There are no other instruments apart from one guitar.", ["guitar"], []),
+    ("There is no piano, violin nor guitar.", [], ["guitar", "piano", "violin"]),
+    ("It has neither drums nor a piano.", ["no percussion"], ["drums", "piano"]),
+    ("A piece without an old piano.", [], ["piano"]),
     # a thing of which something is denied is there all the same
     ("The drums never stop.", ["drums"], []),
     ("The drums do not overpower the piano.", ["drums", "piano"], []),
@@ -130,6 +138,8 @@ READINGS = [
     ("It is as if a harp played.", [], []),
     ("I wonder whether a piano plays.", [], []),
     ("As though a harp played, it floats.", [], []),
+    ("The voice is almost like a female soprano vocalising.", ["vocals"], []),
+    ("The sound is like a bright old harp.", [], []),
     # what can be heard is there, but where it can be heard is supposed
     ("A flute can be heard.", ["flute"], []),
     ("Strings can be heard in the background.", ["strings"], []),
