@@ -113,4 +113,4 @@ def _playing(seat: Seat, program: int) -> Seat:
 
 def _level(seat: Seat) -> float:
     level = _PIECE if "pieces" in seat.row else _LEVELS[seat.role]
-    return level + (_TUNE if seat.tune else 0.0) + (0.0 if seat.asked else _UNASKED) + float(seat.row.get("level", 0.0))
+    return level + (_TUNE if seat.tune else 0.0) + (0.0 if seat.asked else _UNASKED)

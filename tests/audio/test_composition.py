@@ -32,6 +32,11 @@ def part(piece: Piece, tag: str) -> Part:
     return next(part for part in piece.parts if part.tag == tag)
 
 
+def test_what_else_an_instrument_plays_stands_as_far_behind_it_as_its_row_says():
+    assert [part.level for part in compose("bagpipes").parts] == [0.0, -4.0]
+    assert [part.level for part in compose("chant").parts] == [0.0, -3.0]
+
+
 def heard(piece: Piece, tag: str, *, until: float = 10) -> list[float]:
     """Times (s) at which a tag's notes begin within the clip."""
     notes = [note.start for part in piece.parts if part.tag == tag for note in part.notes]

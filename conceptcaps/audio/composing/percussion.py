@@ -114,8 +114,7 @@ def _filled(plan: Plan, seat: Seat, bars: Mapping[str, str], bar: int, taken: fr
         return dict(bars)
     fill = plan.streams.pick(options, "fill", "figure", bar)
     keep = {"hat", "ride", "shaker", "pedal"}
-    four = "four-on-the-floor" in plan.asked
-    steady = {"kick"} if four or bars.get("kick", "").startswith(_FLOOR) else set()
+    steady = {"kick"} if bars.get("kick", "").startswith(_FLOOR) else set()
     width = 8 if plan.meter * 60 / plan.bpm < 2.2 else 4  # of a long bar the last beat only
     cut = {piece: line if piece in keep | steady else line[:-width] + "." * width for piece, line in bars.items()}
     for piece, line in fill.items():

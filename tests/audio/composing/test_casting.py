@@ -160,3 +160,9 @@ def test_nobody_joins_whom_a_tag_excludes_and_nobody_twice():
             for seat in seats:
                 assert not TAXONOMY.contradictions([*tags, seat.tag, *TAXONOMY.ancestors(seat.tag)])
     assert not any("drums" == seat.tag for seat in cast("no percussion", "danceable", "piano"))
+
+
+def test_those_by_whom_a_second_genre_is_known_join_where_nobody_stands_for_them():
+    assert {"synth pad"} <= always("rock", "ambient") & always("jazz", "new age")
+    assert "orchestra" in always("rock", "opera") and "wordless vocals" in always("jazz", "opera")
+    assert "harp" not in ever("jazz", "new age", seeds=20), "a piano plays already"

@@ -157,7 +157,8 @@ def test_a_mood_thins_and_fills_lines_but_keeps_the_backbeat():
 
     assert count(0.6, HAT, OPEN) > count(0.39, HAT, OPEN) >= count(0.2, HAT, OPEN) > 0
     assert count(0.2, HAT, OPEN) <= 4 and count(0.2, HAT, OPEN, moods=()) == count(0.6, HAT, OPEN, moods=())
-    assert count(0.2, SNARE, beat="pop") == 2, "the backbeat stays"
+    for density in (0.0, 0.05, 0.2):
+        assert count(density, SNARE, beat="pop") == 2, "the backbeat stays"
     assert count(0.39, SNARE, beat="march") < count(0.4, SNARE, beat="march"), "without its soft strokes"
     assert count(0.2, KICK, beat="disco") == 4
     assert count(0.95, HAT, OPEN, beat="pop") == 16 > count(0.95, HAT, OPEN, beat="pop", bpm=150.0)
@@ -208,6 +209,21 @@ def test_a_phrase_ends_with_a_fill_and_begins_with_a_crash():
         for seed in range(8):
             own = bars(played(rock(seed=seed, style=style(beat="pop"), accent=0.1, **cues)), plain())
             assert struck(own[3], SNARE, 45, 50) == struck(own[1], SNARE, 45, 50)
+
+
+def test_in_a_fill_kick_and_snare_play_its_lines_and_the_hat_goes_on():
+    fills = tables.rhythms("fills")
+    lines = {(marks("." * 8 + f.get("snare", "." * 8)), marks("." * 8 + f.get("kick", "." * 8))) for f in fills}
+    found = set()
+    for seed in range(60):
+        plan = rock(seed=seed, accent=0.1, style=style(beat="pop"))
+        own = bars(played(plan), plan)
+        snare, kick = (tuple(beat for beat in struck(own[3], *keys) if beat >= 2) for keys in ((SNARE, 40), (KICK,)))
+        normal = struck(own[1], HAT, OPEN), struck(own[1], SNARE, 45, 50)
+        if struck(own[3], SNARE, 45, 50) != normal[1]:
+            found.add((snare, kick))
+            assert struck(own[3], HAT, OPEN) == normal[0]
+    assert found <= lines and len(found) > 3
 
 
 def test_fills_keep_the_floor_and_in_long_bars_have_one_beat():
