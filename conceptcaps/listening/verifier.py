@@ -224,7 +224,8 @@ def _basis(features: Vectors, scaler: StandardScaler, *, seed: int) -> Floats:
     drawn = np.ones(len(features), dtype=bool)
     if len(features) > _LEARNT:
         drawn = np.isin(np.arange(len(drawn)), np.random.default_rng(seed).permutation(len(drawn))[:_LEARNT])
-    rows = np.concatenate([scaler.transform(features[part][drawn[part]]) for part in _slices(len(drawn))])
+    some = (part for part in _slices(len(drawn)) if drawn[part].any())
+    rows = np.concatenate([scaler.transform(features[part][drawn[part]]) for part in some])
     basis = PCA(min(_DIMENSIONS, *rows.shape), copy=False, svd_solver="randomized", random_state=seed).fit(rows)
     found: Floats = basis.components_ / scaler.scale_
     return found

@@ -125,3 +125,13 @@ def test_a_clip_without_sound_has_no_verdict(fitted):
     found = model.probabilities(np.zeros((2, SIZE)))
     found.iloc[0] = np.nan
     assert (model.verdicts(found).iloc[0] == "none").all() and not (model.verdicts(found).iloc[1] == "none").any()
+
+
+def test_of_many_clips_the_rotation_is_of_a_draw(planted, fitted, monkeypatch):
+    features, truth, groups, sources = planted
+    monkeypatch.setattr(verifier, "_LEARNT", 150)
+    monkeypatch.setattr(verifier, "_AT_ONCE", 64)
+    one, again = (verifier.fit(features, truth, groups=groups, sources=sources, seed=0)[0] for _ in range(2))
+    np.testing.assert_array_equal(one.components, again.components)
+    assert one.components.shape[0] == min(150, features.shape[1])
+    assert one.auc["clear"] == pytest.approx(fitted[0].auc["clear"], abs=0.02)
