@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
-from typing import Any
+from typing import Any, TypeVar
 
 from conceptcaps.project import PROJECT
 
 EXECUTORS = ("local", "ray")
-_WORTH_A_PROCESS = 8  # jobs a worker
+Result = TypeVar("Result")
+_WORTH_A_PROCESS = 3  # jobs a worker
 _DEATHS = 3  # of the actors of one job: it kills them
 _NOT_SENT = [".git", ".venv", ".launcher", "outputs", "mlruns", "mlartifacts"]
 
@@ -43,7 +44,7 @@ def finish(
     Args:
         make: Called with a job's values; where processes work, they import it, and the values travel to them.
         jobs: What to do; never more than one beyond ``workers`` has been handed out.
-        workers: Most processes; fewer where there are not 8 jobs for each, to make up for its start, and none at all
+        workers: Most processes; fewer where there are not 3 jobs for each, to make up for its start, and none at all
             besides this one where two would be too many.
         ray: Cluster whose actors do the jobs: one for each of its GPUs, or as many as ``workers`` where it has none. A
             job whose actor or node dies is done again by another.
@@ -61,8 +62,7 @@ def finish(
             make(*job)
             yield number
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
+    with _processes(workers) as pool:
         waiting: dict[Future[None], int] = {}
         try:
             for number, job in enumerate(jobs):
@@ -73,6 +73,34 @@ def finish(
                 yield from _done(waiting)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def gather(work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Result]:
+    """Run jobs of some seconds each, and yield what each gives, in their order.
+
+    Args:
+        work: Called with a job's values; where processes work, they import it, and values and results travel.
+        jobs: What to do.
+        workers: Most processes; one for two jobs at most, and none besides this one where two would be too many.
+
+    Raises:
+        Exception: What a job raises; those that have not begun are dropped.
+    """
+    workers = min(workers, len(jobs) // 2)
+    if workers <= 1:
+        yield from (work(*job) for job in jobs)
+        return
+    with _processes(workers) as pool:
+        try:
+            for future in [pool.submit(work, *job) for job in jobs]:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _processes(count: int) -> ProcessPoolExecutor:
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent)
 
 
 def _done(waiting: dict[Future[None], int]) -> Iterator[int]:

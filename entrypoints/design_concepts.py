@@ -7,7 +7,7 @@ from functools import partial
 import pyarrow as pa
 
 from conceptcaps import project, shards, tracking
-from conceptcaps.audio import balance, clips, makeable, paired, soundfont, table
+from conceptcaps.audio import balance, clips, designed, makeable, paired, soundfont, table
 from conceptcaps.audio.contexts import Source
 from conceptcaps.hashing import file_sha256
 from conceptcaps.tags import carried
@@ -32,6 +32,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--sample_rate", type=int, default=32_000, help="samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="1 for mono, 2 for stereo")
     parser.add_argument("--shard_size", type=int, default=64, help="clips in a shard")
+    parser.add_argument("--workers", type=int, default=2, help="most processes at once")
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, resumable after a kill, or auto")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
@@ -45,24 +46,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         tags = makeable.chosen(args.tags, source.possible)
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
         form = {"fonts": fonts, "sample_rate": args.sample_rate, "channels": args.channels}
-        rows, compared, short = paired.design(source, tags, count=args.count, **form)
+        rows, compared, short = designed.design(source, tags, count=args.count, workers=args.workers, **form)
         print(balance.left_out(short, allowed=args.unbalanced == "leave_out"), end="")
         tracking.log_frame(compared, "balance.parquet")
         print(balance.report(compared))
         kept = balance.balanced(compared, most=args.balance, leave_out=args.unbalanced == "leave_out")
         rows = rows[rows["concept"].isin(kept)]
         read = {"fonts": [file_sha256(font) for font in fonts], "drawn": source.digest()}
-        settings = {name: value for name, value in (vars(args) | read).items() if name != "out"}
+        settings = {name: value for name, value in (vars(args) | read).items() if name not in {"out", "workers"}}
         out = project.out_folder("design_concepts", args.out, settings)
         shards.map_shards(
-            partial(paired.play_concepts, source=source, **form),
+            partial(designed.play_concepts, source=source, **form),
             rows,
             out=out,
-            schema=pa.schema(paired.CONCEPT_FIELDS),
+            schema=pa.schema(designed.CONCEPT_FIELDS),
             shard_size=args.shard_size,
             settings=settings,
             description="design_concepts",
             files=carried.files(source.taxonomy),
+            workers=args.workers,
         )
         made = shards.read(out, columns=["id", "error"])
         clips.require_few(table.failures(made), total=len(made))

@@ -27,7 +27,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
     parser.add_argument("--sample_rate", type=int, default=32_000, help="samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="1 for mono, 2 for stereo")
-    parser.add_argument("--shard_size", type=int, default=32, help="pairs in a shard")
+    parser.add_argument("--shard_size", type=int, default=16, help="pairs in a shard")
+    parser.add_argument("--workers", type=int, default=2, help="most processes at once")
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, resumable after a kill, or auto")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tags = makeable.chosen(args.tags, source.possible)
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
         read = {"fonts": [file_sha256(font) for font in fonts], "drawn": source.digest()}
-        settings = {name: value for name, value in (vars(args) | read).items() if name != "out"}
+        settings = {name: value for name, value in (vars(args) | read).items() if name not in {"out", "workers"}}
         out = project.out_folder("make_pairs", args.out, settings)
         shards.map_shards(
             partial(
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             settings=settings,
             description="make_pairs",
             files=carried.files(source.taxonomy),
+            workers=args.workers,
         )
         made = shards.read(out, columns=["id", "tag", "changed", "means", "error"])
         tracking.log_metrics(pairs.summary(made, taxonomy=source.taxonomy))

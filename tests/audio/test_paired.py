@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conceptcaps import assets
-from conceptcaps.audio import balance, paired
+from conceptcaps.audio import balance, designed, paired
 from conceptcaps.audio.contexts import Source
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -41,7 +41,7 @@ def test_silence_fails_the_clip_of_a_concept_alone():
     rows = paired.pair_rows_wanted(["violin"], count=2, seed=5).rename(columns={"tag": "concept"})
     places = [paired.find(SOURCE, "violin", number, None).place for number in rows["number"]]
     rows = rows.assign(place=places, positive=rows.pop("side") == "with", part=None, group=rows.pop("pair_id"))
-    made = paired.play_concepts(rows, source=SOURCE, fonts=[assets.fetch("soundfont")], **FORM)
+    made = designed.play_concepts(rows, source=SOURCE, fonts=[assets.fetch("soundfont")], **FORM)
     assert made["error"].isna().tolist() == [True, False, True, True] and "got silence" in made["error"][1]
 
 
@@ -49,20 +49,22 @@ def test_a_concept_without_enough_pairs_is_named_and_leaves_the_others(monkeypat
     find = paired.find
     monkeypatch.setattr(paired, "find", lambda *args: None if args[1] == "piano" else find(*args))
     source = SOURCE._replace(known=(), possible=("piano", "violin", "flute", "drums", "happy", "jazz"), tries=2)
-    rows, table, short = paired.design(source, ["piano", "violin"], count=4, fonts=[assets.fetch("soundfont")], **FORM)
+    rows, table, short = designed.design(
+        source, ["piano", "violin"], count=4, fonts=[assets.fetch("soundfont")], **FORM
+    )
     assert set(rows["concept"]) == set(table["concept"]) == {"violin"} and len(rows) == 8
     assert short["piano"].startswith("found 0 of 1 pairs to test and 0 of 3 pairs to train: give more --tries")
     with pytest.raises(ValueError, match="piano: found 0 of 1 pairs"):
         balance.left_out(short, allowed=False)
     with pytest.raises(ValueError, match="expected a concept with enough pairs, piano: found 0 of 1"):
-        paired.design(source, ["piano"], count=4, fonts=[assets.fetch("soundfont")], **FORM)
+        designed.design(source, ["piano"], count=4, fonts=[assets.fetch("soundfont")], **FORM)
 
 
 def test_a_concept_without_contexts_of_a_part_is_named_and_leaves_the_others():
     """Without happy and what it excludes all three are one context, which cannot stand in both parts."""
     known, possible = (("happy", "piano"), ("piano", "sad"), ("piano",)), ("piano", "violin", "happy", "sad")
     source, form = SOURCE._replace(known=known, possible=possible, tries=2), {"fonts": [assets.fetch("soundfont")]}
-    rows, _, short = paired.design(source, ["happy", "violin"], count=4, **form, **FORM)
+    rows, _, short = designed.design(source, ["happy", "violin"], count=4, **form, **FORM)
     assert set(rows["concept"]) == {"violin"} and set(short) == {"happy"}
     assert short["happy"].startswith("expected contexts of happy that belong to train, got none in 1000 draws")
 
@@ -70,4 +72,4 @@ def test_a_concept_without_contexts_of_a_part_is_named_and_leaves_the_others():
 def test_a_font_that_cannot_be_read_is_no_lack_of_pairs(tmp_path):
     (tmp_path / "torn.sf2").write_bytes(b"no font at all, but long enough to be read as one")
     with pytest.raises(ValueError, match="expected a SoundFont 2 or 3 file"):
-        paired.design(SOURCE, ["violin"], count=2, fonts=[tmp_path / "torn.sf2"], **FORM)
+        designed.design(SOURCE, ["violin"], count=2, fonts=[tmp_path / "torn.sf2"], **FORM)

@@ -1,0 +1,23 @@
+"""Designed concept sets do not depend on who looked for their pairs."""
+
+import pandas as pd
+
+from conceptcaps import assets
+from conceptcaps.audio import designed
+from conceptcaps.audio.contexts import Source
+from conceptcaps.tags.taxonomy import Taxonomy
+
+FORM = {"sample_rate": 8000, "channels": 1}
+POSSIBLE = ("piano", "violin", "flute", "drums", "happy", "jazz")
+
+
+def test_several_processes_choose_the_same_sets():
+    source = Source((), POSSIBLE, 2.0, 7, Taxonomy.load(), tries=2)
+    dials = {"count": 4, "fonts": [assets.fetch("soundfont")], **FORM}
+    tags = ["piano", "violin", "flute", "drums"]
+    rows, table, short = designed.design(source, tags, **dials)
+    assert len(rows) == 8 * (4 - len(short)) and rows["id"].is_unique
+    again = designed.design(source, tags, workers=2, **dials)
+    pd.testing.assert_frame_equal(rows, again[0])
+    pd.testing.assert_frame_equal(table, again[1])
+    assert short == again[2]
