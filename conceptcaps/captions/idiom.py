@@ -86,7 +86,7 @@ class Idiom:
         return sum(run not in self._runs for run in self._runs_of(units)) + len(ties - self._ties)
 
     def _units(self, sentence: str) -> list[Unit]:
-        found = _WORD.findall(sentence.lower())
+        found = [part for word in _WORD.findall(sentence.lower()) for part in self._parts(word)]
         units, place = [], 0
         while place < len(found):
             sizes = range(min(_NAME, len(found) - place), 1, -1)
@@ -95,6 +95,11 @@ class Idiom:
             units.append((name, self._find(name)))
             place += size
         return units
+
+    def _parts(self, word: str) -> list[str]:
+        """The word, or its parts where one of them is the name alone: "funk-rhymable" is no name, "hi-hat" is one."""
+        parts = word.split("-")
+        return [word] if len(parts) == 1 or not self._find(word) or self._one_name(tuple(parts)) else parts
 
     def _is_one_name(self, words: tuple[str, ...]) -> bool:
         """Whether words name together what they do not name apart ("hard rock")."""

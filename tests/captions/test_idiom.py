@@ -31,7 +31,13 @@ def test_words_of_one_kind_in_a_row_are_one():
 
 @pytest.mark.parametrize(
     ("sentence", "words"),
-    [("A sad rock tune led by a mermaid.", 1), ("It borrows from a violin.", 0), ("It is hi-hat.", 0), ("", 0)],
+    [
+        ("A sad rock tune led by a mermaid.", 1),
+        ("A sad folk-mermaid tune led by a hi-hat.", 1),
+        ("It borrows from a violin.", 0),
+        ("It is hi-hat.", 0),
+        ("", 0),
+    ],
 )
 def test_words_that_the_corpus_does_not_have_are_counted(sentence, words):
     assert Idiom.of(LEARNT, taxonomy=TAXONOMY).foreign(sentence) == words
