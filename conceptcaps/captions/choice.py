@@ -20,7 +20,7 @@ _ONLY = re.compile(
     r"\bthe only (?:other )?(?:\w+ )?(?:thing|sounds?|instruments?|players?|element|company|accompaniment)\b",
     re.IGNORECASE,
 )
-_PACE = re.compile(r"\b(?:tempo|pace|speed)\b[^.;]*\b(?:tempo|pace|speed)\b", re.IGNORECASE)
+_PACE = re.compile(r"\b(?:tempo|paced?|speed)\b[^.;]*\b(?:tempo|pace|speed)\b", re.IGNORECASE)
 _BEGINNING = 3  # words that two sentences should not begin with alike
 
 

@@ -24,6 +24,7 @@ TAXONOMY = Taxonomy.load()
         ("A slow jazz tune for an piano.", "article"),
         ("A slow jazz tune; the only sound is a piano.", "alone"),
         ("A jazz piano piece at a slow pace and tempo.", "doubled"),
+        ("A slow-paced jazz piano piece at a tempo.", "doubled"),
     ],
 )
 def test_faults_are_seen(sentence, fault):

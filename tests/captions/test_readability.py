@@ -21,6 +21,16 @@ def test_words_doubled_inside_a_sentence(text, doubled):
 @pytest.mark.parametrize(
     ("text", "faulty"),
     [
+        ("A synth pad holds the bottom.", True),
+        ("A synth bass holds the bottom in this piano piece.", False),
+        ("A trumpet fills the bottom.", True),
+        ("An electric guitar takes a short break in this double bass.", True),
+        ("An acoustic drum set at a moderately slow tempo in this soul song.", True),
+        ("A jazz tune for piano at a slow tempo.", False),
+        ("An electric piano plays the riff, backing vocals and drums.", True),
+        ("A guitar plays the riff, and bass and drums join in.", False),
+        ("The harmony is playful and jazz.", True),
+        ("It is rounded out by a mariachi and a husky voice.", True),
         ("A cymbal plays the chords.", True),
         ("Drums carry the main melody.", True),
         ("A cheering crowd plays the main theme.", True),
