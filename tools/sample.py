@@ -17,13 +17,15 @@ def sample(folder: Path, *, count: int) -> pd.DataFrame:
 
     Args:
         folder: Of ``build_dataset``.
-        count: Rows; one more or less where shares are rounded.
+        count: Rows; what rounding leaves goes to the splits that it took most from.
     """
     parts = {name: rows.to_pandas() for name, rows in datasets.load_dataset(str(folder)).items()}
     total = sum(map(len, parts.values()))
-    kept = [
-        rows.sort_values("id").head(round(count * len(rows) / total)).assign(split=name) for name, rows in parts.items()
-    ]
+    shares = {name: divmod(count * len(rows), total) for name, rows in parts.items()}
+    sizes = {name: whole for name, (whole, _) in shares.items()}
+    for name in sorted(shares, key=lambda name: -shares[name][1])[: count - sum(sizes.values())]:
+        sizes[name] += 1
+    kept = [rows.sort_values("id").head(sizes[name]).assign(split=name) for name, rows in parts.items()]
     return pd.concat(kept, ignore_index=True)
 
 
