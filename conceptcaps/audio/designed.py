@@ -47,7 +47,7 @@ def design(
     fonts: Sequence[Path],
     sample_rate: int,
     channels: int,
-    workers: int = 1,
+    workers: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
     """Choose positives and negatives for each concept whose other tags are equally frequent.
 

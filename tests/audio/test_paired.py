@@ -10,6 +10,7 @@ from conceptcaps.audio.contexts import Source
 from conceptcaps.tags.taxonomy import Taxonomy
 
 FORM = {"sample_rate": 8000, "channels": 1}
+ONE = {**FORM, "workers": 1}
 SOURCE = Source((("piano",),), ("piano", "violin"), 2.0, 5, Taxonomy.load(), tries=24)
 
 
@@ -57,14 +58,14 @@ def test_a_concept_without_enough_pairs_is_named_and_leaves_the_others(monkeypat
     with pytest.raises(ValueError, match="piano: found 0 of 1 pairs"):
         balance.left_out(short, allowed=False)
     with pytest.raises(ValueError, match="expected a concept with enough pairs, piano: found 0 of 1"):
-        designed.design(source, ["piano"], count=4, fonts=[assets.fetch("soundfont")], **FORM)
+        designed.design(source, ["piano"], count=4, fonts=[assets.fetch("soundfont")], **ONE)
 
 
 def test_a_concept_without_contexts_of_a_part_is_named_and_leaves_the_others():
     """Without happy and what it excludes all three are one context, which cannot stand in both parts."""
     known, possible = (("happy", "piano"), ("piano", "sad"), ("piano",)), ("piano", "violin", "happy", "sad")
     source, form = SOURCE._replace(known=known, possible=possible, tries=2), {"fonts": [assets.fetch("soundfont")]}
-    rows, _, short = designed.design(source, ["happy", "violin"], count=4, **form, **FORM)
+    rows, _, short = designed.design(source, ["happy", "violin"], count=4, **form, **ONE)
     assert set(rows["concept"]) == {"violin"} and set(short) == {"happy"}
     assert short["happy"].startswith("expected contexts of happy that belong to train, got none in 1000 draws")
 
@@ -72,4 +73,4 @@ def test_a_concept_without_contexts_of_a_part_is_named_and_leaves_the_others():
 def test_a_font_that_cannot_be_read_is_no_lack_of_pairs(tmp_path):
     (tmp_path / "torn.sf2").write_bytes(b"no font at all, but long enough to be read as one")
     with pytest.raises(ValueError, match="expected a SoundFont 2 or 3 file"):
-        designed.design(SOURCE, ["violin"], count=2, fonts=[tmp_path / "torn.sf2"], **FORM)
+        designed.design(SOURCE, ["violin"], count=2, fonts=[tmp_path / "torn.sf2"], **ONE)
