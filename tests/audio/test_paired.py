@@ -50,9 +50,7 @@ def test_a_concept_without_enough_pairs_is_named_and_leaves_the_others(monkeypat
     find = paired.find
     monkeypatch.setattr(paired, "find", lambda *args: None if args[1] == "piano" else find(*args))
     source = SOURCE._replace(known=(), possible=("piano", "violin", "flute", "drums", "happy", "jazz"), tries=2)
-    rows, table, short = designed.design(
-        source, ["piano", "violin"], count=4, fonts=[assets.fetch("soundfont")], **FORM
-    )
+    rows, table, short = designed.design(source, ["piano", "violin"], count=4, fonts=[assets.fetch("soundfont")], **ONE)
     assert set(rows["concept"]) == set(table["concept"]) == {"violin"} and len(rows) == 8
     assert short["piano"].startswith("found 0 of 1 pairs to test and 0 of 3 pairs to train: give more --tries")
     with pytest.raises(ValueError, match="piano: found 0 of 1 pairs"):
