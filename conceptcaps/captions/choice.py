@@ -14,8 +14,8 @@ from conceptcaps.captions.planning import Plan
 from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 
-_WEIGHTS = {"cut": 5, "denied": 5, "doubled": 3, "role": 3, "supposed": 3, "invented": 3, "alone": 3}
-_WEIGHTS |= {"missed": 3, "elsewhere": 2, "twice": 2, "article": 2, "bare": 3, "again": 1}
+_WEIGHTS = {"cut": 5, "denied": 5, "doubled": 4, "role": 4, "supposed": 3, "invented": 3, "alone": 3}
+_WEIGHTS |= {"missed": 3, "elsewhere": 2, "twice": 2, "article": 2, "bare": 3, "again": 1}  # a gap can be good English
 _ONLY = re.compile(
     r"\bthe only (?:other )?(?:\w+ )?(?:thing|sounds?|instruments?|players?|element|company|accompaniment)\b",
     re.IGNORECASE,
