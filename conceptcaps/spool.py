@@ -41,5 +41,8 @@ class Spool:
         """A tensor as it was written, on the CPU, the reader's own."""
         start, dtype, shape = self._entries[number]
         data = bytearray(dtype.itemsize * math.prod(shape))
-        os.preadv(self._file.fileno(), [data], start)
+        if not data:
+            return torch.empty(shape, dtype=dtype)
+        if (got := os.preadv(self._file.fileno(), [data], start)) != len(data):
+            raise OSError(f"expected {len(data)} bytes of a temporary file, got {got}")
         return torch.frombuffer(data, dtype=dtype).view(shape)

@@ -9,7 +9,7 @@ from conceptcaps.spool import Spool
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.int16, torch.bool])
 def test_gives_back_what_was_written_in_any_type_and_shape(kind):
     spool = Spool()
-    tensors = [torch.randn(shape).to(kind) for shape in ((3, 4), (1,), (2, 3, 5), ())]
+    tensors = [torch.randn(shape).to(kind) for shape in ((3, 4), (1,), (0, 2), ())]
     assert [spool.append(values) for values in tensors] == [0, 1, 2, 3]
     for number in (2, 0, 3, 1, 2):
         found = spool[number]

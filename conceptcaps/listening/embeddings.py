@@ -117,10 +117,12 @@ def musicnn_stream(clips: Sounds, *, model: str, cache: Path) -> Iterator[Embedd
         ``(200,)``, the embedding, and ``pooled`` ``(1506,)``, what the layer before it gives.
 
     Raises:
-        ValueError: If the model is another, or a clip is no audio.
+        ValueError: If the model is another, there are no clips, or one is no audio.
     """
     if model not in MUSICNN:
         raise ValueError(f"expected an embedding among {', '.join(MUSICNN)}, got {model!r}")
+    if not len(clips):
+        raise ValueError("expected at least one clip, got none")
     network = musicnn.load(MUSICNN[model])
 
     def function(clip: bytes) -> Embedding:
@@ -135,12 +137,11 @@ def musicnn_means(clips: Sounds, *, model: str, cache: Path) -> dict[str, NDArra
     """All of ``musicnn_stream`` at once, each array ``(n, ...)``.
 
     Raises:
-        ValueError: If the model is another, there are no clips, or one is no audio.
+        ValueError: As ``musicnn_stream``.
     """
-    if not len(clips):
-        raise ValueError("expected at least one clip, got none")
     found = {name: np.empty((len(clips), width), dtype=np.float32) for name, width in WIDTHS.items()}
-    for row, arrays in enumerate(musicnn_stream(clips, model=model, cache=cache)):
+    made = musicnn_stream(clips, model=model, cache=cache)
+    for row, arrays in zip(range(len(clips)), made, strict=True):
         for name, rows in found.items():
             rows[row] = arrays[name]
     return found

@@ -110,6 +110,8 @@ def read(
             for reading in pool.map(work, some, asked):
                 table.add(done, reading)
                 done += 1
+    if done != len(clips):
+        raise ValueError(f"expected {len(clips)} clips, got {done} of them")
     reasons = table.reasons
     if 10 * len(reasons) > done or len(reasons) == done:
         first = next(iter(reasons.items()), (0, "no clips"))

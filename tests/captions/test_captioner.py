@@ -242,9 +242,10 @@ def test_captions_do_not_depend_on_the_batch(trained, temperature, precision):
     dials = {"sampling": Sampling(temperature=temperature), "candidates": 3, "attempts": 2, "max_words": 0, "seed": 0}
 
     whole = table.write_rows(rows, writer, batch_size=24, **dials)
-    for some, batch_size in ((rows, 7), (rows.iloc[2:], 8), (rows.iloc[6:], 1)):
-        part = table.write_rows(some, writer, batch_size=batch_size, **dials)
-        pd.testing.assert_frame_equal(whole.loc[some.index].reset_index(drop=True), part)
+    for batch_size in (1, 7):
+        pd.testing.assert_frame_equal(whole, table.write_rows(rows, writer, batch_size=batch_size, **dials))
+    part = table.write_rows(rows.iloc[2:], writer, batch_size=8, **dials)
+    pd.testing.assert_frame_equal(whole.iloc[2:].reset_index(drop=True), part)
     assert whole["id"].is_unique
 
 
