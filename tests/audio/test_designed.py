@@ -1,8 +1,9 @@
 """Designed concept sets do not depend on who looked for their pairs."""
 
 import pandas as pd
+import pytest
 
-from conceptcaps import assets
+from conceptcaps import assets, executor
 from conceptcaps.audio import designed
 from conceptcaps.audio.contexts import Source
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -21,3 +22,15 @@ def test_several_processes_choose_the_same_sets():
     pd.testing.assert_frame_equal(rows, again[0])
     pd.testing.assert_frame_equal(table, again[1])
     assert short == again[2]
+
+
+def test_what_a_search_raises_is_raised_here():
+    for workers in (1, 2):
+        with pytest.raises(ZeroDivisionError):
+            list(executor.gather(divmod, [(1, 1), (1, 0), (1, 1), (2, 1)], workers))
+        assert list(executor.gather(divmod, [(7, 2), (8, 3), (9, 4), (5, 5)], workers)) == [
+            (3, 1),
+            (2, 2),
+            (2, 1),
+            (1, 0),
+        ]

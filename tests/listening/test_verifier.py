@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from conceptcaps.listening import verification, verifier
+from conceptcaps.listening import hearing, verification, verifier
 
 COUNT, SIZE = 1200, 40
 
@@ -135,3 +135,8 @@ def test_of_many_clips_the_rotation_is_of_a_draw(planted, fitted, monkeypatch):
     np.testing.assert_array_equal(one.components, again.components)
     assert one.components.shape[0] == min(150, features.shape[1])
     assert one.auc["clear"] == pytest.approx(fitted[0].auc["clear"], abs=0.02)
+
+
+def test_without_clips_there_is_nothing_to_hear(tmp_path):
+    with pytest.raises(ValueError, match="expected at least one clip, got none"):
+        hearing.features([], cache=tmp_path)

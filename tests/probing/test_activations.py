@@ -178,6 +178,16 @@ def test_clips_are_decoded_once_while_there_is_room_and_networks_see_the_same(ro
     assert len(decoded) == 12 + 11 - fitting, "a reason takes no room"
 
 
+def test_a_clip_that_does_not_come_is_an_error_and_no_row_without_numbers():
+    class Short(list):
+        def __len__(self):
+            return super().__len__() + 1
+
+    clips, cut = arrays(torch.randn(4, 1, 16))
+    with pytest.raises(ValueError, match="expected 5 clips, got 4"):
+        activations.read(Deep(), Short(clips), windows=cut, layers=["first"])
+
+
 def test_a_network_that_works_in_place_does_not_change_what_the_next_one_sees():
     class Doubling(Deep):
         def forward(self, inputs):
