@@ -20,7 +20,7 @@ from transformers import (
 
 from conceptcaps.audio import musicgen
 from conceptcaps.audio.musicgen import Guidance
-from conceptcaps.processor import multiplies_bfloat16
+from conceptcaps.workspace.processor import multiplies_bfloat16
 
 CLIPS, BATCH, FRAMES, WORDS = 16, 8, 50, 60
 

@@ -22,7 +22,7 @@ from conceptcaps.probing import activations, tcav
 from conceptcaps.probing.cav import fit_normals
 from conceptcaps.probing.concepts import Concept
 from conceptcaps.probing.tcav import Slopes
-from conceptcaps.processor import one_thread
+from conceptcaps.workspace.processor import one_thread
 
 CORRELATIONS = (0.0, 0.2, 0.4, 0.6, 0.8)
 KINDS = ("used", "correlated", "uncorrelated")

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from conceptcaps import assets, shards
 from conceptcaps.audio import composition, loudness, midi, soundfont, table, voices, waveform
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets, shards
 
 PUBLISHED, WARM = 21_433, 64
 KINDS = ("genre", "mood", "tempo", "instrument", "instrument")

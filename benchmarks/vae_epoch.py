@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from conceptcaps.processor import one_thread
 from conceptcaps.tags import vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace.processor import one_thread
 
 ROWS, BATCH, EPOCHS = 4500, 32, 5
 PUBLISHED = {"latent_dim": 128, "hidden_dim": 512}

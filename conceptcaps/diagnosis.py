@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import torch
 
-from conceptcaps import assets, cache, project
 from conceptcaps.errors import one_line
-from conceptcaps.hashing import file_sha256
+from conceptcaps.workspace import assets, cache, project
+from conceptcaps.workspace.hashing import file_sha256
 
 _SPACE = 10 * 2**30  # bytes that a demo and its environment take
 _FONTS = ("/usr/share/sounds/sf2", "/usr/share/soundfonts")

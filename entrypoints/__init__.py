@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 
-from conceptcaps import cache
+from conceptcaps.workspace import cache
 
 warnings.filterwarnings("ignore")
 warnings.filterwarnings("default", module=r"conceptcaps|entrypoints|__main__")

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from conceptcaps import shards, tracking
+from conceptcaps import tracking
 from conceptcaps.publishing import dataset, evidence, licence, report, upload
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import shards
 
 
 def command_line() -> argparse.ArgumentParser:

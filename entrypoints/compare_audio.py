@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from conceptcaps import cache, figures, tracking
+from conceptcaps import tracking
 from conceptcaps.audio.clips import Clips
 from conceptcaps.captions import comparison
 from conceptcaps.listening import distances, embeddings, neighbours
+from conceptcaps.results import figures
+from conceptcaps.workspace import cache
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -6,8 +6,9 @@ from functools import partial
 
 import pandas as pd
 
-from conceptcaps import figures, tracking
+from conceptcaps import tracking
 from conceptcaps.captions import comparison, evaluation, language_model, llm_judge, metrics, table
+from conceptcaps.results import figures
 from conceptcaps.tags.taxonomy import Taxonomy
 
 

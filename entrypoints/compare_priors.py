@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from conceptcaps import figures, tracking
+from conceptcaps import tracking
+from conceptcaps.results import figures
 from conceptcaps.tags import fidelity, priors, rivals, sampling, two_sample
 
 

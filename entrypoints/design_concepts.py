@@ -6,11 +6,12 @@ from functools import partial
 
 import pyarrow as pa
 
-from conceptcaps import project, shards, tracking
+from conceptcaps import tracking
 from conceptcaps.audio import balance, clips, designed, makeable, paired, soundfont, table
 from conceptcaps.audio.contexts import Source
-from conceptcaps.hashing import file_sha256
 from conceptcaps.tags import carried
+from conceptcaps.workspace import project, shards
+from conceptcaps.workspace.hashing import file_sha256
 
 
 def command_line() -> argparse.ArgumentParser:

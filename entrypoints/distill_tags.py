@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from conceptcaps import figures, tracking
+from conceptcaps import tracking
+from conceptcaps.results import figures
 from conceptcaps.tags import corpus, splits
 from conceptcaps.tags.taxonomy import Taxonomy
 

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from conceptcaps import cache, figures, shards, tracking
+from conceptcaps import tracking
 from conceptcaps.audio.clips import Clips
-from conceptcaps.intervals import bootstrap_mean, paired_difference
 from conceptcaps.listening import clap, clap_score, distances, embeddings, neighbours
+from conceptcaps.results import figures, intervals
+from conceptcaps.workspace import cache, shards
 
 FEWEST = 400  # clips; twice the dimensions of musicnn's embedding
 
@@ -60,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             texts = model.embed_text(captions.loc[list(clips.ids), "caption"].tolist())
             own, others = clap_score.clap_scores(sounds, texts)
             scores = scores.assign(**{"audio/clap_score": own, "audio/clap_control": others})
-            metrics |= bootstrap_mean(own, seed=args.seed).metrics("audio/clap_score")
-            metrics |= paired_difference(own, others, seed=args.seed).metrics("audio/clap_gain")
+            metrics |= intervals.bootstrap_mean(own, seed=args.seed).metrics("audio/clap_score")
+            metrics |= intervals.paired_difference(own, others, seed=args.seed).metrics("audio/clap_gain")
             ranks = {**clap_score.retrieval(sounds, texts), "control": others.mean()}
             metrics |= {f"audio/clap_{name}": value for name, value in ranks.items()}
         tracking.log_metrics(metrics)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from conceptcaps import figures, project, tracking
+from conceptcaps import tracking
 from conceptcaps.captions import captioner, finetuning, language_model, lessons, table, writing
+from conceptcaps.results import figures
+from conceptcaps.workspace import project
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -49,11 +49,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_metrics({"val/loss": before.mean()}, step=0)  # an adapter begins as its base
         tuned, checkpoints = train(args, dials, rows, corpus, model, tokenizer)
         after = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=args.batch_size)
-        losses = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": after, "val/base_loss": before})
+        losses = rows["validation"][["id"]].assign(**{"val/loss": after, "val/base_loss": before})
         tracking.log_frame(losses, "per_item.parquet")
-        found = losses.drop(columns="id").mean().to_dict()
-        tracking.log_metrics(found)
-        facts = {"tokenizer": tokenizer, "base": args.base_model, "learnt": rows["train"], **corpus}
+        tracking.log_metrics(found := losses.drop(columns="id").mean().to_dict())
+        facts = {"tokenizer": tokenizer, "base": args.base_model, **corpus}
         captioner.save(weights := Path(scratch, "captioner"), adapter=tuned, **facts)
         tracking.log_folder(checkpoints, "checkpoints")
         curves = {name: tracking.history(run_id, name) for name in ("train/loss", "val/loss")}
@@ -68,7 +67,7 @@ def read(args: argparse.Namespace) -> Any:
 
 def train(args: Any, dials: Any, rows: Any, corpus: Any, model: Any, tokenizer: Any) -> Any:
     def show(step: int, tuned: Any) -> None:
-        writer = captioner.of(tuned, tokenizer, learnt=rows["train"], **corpus)
+        writer = captioner.of(tuned, tokenizer, **corpus)
         tracking.attempt(tracking.log_json, table.show(rows["validation"], writer), f"captions/step_{step:06d}.json")
 
     hooks: Any = {"report": lambda step, found: tracking.attempt(tracking.log_metrics, found, step), "on_epoch": show}

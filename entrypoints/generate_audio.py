@@ -3,9 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from conceptcaps import executor, project, shards, tracking
+from conceptcaps import tracking
 from conceptcaps.audio import backends, clips, soundfont, table
 from conceptcaps.tags import carried
+from conceptcaps.workspace import executor, project, shards
 
 # What clips do not depend on:
 NO_SETTINGS = {"captions", "out", "executor", "ray_address", "workers", "shard_range", "upload"}

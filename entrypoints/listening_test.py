@@ -5,10 +5,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from conceptcaps import shards, tracking
+from conceptcaps import tracking
 from conceptcaps.audio.clips import Clips
 from conceptcaps.listening import trials
 from conceptcaps.tags.carried import taxonomy_of
+from conceptcaps.workspace import shards
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -3,10 +3,11 @@
 import argparse
 from collections.abc import Sequence
 
-from conceptcaps import cache, tracking
+from conceptcaps import tracking
 from conceptcaps.probing import clips, encoders, linear_probes, zoo
 from conceptcaps.probing.probe_map import probe_map
 from conceptcaps.tags.carried import taxonomy_of
+from conceptcaps.workspace import cache
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from conceptcaps import promotion, tracking
+from conceptcaps import tracking
 from conceptcaps.errors import Refused
+from conceptcaps.results import promotion
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from conceptcaps import figures, tracking
+from conceptcaps import tracking
 from conceptcaps.audio import makeable
+from conceptcaps.results import figures
 from conceptcaps.tags import apart, carried, fidelity, one_of, priors, sampling, splits
 
 
@@ -72,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             picture = figures.frequencies(found.rows.mean(0), held_out.mean(0), taxonomy.tags)
             tracking.log_figure(picture, "tag_frequencies")
         tracking.log_metrics({f"samples/{name}": value for name, value in metrics.items()})
-        sizes = {"samples": found.rows.sum(1), "held-out rows": held_out.sum(1)}
-        tracking.log_figure(figures.sizes(sizes), "tags_per_row")
+        tracking.log_figure(figures.sizes({"samples": found.rows.sum(1), "held-out": held_out.sum(1)}), "tags_per_row")
 
 
 if __name__ == "__main__":

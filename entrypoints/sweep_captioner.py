@@ -4,11 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from conceptcaps import project, shards, sweeps, tracking
+from conceptcaps import sweeps, tracking
 from conceptcaps.captions import captioner, finetuning, language_model, lessons, table, writing
 from conceptcaps.sweeps import figures as study_figures
+from conceptcaps.workspace import project, shards
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -55,14 +54,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 losses = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=8)
                 found = {"val/loss": losses.mean()}
                 if args.objective != "val/loss":
-                    writer = captioner.of(tuned, tokenizer, learnt=rows["train"], **corpus)
+                    writer = captioner.of(tuned, tokenizer, **corpus)
                     found |= table.validate(rows["validation"], writer, seed=args.seed)
                 tracking.log_metrics(found)
                 if sweeps.leads(trial, found):
-                    items = pd.DataFrame({"id": rows["validation"]["id"], "val/loss": losses})
-                    tracking.log_frame(items, "per_item.parquet")
-                    facts = {"base": args.base_model, "learnt": rows["train"], **corpus}
-                    captioner.save(out / "captioner", adapter=tuned, tokenizer=tokenizer, **facts)
+                    tracking.log_frame(rows["validation"][["id"]].assign(**{"val/loss": losses}), "per_item.parquet")
+                    facts = {"tokenizer": tokenizer, "base": args.base_model, **corpus}
+                    captioner.save(out / "captioner", adapter=tuned, **facts)
                     tracking.log_file(out / "captioner")
                     sweeps.keep(trial, run_id)
             return found

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import project, shards, sweeps, tracking
+from conceptcaps import sweeps, tracking
 from conceptcaps.sweeps import figures as study_figures
 from conceptcaps.tags import fidelity, sampling, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import project, shards
 
 DRAWS = {"count": 2000, "prior": "aggregate", "temperature": 1.0, "condition": [], "min_categories": 1}
 

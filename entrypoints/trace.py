@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from conceptcaps import shards, tracking
+from conceptcaps import tracking
 from conceptcaps.errors import Failure
 from conceptcaps.publishing import chain
+from conceptcaps.workspace import shards
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from conceptcaps import cache, tracking
+from conceptcaps import tracking
 from conceptcaps.probing import assessment, classifier, clips, heads
 from conceptcaps.tags.carried import taxonomy_of
+from conceptcaps.workspace import cache
 
 
 def command_line() -> argparse.ArgumentParser:

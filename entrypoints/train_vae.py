@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import figures, project, tracking
+from conceptcaps import tracking
+from conceptcaps.results import figures
 from conceptcaps.tags import vae, vae_training
 from conceptcaps.tags.splits import SPLITS
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import project
 
 
 def command_line() -> argparse.ArgumentParser:

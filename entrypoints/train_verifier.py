@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import cache, shards, tracking
+from conceptcaps import tracking
 from conceptcaps.audio.clips import Clips
 from conceptcaps.listening import hearing, verification, verifier
 from conceptcaps.tags.carried import taxonomy_of
+from conceptcaps.workspace import cache, shards
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from conceptcaps import cache, shards, tracking
+from conceptcaps import tracking
 from conceptcaps.audio.clips import Clips
 from conceptcaps.listening import hearing, ratings, verification, verifier
 from conceptcaps.tags.carried import taxonomy_of
+from conceptcaps.workspace import cache, shards
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -6,12 +6,14 @@ from functools import partial
 
 import pandas as pd
 
-from conceptcaps import executor, figures, project, shards, tracking
+from conceptcaps import tracking
 from conceptcaps.audio import table as sounds
 from conceptcaps.captions import captioner, language_model, sampling, table
+from conceptcaps.results import figures
 from conceptcaps.tags import carried
+from conceptcaps.workspace import executor, project, shards
 
-NO_SETTINGS = {"out", "executor", "ray_address", "workers", "batch_size", "upload"}  # what captions do not depend on
+NO_SETTINGS = {"captioner", "out", "executor", "ray_address", "workers", "batch_size", "upload"}  # weights: its hash
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -52,14 +54,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         writer = captioner.load(folder, variant=args.variant, engine=args.engine, precision=args.precision)
         if args.duration:
             rows["present"] = sounds.foreseen(rows, taxonomy=writer.taxonomy, duration=args.duration, seed=args.seed)
-        decoding = sampling.Sampling(**{name: getattr(args, name) for name in vars(sampling.Sampling())})
         dials = {name: getattr(args, name) for name in ("batch_size", "candidates", "attempts", "max_words", "seed")}
         settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
-        settings |= {"captioner": tracking.resolve(args.captioner), "weights": captioner.weights(folder)}
-        settings["precision"] = writer.precision
+        settings |= {"weights": captioner.weights(folder), "precision": writer.precision}
         out = project.out_folder("write_captions", args.out, settings)
         shards.map_shards(
-            partial(table.write_rows, captioner=writer, sampling=decoding, **dials),
+            partial(table.write_rows, captioner=writer, sampling=sampling.Sampling.of(vars(args)), **dials),
             rows,
             out=out,
             schema=table.SCHEMA,

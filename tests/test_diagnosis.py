@@ -1,8 +1,9 @@
 import pytest
 
-from conceptcaps import assets, diagnosis, tracking
+from conceptcaps import diagnosis, tracking
 from conceptcaps.errors import Failure
-from conceptcaps.hashing import file_sha256
+from conceptcaps.workspace import assets
+from conceptcaps.workspace.hashing import file_sha256
 from entrypoints import doctor
 
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from conceptcaps import errors, promotion
+from conceptcaps import errors
+from conceptcaps.results import promotion
 from conceptcaps.tags.taxonomy import Taxonomy
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conceptcaps import shards
 from conceptcaps.audio import table, waveform
+from conceptcaps.workspace import shards
 from tests import memory
 
 RATE = 192_000  # heavy, and quick to listen to
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from conceptcaps import shards
+from conceptcaps.workspace import shards
 from conceptcaps.tags.taxonomy import Taxonomy
 torch.set_num_threads(2)
 folder, cache = map(Path, sys.argv[1:3])

@@ -21,7 +21,7 @@ def test_an_installed_library_works_outside_of_the_checkout(tmp_path):
     flags = ["--quiet", "--no-deps", "--no-build-isolation", "--offline"]
     subprocess.run([uv.find_uv_bin(), "pip", "install", *flags, *target, str(source)], check=True)
     code = (
-        "from conceptcaps import project; from conceptcaps.tags.taxonomy import Taxonomy\n"
+        "from conceptcaps.workspace import project; from conceptcaps.tags.taxonomy import Taxonomy\n"
         "from conceptcaps.publishing import licence, report\n"
         "print(len(Taxonomy.load().tags), licence.derive({'corpus': ['demo']})[0], project.PROJECT)\n"
         "project.entry_point('main')\n"

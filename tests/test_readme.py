@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conceptcaps import project
 from conceptcaps.tracking import runs
+from conceptcaps.workspace import project
 from tools import mlproject
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import soundfile
 
-from conceptcaps import shards
 from conceptcaps.tags.taxonomy import tag_set_id
+from conceptcaps.workspace import shards
 
 RATE = 16_000
 GENRES = ("techno", "classical", "metal")

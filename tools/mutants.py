@@ -23,7 +23,7 @@ GROUPS = {  # the files that are mutated, and the tests that should notice
         ["tests/audio/composing", "tests/audio/test_asked_rhythms.py"],
     ),
     "verification": (["conceptcaps/listening/verification.py"], ["tests/listening/test_verification.py"]),
-    "promotion": (["conceptcaps/promotion.py"], ["tests/test_promotion.py"]),
+    "promotion": (["conceptcaps/results/promotion.py"], ["tests/results/test_promotion.py"]),
     "captions": (
         [f"conceptcaps/captions/{module}.py" for module in ("mentions", "scope", "choice", "planning")],
         [f"tests/captions/test_{module}.py" for module in ("mentions", "choice", "planning")],

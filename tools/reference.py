@@ -8,7 +8,18 @@ import mkdocs_gen_files
 
 from tools.mlproject import ROOT, STAGES, parameters
 
-ROOMS = ("tags", "audio", "listening", "captions", "probing", "publishing", "tracking")
+ROOMS = (
+    "workspace",
+    "results",
+    "tags",
+    "audio",
+    "listening",
+    "captions",
+    "probing",
+    "publishing",
+    "sweeps",
+    "tracking",
+)
 
 
 def stage_page() -> str:
@@ -34,13 +45,11 @@ def _row(action: argparse.Action) -> str:
 
 def room_page(name: str, folder: Path) -> str:
     """The modules of a folder, for mkdocstrings."""
-    modules = sorted(path.stem for path in folder.glob("[a-z]*.py"))
-    prefix = ".".join(folder.relative_to(ROOT).parts)
-    return f"# {name}\n\n" + "\n".join(f"::: {prefix}.{module}\n" for module in modules)
+    modules = sorted(path.relative_to(ROOT).with_suffix("").parts for path in folder.rglob("[a-z]*.py"))
+    return f"# {name}\n\n" + "\n".join(f"::: {'.'.join(module)}\n" for module in modules)
 
 
-pages = {"stages": stage_page(), "door": room_page("Shared files", ROOT / "conceptcaps")}
-pages |= {room: room_page(room, ROOT / "conceptcaps" / room) for room in ROOMS}
+pages = {"stages": stage_page()} | {room: room_page(room, ROOT / "conceptcaps" / room) for room in ROOMS}
 for name, text in pages.items():
     with mkdocs_gen_files.open(f"reference/{name}.md", "w") as file:
         file.write(text)

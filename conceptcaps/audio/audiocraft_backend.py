@@ -24,13 +24,13 @@ import pandas as pd
 import torch
 import uv
 
-from conceptcaps import cache
 from conceptcaps.audio import loudness, table
 from conceptcaps.audio.musicgen import Guidance
 from conceptcaps.audio.waveform import Waveform
-from conceptcaps.files import first_folder
-from conceptcaps.hashing import content, file_sha256, row_seed
-from conceptcaps.project import PROJECT
+from conceptcaps.workspace import cache
+from conceptcaps.workspace.files import first_folder
+from conceptcaps.workspace.hashing import content, file_sha256, row_seed
+from conceptcaps.workspace.project import PROJECT
 
 REQUIREMENTS = PROJECT / "requirements-audiocraft.txt"
 _WORKER = "conceptcaps.audio.audiocraft_worker"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import hashing
 from conceptcaps.audio import audiocraft_backend, musicgen, table
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import hashing
 
 NEURAL = {"musicgen": musicgen, "audiocraft": audiocraft_backend}
 BACKENDS = ("soundfont", *NEURAL)

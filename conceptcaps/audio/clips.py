@@ -8,8 +8,8 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from conceptcaps import shards
 from conceptcaps.audio import waveform
+from conceptcaps.workspace import shards
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".au", ".aiff")
 MOST_BAD = 0.1  # share of clips that may be bad

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from conceptcaps import hashing, shards
 from conceptcaps.audio import makeable, pairs
 from conceptcaps.tags import carried
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import hashing, shards
 
 _DRAWS = 1000  # of contexts, until one belongs to a part
 _TEST = 4  # one context in so many belongs to the test part

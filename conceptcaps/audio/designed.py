@@ -10,14 +10,14 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from conceptcaps import executor
 from conceptcaps.audio import balance, contexts, paired, pairs, table
 from conceptcaps.audio.contexts import Source
 from conceptcaps.audio.paired import SIDES, Found
 from conceptcaps.audio.sf2 import Bank
 from conceptcaps.audio.truth import Truth, ties
-from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import tag_set_id
+from conceptcaps.workspace import executor
+from conceptcaps.workspace.hashing import row_seed
 
 _POOL = 1.6  # candidates for each clip of a designed set
 _VAIN = 4  # times as many are looked for where contexts yield none

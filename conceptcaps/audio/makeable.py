@@ -3,11 +3,11 @@
 import json
 from collections.abc import Sequence
 
-from conceptcaps import cache, files, hashing, project
 from conceptcaps.audio import composition
 from conceptcaps.audio.truth import truth
 from conceptcaps.tags.sampling import split_tags
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import cache, files, hashing, project
 
 _SEEDS = (101, 102, 103)
 _DURATION = 10.0

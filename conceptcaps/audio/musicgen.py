@@ -23,8 +23,8 @@ from transformers import AutoTokenizer, MusicgenForConditionalGeneration, PreTra
 from conceptcaps.audio import loudness, table
 from conceptcaps.audio.batching import in_batches
 from conceptcaps.audio.waveform import Waveform
-from conceptcaps.hashing import content, row_seed
-from conceptcaps.processor import multiplies_bfloat16
+from conceptcaps.workspace.hashing import content, row_seed
+from conceptcaps.workspace.processor import multiplies_bfloat16
 
 LONGEST = 30.0  # seconds that the published models were trained on
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 from conceptcaps.audio import contexts, pairs, soundfont, table
 from conceptcaps.audio.contexts import Source
 from conceptcaps.audio.pairs import Pair
-from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import tag_set_id
+from conceptcaps.workspace.hashing import row_seed
 
 SIDES = ("with", "without")
 TRIES = 24

@@ -14,8 +14,8 @@ from conceptcaps.audio.truth import Truth, truth
 from conceptcaps.audio.truth.rules import PRESENT, Judge
 from conceptcaps.audio.truth.sounding import sounding_notes
 from conceptcaps.audio.truth.ties import tied
-from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace.hashing import row_seed
 
 _OPPOSITES = 3  # excluded tags that are tried on the other side
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from conceptcaps import assets
 from conceptcaps.audio import loudness, midi
 from conceptcaps.audio.score import Part, Piece
 from conceptcaps.audio.sf2 import DRUMS, Bank
@@ -16,6 +15,7 @@ from conceptcaps.audio.truth import Levels, Truth, truth
 from conceptcaps.audio.voices import Note, Sampler
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets
 
 _FADE = 0.05
 _STEM = -23.0  # LUFS of a part at level 0, before the mix is brought to its own loudness

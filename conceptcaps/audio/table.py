@@ -12,12 +12,12 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from conceptcaps import shards
 from conceptcaps.audio import composition, soundfont, spectrum, waveform
 from conceptcaps.audio.truth import truth
 from conceptcaps.audio.waveform import Waveform
-from conceptcaps.hashing import row_seed
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import shards
+from conceptcaps.workspace.hashing import row_seed
 
 _STRINGS = pa.list_(pa.string())
 _CHORD = pa.struct([("time", pa.float64()), ("name", pa.string())])

@@ -16,10 +16,10 @@ import pandas as pd
 
 from conceptcaps.captions import readability
 from conceptcaps.captions.caption_grammar import Grammar
-from conceptcaps.hashing import share_of
 from conceptcaps.tags import phrases
 from conceptcaps.tags.corpus import clean_caption
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from conceptcaps.workspace.hashing import share_of
 
 BUILTIN_COUNT = 2000
 FURTHER_COUNT = 10_000

@@ -17,12 +17,12 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from conceptcaps import assets, hashing
 from conceptcaps.captions import language_model, planning, vllm_engine
 from conceptcaps.captions.idiom import Idiom
 from conceptcaps.captions.planning import Plan, Planner
 from conceptcaps.captions.vllm_engine import Engine
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets, hashing
 
 PROMPT = {"system": "Write a music caption.", "request": "Tags: {tags}"}
 VARIANTS = ("tuned", "base", "few_shot", "zero_shot")

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from conceptcaps.intervals import bootstrap_mean, paired_difference, paired_p_value
+from conceptcaps.results.intervals import bootstrap_mean, paired_difference, paired_p_value
 from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, ProgressCallback
 from trl import SFTConfig
 
-from conceptcaps import hashing
 from conceptcaps.captions import chat
 from conceptcaps.captions.captioner import PROMPT, messages
 from conceptcaps.captions.sft_trainer import (
@@ -29,8 +28,9 @@ from conceptcaps.captions.sft_trainer import (
     Trainer,
     last_checkpoint,
 )
-from conceptcaps.files import whole
-from conceptcaps.processor import multiplies_bfloat16
+from conceptcaps.workspace import hashing
+from conceptcaps.workspace.files import whole
+from conceptcaps.workspace.processor import multiplies_bfloat16
 
 ADAPTERS = ("lora", "rslora", "dora")
 DIALS = (

@@ -18,10 +18,10 @@ from transformers import (
 )
 from transformers.utils import is_bitsandbytes_available
 
-from conceptcaps import assets
-from conceptcaps.cache import root as cache_root
-from conceptcaps.files import first_folder
-from conceptcaps.processor import multiplies_bfloat16
+from conceptcaps.workspace import assets
+from conceptcaps.workspace.cache import root as cache_root
+from conceptcaps.workspace.files import first_folder
+from conceptcaps.workspace.processor import multiplies_bfloat16
 
 QUANTIZATIONS = ("none", "nf4")
 PRECISIONS = ("auto", "float32", "bfloat16")

@@ -85,4 +85,4 @@ def read_examples(folder: Path, *, source: str, most: int, seed: int) -> Example
     }
     text = rows.loc[rows["split"] == "train", "caption"].tolist()
     idiom = Idiom.of([*text, *caption_corpus.further(source, seed=seed)], taxonomy=taxonomy)
-    return Examples(parts, {"taxonomy": taxonomy, "idiom": idiom})
+    return Examples(parts, {"taxonomy": taxonomy, "idiom": idiom, "learnt": parts["train"]})

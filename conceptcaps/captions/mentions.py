@@ -20,9 +20,9 @@ import yaml
 from spacy.language import Language
 from spacy.tokens import Doc, Token
 
-from conceptcaps import assets
 from conceptcaps.captions import metrics, scope
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets
 
 _CHUNK = 1024  # texts whose parses are held at once
 TABLE = Path(__file__).with_suffix(".yaml")

@@ -1,7 +1,8 @@
 """Decoding dials, and the next token of many texts drawn by them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,11 @@ class Sampling:
     repetition_penalty: float = 1.0
     no_repeat_ngram: int = 0
     max_new_tokens: int = 160
+
+    @classmethod
+    def of(cls, dials: Mapping[str, Any]) -> "Sampling":
+        """Those dials of a mapping that bear these names; it may hold others."""
+        return cls(**{field.name: dials[field.name] for field in fields(cls)})
 
 
 def penalise(logits: Tensor, said: Sequence[Sequence[int]], *, penalty: float) -> None:

@@ -6,16 +6,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from conceptcaps import assets, shards
 from conceptcaps.captions import metrics, planning
 from conceptcaps.captions.captioner import Captioner
 from conceptcaps.captions.faithfulness import check
 from conceptcaps.captions.sampling import Sampling
 from conceptcaps.captions.writing import write
-from conceptcaps.hashing import digest, row_seed
-from conceptcaps.intervals import bootstrap_mean, paired_difference, paired_p_value
+from conceptcaps.results.intervals import bootstrap_mean, paired_difference, paired_p_value
 from conceptcaps.tags import corpus_table
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from conceptcaps.workspace import assets, shards
+from conceptcaps.workspace.hashing import digest, row_seed
 
 _STRINGS = pa.list_(pa.string())
 FIELDS = [

@@ -18,7 +18,7 @@ from conceptcaps.captions import chat, language_model
 from conceptcaps.captions.decoding import Choose
 from conceptcaps.captions.desk import Answer
 from conceptcaps.captions.sampling import Sampling, heat
-from conceptcaps.hashing import row_seed
+from conceptcaps.workspace.hashing import row_seed
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of an adapter that vLLM makes room for."""

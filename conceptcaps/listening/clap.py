@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, RobertaConfig, RobertaModel, RobertaTokenizer
 
 from conceptcaps.audio import waveform
-from conceptcaps.hashing import file_sha256
+from conceptcaps.workspace.hashing import file_sha256
 
 SAMPLE_RATE = 48_000
 WINDOW = 480_000  # samples, 10 s

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import linregress
 
-from conceptcaps.intervals import Interval
+from conceptcaps.results.intervals import Interval
 
 KAD_SCALE = 100.0  # kadtk's
 _ENDS = (0.025, 0.975)

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from conceptcaps import hashing, project
 from conceptcaps.audio import spectrum, waveform
 from conceptcaps.audio.loudness import loudness as lufs
-from conceptcaps.cache import prune
-from conceptcaps.files import whole
 from conceptcaps.listening import musicnn
+from conceptcaps.workspace import hashing, project
+from conceptcaps.workspace.cache import prune
+from conceptcaps.workspace.files import whole
 
 Embedding = Mapping[str, NDArray[np.float32]]
 WIDTHS = {"taggram": 50, "penultimate": 200, "pooled": 1506}  # of what musicnn gives for a window

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from conceptcaps.audio import spectrum
 from conceptcaps.listening import embeddings, tempo
 from conceptcaps.listening.embeddings import MUSICNN, Sounds
-from conceptcaps.spool import Spool
+from conceptcaps.workspace.spool import Spool
 
 
 def _pulse(clip: bytes) -> dict[str, NDArray[np.float32]]:

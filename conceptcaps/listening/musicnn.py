@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conceptcaps import assets
 from conceptcaps.audio.spectrum import BANDS, FRAMES, HOP, LogMel
 from conceptcaps.listening import tf_checkpoint
+from conceptcaps.workspace import assets
 
 _EPSILON = 1e-3  # of TensorFlow's batch normalisation
 _ROWS = 11  # frames transformed at once: their spectra stay in the processor's cache

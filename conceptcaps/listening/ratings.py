@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from conceptcaps.intervals import bootstrap_mean
 from conceptcaps.listening.trials import CATCH
+from conceptcaps.results.intervals import bootstrap_mean
 
 COLUMNS = ("listener", "id", "tag", "repeat", "answer")
 _FORGIVEN = 1  # obvious trials that a listener may get wrong: who guesses eight does so in 4 % of cases

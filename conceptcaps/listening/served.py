@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps import cache
 from conceptcaps.listening import hearing, verifier
 from conceptcaps.listening.verifier import Verifier
+from conceptcaps.workspace import cache
 
 __all__ = ["load", "predict"]
 

@@ -17,9 +17,9 @@ import soundfile
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from conceptcaps import hashing
 from conceptcaps.audio import waveform
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import hashing
 
 CATCH = {"catch:tone": True, "catch:noise": False}  # ids of obvious clips, and whether a beep is heard
 QUESTION = "a steady beep"  # of these

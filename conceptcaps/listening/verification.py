@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
-from conceptcaps import figures
-from conceptcaps.intervals import bootstrap_mean
 from conceptcaps.listening.verifier import VERDICTS, Vectors, Verifier
+from conceptcaps.results import figures
+from conceptcaps.results.intervals import bootstrap_mean
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _FEWEST = 5  # clips with a tag, and without it, that a figure of it needs

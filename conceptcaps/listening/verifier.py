@@ -29,7 +29,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from conceptcaps.files import whole
+from conceptcaps.workspace.files import whole
 
 Floats = NDArray[np.float64]
 FALSE_RATE = 0.05  # of clips without a tag that pass as present, and of clips with it that pass as absent

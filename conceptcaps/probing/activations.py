@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from conceptcaps.processor import one_thread
+from conceptcaps.workspace.processor import one_thread
 
 Rows = NDArray[np.float64]
 Clip = TypeVar("Clip")

@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from conceptcaps.probing.concepts import Draw
-from conceptcaps.processor import one_thread
+from conceptcaps.workspace.processor import one_thread
 
 _C = 10.0  # inverse strength of the L2 penalty, on activations whose mean square norm is 1
 _FOLDS = 3

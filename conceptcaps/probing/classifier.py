@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from conceptcaps.audio import spectrum
-from conceptcaps.files import whole_folder
 from conceptcaps.listening import embeddings
 from conceptcaps.probing import heads
 from conceptcaps.probing.heads import Classifier
-from conceptcaps.processor import one_thread
-from conceptcaps.spool import Spool
 from conceptcaps.tags.early_stopping import EarlyStopping
 from conceptcaps.tags.splits import SPLITS
+from conceptcaps.workspace.files import whole_folder
+from conceptcaps.workspace.processor import one_thread
+from conceptcaps.workspace.spool import Spool
 
 _BATCH = 32  # of evaluation, which no result depends on
 

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from conceptcaps import shards
 from conceptcaps.audio import waveform
 from conceptcaps.audio.clips import fault, require_few
 from conceptcaps.tags.splits import SHARES, stratify
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from conceptcaps.workspace import shards
 
 SPLITS = tuple(SHARES)
 _ENDINGS = {".wav", ".au", ".flac", ".mp3", ".ogg"}

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from conceptcaps import hashing
 from conceptcaps.listening import embeddings
 from conceptcaps.probing import hidden_states, networks, registered
 from conceptcaps.probing.clips import Clips
 from conceptcaps.probing.concepts import unique
 from conceptcaps.probing.hidden_states import Model
 from conceptcaps.probing.networks import Probe
+from conceptcaps.workspace import hashing
 
 HELP = (
     "by commas: musicnn_mtt, musicnn_msd, what run_tcav takes as classifier, clap:<checkpoint>, or a folder or Hub id "

@@ -6,7 +6,7 @@ from threading import Lock
 from torch import Tensor
 
 from conceptcaps.probing.activations import Several
-from conceptcaps.spool import Spool
+from conceptcaps.workspace.spool import Spool
 
 _ROOM = 4_000_000_000  # bytes of windows that are kept for a second network
 

@@ -27,8 +27,8 @@ from transformers import (
 )
 
 from conceptcaps.audio import waveform
-from conceptcaps.hashing import content
 from conceptcaps.listening import clap
+from conceptcaps.workspace.hashing import content
 
 LONGEST = 30.0  # seconds of a clip that are read
 _CONFIG = "config.json"

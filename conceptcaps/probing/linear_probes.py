@@ -20,8 +20,8 @@ from sklearn.linear_model import LogisticRegression
 
 from conceptcaps.audio import pairs
 from conceptcaps.audio.truth import ties
-from conceptcaps.processor import one_thread
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace.processor import one_thread
 
 _CONTROLS = ("permuted_auc", "selectivity", "cv_auc")
 _C = 10.0  # inverse strength of the L2 penalty, on clips whose mean square norm is 1

@@ -22,7 +22,7 @@ from conceptcaps.probing.cav import Cav, fit_normals
 from conceptcaps.probing.concepts import Concept
 from conceptcaps.probing.contrasts import Contrast
 from conceptcaps.probing.significance import Q, benjamini_hochberg
-from conceptcaps.processor import one_thread
+from conceptcaps.workspace.processor import one_thread
 
 RESAMPLES = 200  # bootstrap draws of an interval
 _CAVS = 5  # sets of negatives that a CAV's accuracy is averaged over

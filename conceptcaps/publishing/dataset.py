@@ -16,11 +16,11 @@ import pyarrow as pa
 from datasets import Audio, Features, List, Value
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from conceptcaps import hashing
 from conceptcaps.publishing import chain, croissant
 from conceptcaps.publishing.evidence import Evidence, weigh
 from conceptcaps.publishing.parquet import MOST_BYTES, ParquetFiles
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from conceptcaps.workspace import hashing
 
 SPLITS = ("train", "validation", "test")
 SUBSETS = ("10pct", "25pct", "all")  # the first two lie in the third, the first in the second

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from conceptcaps import project
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import project
 
 CONCEPTS = "piano,electric guitar,violin,flute,trumpet,organ,strings,drums"
 GENRES = "blues,classical,country,disco,hip hop,jazz,metal,pop,reggae,rock"  # those of GTZAN

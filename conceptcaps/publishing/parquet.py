@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from conceptcaps.files import whole
+from conceptcaps.workspace.files import whole
 
 MOST_BYTES = 500 * 10**6
 _ROW_GROUP = 100  # most rows that a reader holds at once

@@ -16,9 +16,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
-from conceptcaps import hashing
 from conceptcaps.errors import Failure
 from conceptcaps.sweeps import database
+from conceptcaps.workspace import hashing
 
 _POLL = 1  # seconds between looks at trials of other processes
 _LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
-from conceptcaps.intervals import as_metrics
+from conceptcaps.results.intervals import as_metrics
 from conceptcaps.tags.jaccard import jaccard
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.two_sample import Separation, real_against_real, require_rows, separation

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from conceptcaps import hashing
 from conceptcaps.tags import ancestral, rivals
 from conceptcaps.tags.vae import BetaVAE, bounds, standard_normal
+from conceptcaps.workspace import hashing
 
 PRIORS = ("aggregate", "gmm", "standard", "independent", "random")
 _COMPONENTS = (1, 5, 10, 20, 40)

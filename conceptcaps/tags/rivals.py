@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 from scipy.special import logsumexp
 from torch import Tensor, nn
 
-from conceptcaps import hashing
 from conceptcaps.tags import ancestral
+from conceptcaps.workspace import hashing
 
 Rows = NDArray[np.bool_]
 Floats = NDArray[np.float64]

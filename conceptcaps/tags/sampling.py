@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conceptcaps import hashing
-from conceptcaps.processor import one_thread
 from conceptcaps.tags import vae
 from conceptcaps.tags.priors import PRIORS, Draw, drawer
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.vae import BetaVAE
+from conceptcaps.workspace import hashing
+from conceptcaps.workspace.processor import one_thread
 
 CHUNK = 16_384  # sets drawn at once where many are wanted, one chunk on each core
 _FEW = 2048  # and where few are

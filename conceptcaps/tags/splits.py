@@ -12,8 +12,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 
-from conceptcaps import hashing
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from conceptcaps.workspace import hashing
 
 SPLITS = ("train", "validation", "test")
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from conceptcaps.files import whole_folder
 from conceptcaps.tags import ancestral
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace.files import whole_folder
 
 Rows = NDArray[np.bool_]
 

@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from conceptcaps import hashing
-from conceptcaps.files import whole
-from conceptcaps.processor import one_thread
 from conceptcaps.tags.early_stopping import EarlyStopping
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.vae import BetaVAE, Rows, bounds, loss
+from conceptcaps.workspace import hashing
+from conceptcaps.workspace.files import whole
+from conceptcaps.workspace.processor import one_thread
 
 OnEpoch = Callable[[int, dict[str, float]], bool | None]
 _CHECKPOINT = "checkpoint.safetensors"

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import mlflow
 
-from conceptcaps.hashing import digest, file_sha256
 from conceptcaps.tracking.session import sessions
 from conceptcaps.tracking.store import client, tags
+from conceptcaps.workspace.hashing import digest, file_sha256
 
 _CERTIFICATE = "split_certificate.json"
 _TAXONOMY = "taxonomy.yaml"

@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
-from conceptcaps import project
+from conceptcaps.workspace import project
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can say: the same files make the same archive
 

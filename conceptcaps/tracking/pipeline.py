@@ -9,12 +9,12 @@ from pathlib import Path
 
 import mlflow
 
-from conceptcaps import project
 from conceptcaps.errors import Failure, one_line
 from conceptcaps.tracking import lineage, records, session
 from conceptcaps.tracking.registry import registered_by, resolve
 from conceptcaps.tracking.runs import RUN_NAME, active
 from conceptcaps.tracking.store import artifacts_of, children, client, local_path, metrics, search, tags, ui_command
+from conceptcaps.workspace import project
 
 GATES = {  # of each model that a pipeline promotes the step that trains it, and what its gate compares
     "vae": ("train_vae", "val/iwae"),

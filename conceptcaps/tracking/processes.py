@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 from mlflow.entities import Run
 
-from conceptcaps import project
 from conceptcaps.tracking.store import client, search
+from conceptcaps.workspace import project
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SAME = 2.0  # seconds by which two readings of one process's start may differ

@@ -14,10 +14,10 @@ import pandas as pd
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types.schema import ColSpec, Schema
 
-from conceptcaps.hashing import digest, file_sha256
 from conceptcaps.tracking import console, descent, packing, session
 from conceptcaps.tracking.served import ARCHIVE, WEIGHTS
 from conceptcaps.tracking.store import client, command, tags
+from conceptcaps.workspace.hashing import digest, file_sha256
 
 CONTENT = "content"  # tag of a version: the hash of all that it holds
 

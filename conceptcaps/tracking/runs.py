@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from conceptcaps import project
 from conceptcaps.errors import Refused, is_expected, masked, one_line
 from conceptcaps.tracking import console, processes, server, session
 from conceptcaps.tracking.store import artifacts_of, client
+from conceptcaps.workspace import project
 
 EXPERIMENT = "conceptcaps"
 RUN_NAME = "CONCEPTCAPS_RUN_NAME"  # how a pipeline calls the run of a stage that it starts

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from conceptcaps import shards
 from conceptcaps.audio import clips, waveform
 from conceptcaps.audio.clips import Clips
+from conceptcaps.workspace import shards
 
 RATE = 16_000
 

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from conceptcaps import assets, executor
 from conceptcaps.audio import designed
 from conceptcaps.audio.contexts import Source
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets, executor
 
 FORM = {"sample_rate": 8000, "channels": 1}
 POSSIBLE = ("piano", "violin", "flute", "drums", "happy", "jazz")

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from conceptcaps import assets
 from conceptcaps.audio import balance, designed, paired
 from conceptcaps.audio.contexts import Source
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets
 
 FORM = {"sample_rate": 8000, "channels": 1}
 ONE = {**FORM, "workers": 1}

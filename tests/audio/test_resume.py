@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conceptcaps import assets, shards
 from conceptcaps.audio import table
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets, shards
 
 ROOT = Path(__file__).resolve().parents[2]
 TAGS = [["jazz", "piano"], ["rock", "electric guitar"], ["techno", "dark"], ["folk", "acoustic guitar"]]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from conceptcaps import assets
 from conceptcaps.audio.composing import tables
 from conceptcaps.audio.sf2 import DRUMS, KEYS, MODE, SAMPLE, Bank
 from conceptcaps.audio.voices import Note, Sampler
+from conceptcaps.workspace import assets
 
 RATE = 44_100
 

@@ -6,12 +6,12 @@ import numpy as np
 import pyloudnorm
 import pytest
 
-from conceptcaps import assets
 from conceptcaps.audio import composition, loudness, soundfont
 from conceptcaps.audio.score import Note, Part, Piece
 from conceptcaps.audio.sf2 import DRUMS
 from conceptcaps.audio.voices import NEVER
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets
 
 TAXONOMY = Taxonomy.load()
 RATE = 32_000

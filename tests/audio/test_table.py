@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from conceptcaps import assets
 from conceptcaps.audio import table
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets
 
 TAXONOMY = Taxonomy.load()
 SETS = [["jazz", "piano", "slow tempo"], ["rock", "drums", "sad"], ["salsa", "calm", "trumpet"]]

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from conceptcaps import assets
 from conceptcaps.audio.sf2 import DRUMS, Bank
 from conceptcaps.audio.voices import NEVER, Note, Sampler
+from conceptcaps.workspace import assets
 from tests.audio.test_loudness import PLAIN
 from tests.audio.test_sf2 import written
 

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conceptcaps import assets
 from conceptcaps.captions import evaluation, fluency, metrics
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets
 from tests import tiny_model
 
 TAXONOMY = Taxonomy.load()

@@ -3,8 +3,8 @@ import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
 
-from conceptcaps import assets
 from conceptcaps.captions import metrics
+from conceptcaps.workspace import assets
 from tests import tiny_model
 
 REAL = [f"A {mood} {genre} tune for {voice}." for mood in ("calm", "sad", "loud") for genre in ("jazz", "folk", "rock")

@@ -4,8 +4,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from conceptcaps import shards, tracking
+from conceptcaps import tracking
 from conceptcaps.publishing import dataset
+from conceptcaps.workspace import shards
 from tests import stages
 from tests.publishing.test_dataset import TAXONOMY, table
 

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conceptcaps import assets, cache, shards
 from conceptcaps.audio import makeable
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import assets, cache, shards
 from entrypoints import design_concepts, make_pairs
 
 TAXONOMY = Taxonomy.load()

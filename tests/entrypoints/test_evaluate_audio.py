@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from conceptcaps import tracking
-from conceptcaps.cache import root
+from conceptcaps.workspace.cache import root
 from entrypoints import evaluate_audio
 from tests import toy_clips
 

@@ -19,10 +19,11 @@ import pytest
 import soundfile
 from moto.server import ThreadedMotoServer
 
-from conceptcaps import assets, shards, tracking
+from conceptcaps import tracking
 from conceptcaps.audio import table
-from conceptcaps.project import LOCK
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from conceptcaps.workspace import assets, shards
+from conceptcaps.workspace.project import LOCK
 from entrypoints import generate_audio
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from conceptcaps.hashing import file_sha256
+from conceptcaps.workspace.hashing import file_sha256
 
 pytestmark = pytest.mark.slow
 KILLS = 2

@@ -6,8 +6,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from conceptcaps import shards, tracking
+from conceptcaps import tracking
 from conceptcaps.probing import zoo
+from conceptcaps.workspace import shards
 from tests import stages, tiny_audio, toy_clips
 
 CNN = "tests.probing.user_models:cnn"

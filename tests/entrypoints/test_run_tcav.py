@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from conceptcaps import shards, tracking
+from conceptcaps import tracking
 from conceptcaps.probing import cav, clips, experiment, registered
+from conceptcaps.workspace import shards
 from entrypoints import intervene, run_tcav
 from tests import toy_clips
 

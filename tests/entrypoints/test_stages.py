@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import requests
 
-from conceptcaps import project, shards, tracking
+from conceptcaps import tracking
 from conceptcaps.publishing import dataset
 from conceptcaps.tags import splits
 from conceptcaps.tags.priors import PRIORS
 from conceptcaps.tags.rivals import RIVALS
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import project, shards
 from tests import stages
 from tests.tracking.test_server import serving
 

@@ -5,8 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from conceptcaps import shards, tracking
+from conceptcaps import tracking
 from conceptcaps.listening import hearing, trials, verifier
+from conceptcaps.workspace import shards
 from tests import stages, toy_clips
 
 

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from tokenizers import ByteLevelBPETokenizer
 from transformers import RobertaConfig, RobertaModel
 
-from conceptcaps.hashing import file_sha256
 from conceptcaps.listening import clap
+from conceptcaps.workspace.hashing import file_sha256
 
 TEXTS = ["a slow piano ballad", "fast drum and bass with a synth lead", "strings"]
 

@@ -6,9 +6,9 @@ import pytest
 import scipy.signal
 import torch
 
-from conceptcaps import assets
 from conceptcaps.audio import spectrum
 from conceptcaps.listening import musicnn, tf_checkpoint
+from conceptcaps.workspace import assets
 from tests.data import musicnn_inputs
 
 GOLDEN = np.load(Path(__file__).parents[1] / "data" / "musicnn_golden.npz")  # made by make_musicnn_golden.py

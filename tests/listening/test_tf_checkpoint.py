@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from conceptcaps import assets
 from conceptcaps.listening import tf_checkpoint
+from conceptcaps.workspace import assets
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from conceptcaps import shards
 from conceptcaps.probing import clips
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from conceptcaps.workspace import shards
 from tests import toy_clips
 
 TAXONOMY = Taxonomy.load()

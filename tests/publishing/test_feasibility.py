@@ -1,7 +1,7 @@
 import pytest
 
-from conceptcaps import project
 from conceptcaps.publishing import feasibility
+from conceptcaps.workspace import project
 from entrypoints.main import command_line
 
 DEMO = vars(command_line().parse_args([]))

@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from conceptcaps import hashing
 from conceptcaps.tags import corpus, splits
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
+from conceptcaps.workspace import hashing
 
 TAXONOMY = Taxonomy.load()
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from conceptcaps import figures
+from conceptcaps.results import figures
 from conceptcaps.tags import ancestral, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
 

@@ -5,8 +5,9 @@ import re
 import mlflow
 import pytest
 
-from conceptcaps import project, tracking
+from conceptcaps import tracking
 from conceptcaps.tracking import console
+from conceptcaps.workspace import project
 
 
 @pytest.mark.parametrize("stage", console.NEXT)

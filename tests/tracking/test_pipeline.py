@@ -6,9 +6,10 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from conceptcaps import project, tracking
+from conceptcaps import tracking
 from conceptcaps.errors import Failure
 from conceptcaps.tracking import pipeline as steps
+from conceptcaps.workspace import project
 
 ROOT = Path(__file__).resolve().parents[2]
 MLPROJECT = """

@@ -6,8 +6,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from conceptcaps import project, tracking
+from conceptcaps import tracking
 from conceptcaps.tracking import packing
+from conceptcaps.workspace import project
 from tests import toy_model
 
 EXAMPLE = pd.DataFrame({"x": [1.0, 2.0]})

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from conceptcaps import project, promotion, tracking
+from conceptcaps import tracking
 from conceptcaps.errors import Refused
+from conceptcaps.results import promotion
 from conceptcaps.tracking import store as runs_store
+from conceptcaps.workspace import project
 from tests import toy_model
 
 ROOT = Path(__file__).resolve().parents[2]

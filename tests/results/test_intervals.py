@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conceptcaps.intervals import bootstrap_mean, paired_difference, paired_p_value
+from conceptcaps.results.intervals import bootstrap_mean, paired_difference, paired_p_value
 
 
 def test_interval_agrees_with_the_normal_one_for_many_values():

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conceptcaps import promotion
+from conceptcaps.results import promotion
 
 IDS = [str(row) for row in range(200)]
 NOISE = np.random.default_rng(0).normal(size=200)

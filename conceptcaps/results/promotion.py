@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from conceptcaps.intervals import paired_difference
+from conceptcaps.results.intervals import paired_difference
 
 _LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeVar
 
-from conceptcaps.project import PROJECT
+from conceptcaps.workspace.project import PROJECT
 
 EXECUTORS = ("local", "ray")
 Result = TypeVar("Result")

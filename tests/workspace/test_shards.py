@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conceptcaps import shards
+from conceptcaps.workspace import shards
 
 SCHEMA = pa.schema([("id", pa.string()), ("words", pa.list_(pa.string())), ("square", pa.int64())])
 ROWS = pd.DataFrame({"id": [f"row-{n}" for n in range(10)], "n": range(10)})
@@ -98,8 +98,10 @@ def dies_in_the_second(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_a_killed_process_leaves_whole_shards_and_no_manifest(tmp_path):
-    code = "import sys; from tests import test_shards as t; t.make(sys.argv[1], function=t.dies_in_the_second)"
-    root = str(Path(__file__).resolve().parents[1])
+    code = (
+        "import sys; from tests.workspace import test_shards as t; t.make(sys.argv[1], function=t.dies_in_the_second)"
+    )
+    root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], env={**os.environ, "PYTHONPATH": root})
     assert done.returncode == -9
     assert set(hashes(tmp_path / "out")) == {"plan.json", "part-00000.parquet"}

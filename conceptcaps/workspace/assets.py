@@ -11,9 +11,9 @@ from pathlib import Path
 
 import uv
 
-from conceptcaps.cache import root as cache_root
-from conceptcaps.files import first_folder
-from conceptcaps.hashing import file_sha256
+from conceptcaps.workspace.cache import root as cache_root
+from conceptcaps.workspace.files import first_folder
+from conceptcaps.workspace.hashing import file_sha256
 
 
 @dataclass(frozen=True)

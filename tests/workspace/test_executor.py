@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conceptcaps import executor, shards
-from tests.test_shards import hashes, make, square
+from conceptcaps.workspace import executor, shards
+from tests.workspace.test_shards import hashes, make, square
 
 pytestmark = pytest.mark.slow
 

@@ -3,8 +3,8 @@ import subprocess
 
 import pytest
 
-from conceptcaps import assets
-from conceptcaps.assets import Asset
+from conceptcaps.workspace import assets
+from conceptcaps.workspace.assets import Asset
 
 
 @pytest.fixture

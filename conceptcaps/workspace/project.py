@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from conceptcaps.hashing import content, digest, file_sha256
+from conceptcaps.workspace.hashing import content, digest, file_sha256
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 LOCK = "requirements.txt"
 _RECORDS = "conceptcaps/tracking/"  # keeps results and makes none
 _MODULE = re.compile(r"conceptcaps(\.\w+)+")

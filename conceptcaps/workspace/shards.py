@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from tqdm import tqdm
 
-from conceptcaps import executor, hashing, project
+from conceptcaps.workspace import executor, hashing, project
 
 MANIFEST = "manifest.json"
 PLAN = "plan.json"

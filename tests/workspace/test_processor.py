@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from conceptcaps import processor
+from conceptcaps.workspace import processor
 
 
 @pytest.mark.parametrize(

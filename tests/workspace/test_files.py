@@ -1,6 +1,6 @@
 import pytest
 
-from conceptcaps.files import first_folder, whole, whole_folder
+from conceptcaps.workspace.files import first_folder, whole, whole_folder
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

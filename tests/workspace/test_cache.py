@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from conceptcaps import cache
+from conceptcaps.workspace import cache
 
 
 def test_the_variable_names_the_cache(monkeypatch, tmp_path):

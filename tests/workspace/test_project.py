@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conceptcaps import project
+from conceptcaps.workspace import project
 
 MLPROJECT = """
 name: toy
@@ -152,4 +152,4 @@ def test_work_goes_on_after_a_comment_elsewhere_and_begins_anew_after_an_edit_of
 
     whole = project.work_hash("generate_audio", project=tmp_path)
     assert edited("publishing/report.py") == edited("probing/tcav.py") == edited("tracking/records.py") == whole
-    assert whole not in {edited("audio/sf2.py"), edited("tags/taxonomy.yaml"), edited("shards.py")}
+    assert whole not in {edited("audio/sf2.py"), edited("tags/taxonomy.yaml"), edited("workspace/shards.py")}
