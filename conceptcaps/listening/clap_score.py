@@ -1,9 +1,14 @@
 """How well captions fit their clips, by the embeddings of a model of both."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from conceptcaps.errors import InputError
 from conceptcaps.listening.distances import Array, paired_sets
+
+_AT_ONCE = 256  # clips whose captions are ranked at once
 
 
 def clap_scores(audio: ArrayLike, text: ArrayLike) -> tuple[Array, Array]:
@@ -22,9 +27,9 @@ def clap_scores(audio: ArrayLike, text: ArrayLike) -> tuple[Array, Array]:
     References:
         Wu et al., Large-scale contrastive language-audio pretraining, 2023, arXiv 2211.06687.
     """
-    cosines = _cosines(audio, text)
-    own = np.diagonal(cosines).copy()
-    return own, (cosines.sum(1) - own) / (len(own) - 1)
+    sounds, words = _directions(audio, text)
+    own = (sounds * words).sum(1)
+    return own, (sounds @ words.sum(0) - own) / (len(own) - 1)
 
 
 def retrieval(audio: ArrayLike, text: ArrayLike) -> dict[str, float]:
@@ -39,18 +44,26 @@ def retrieval(audio: ArrayLike, text: ArrayLike) -> dict[str, float]:
     >>> retrieval(np.eye(3), np.eye(3))["recall_1"]
     1.0
     """
-    cosines = _cosines(audio, text)
-    own = np.diagonal(cosines)[:, None]
-    ranks = 1 + (cosines > own).sum(1) + ((cosines == own).sum(1) - 1) / 2
+    sounds, words = _directions(audio, text)
+    ranks = np.concatenate(list(_ranks(sounds, words)))
     recalls = {f"recall_{most}": float((ranks <= most).mean()) for most in (1, 10)}
     return recalls | {"median_rank": float(np.median(ranks))}
 
 
-def _cosines(audio: ArrayLike, text: ArrayLike) -> Array:
+def _ranks(sounds: Array, words: Array) -> Iterator[Array]:
+    """Ranks of clips' own captions, some clips at a time: never all clips by all captions."""
+    for places in np.array_split(np.arange(len(sounds)), 1 + len(sounds) // _AT_ONCE):
+        cosines = sounds[places] @ words.T
+        own = cosines[np.arange(len(places)), places][:, None]
+        yield 1 + (cosines > own).sum(1) + ((cosines == own).sum(1) - 1) / 2
+
+
+def _directions(audio: ArrayLike, text: ArrayLike) -> tuple[Array, Array]:
+    """Embeddings of clips and of their captions, at length 1."""
     sounds, words = paired_sets(audio, text)
     if len(sounds) != len(words):
-        raise ValueError(f"expected a caption for each clip, got {len(sounds)} clips and {len(words)} captions")
+        raise InputError(f"expected a caption for each clip, got {len(sounds)} clips and {len(words)} captions")
     norms = [np.linalg.norm(part, axis=1, keepdims=True) for part in (sounds, words)]
     if not all(norm.all() for norm in norms):
-        raise ValueError("expected embeddings with a direction, got a row of zeros")
-    return (sounds / norms[0]) @ (words / norms[1]).T
+        raise InputError("expected embeddings with a direction, got a row of zeros")
+    return sounds / norms[0], words / norms[1]

@@ -4,7 +4,7 @@ Sets are compared through embeddings of whole clips, one row a clip. Small sets 
 distance has a noise floor, that between random halves of one set, and sets of equal size are compared.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import linregress
 
+from conceptcaps.errors import InputError
 from conceptcaps.results.intervals import Interval
 
 KAD_SCALE = 100.0  # kadtk's
 _ENDS = (0.025, 0.975)
 _DRAWS = 40  # random halves behind an interval or a floor
-_PAIRED = 2000  # rows whose distances are held at once, and rows behind the bandwidth
+_BEHIND = 2000  # rows of the reference behind the bandwidth
+_HELD = 2_000_000  # distances that are held at once: 16 MB
 _SIZES = 12  # sample sizes behind FAD-inf
 CLIPS_PER_DIMENSION = 2  # that FAD-inf needs in each set
 
@@ -45,7 +47,7 @@ def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
         The distance, in float64, the same with ``x`` and ``y`` exchanged.
 
     Raises:
-        ValueError: If a set has fewer than two rows or values that are not finite, or the dimensions differ.
+        InputError: If a set has fewer than two rows or values that are not finite, or the dimensions differ.
 
     Example:
         >>> x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [1.0, 2.0]])
@@ -123,20 +125,19 @@ def kernel_distance(x: ArrayLike, y: ArrayLike) -> float:
         y: Embeddings ``(n, d)`` of the reference, which sets the bandwidth.
 
     Raises:
-        ValueError: As ``frechet_distance``, or if half of the reference's rows or more are equal.
+        InputError: As ``frechet_distance``, or if half of the reference's rows or more are equal.
 
     References:
         Chung et al., KAD: No more FAD! An effective and efficient evaluation metric for audio generation, 2025,
         arXiv 2502.15602. Gretton et al., A kernel two-sample test, 2012.
     """
     first, second = paired_sets(x, y)
-    bandwidth = float(np.median(pdist(second[:: 1 + len(second) // _PAIRED])))
+    bandwidth = float(np.median(pdist(second[:: 1 + len(second) // _BEHIND])))
     if bandwidth == 0:
-        raise ValueError(f"expected a reference of different clips, got {len(second)} of which most pairs are equal")
+        raise InputError(f"expected a reference of different clips, got {len(second)} of which most pairs are equal")
 
     def total(a: Array, b: Array) -> float:
-        parts = np.array_split(a, 1 + len(a) // _PAIRED)
-        return sum(float(np.exp(-cdist(part, b, "sqeuclidean") / (2 * bandwidth**2)).sum()) for part in parts)
+        return sum(float(np.exp(-((part / bandwidth) ** 2) / 2).sum()) for part in between(a, b))
 
     within = [(total(part, part) - len(part)) / (len(part) * (len(part) - 1)) for part in (first, second)]
     return KAD_SCALE * (sum(within) - 2 * total(first, second) / (len(first) * len(second)))
@@ -275,18 +276,23 @@ def paired_sets(x: ArrayLike, y: ArrayLike, *, fewest: int = 2) -> tuple[Array, 
     """Two sets of embeddings in double precision, checked: finite, of one dimension, with enough rows.
 
     Raises:
-        ValueError: If not.
+        InputError: If not.
     """
     first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     for part in (first, second):
         if part.ndim != 2 or len(part) < fewest or not part.shape[1]:
-            raise ValueError(f"expected embeddings (clips, dimensions) of {fewest} clips or more, got {part.shape}")
+            raise InputError(f"expected embeddings (clips, dimensions) of {fewest} clips or more, got {part.shape}")
         if not np.isfinite(part).all():
             bad = int((~np.isfinite(part)).any(1).sum())
-            raise ValueError(f"expected finite embeddings, got {bad} of {len(part)} rows that are not")
+            raise InputError(f"expected finite embeddings, got {bad} of {len(part)} rows that are not")
     if first.shape[1] != second.shape[1]:
-        raise ValueError(f"expected embeddings of one dimension, got {first.shape[1]} and {second.shape[1]}")
+        raise InputError(f"expected embeddings of one dimension, got {first.shape[1]} and {second.shape[1]}")
     return first, second
+
+
+def between(x: Array, y: Array) -> Iterator[Array]:
+    """Euclidean distances of rows of ``x`` to all of ``y``, some rows at a time: ``(part, n)``, never ``(m, n)``."""
+    yield from (cdist(part, y) for part in np.array_split(x, 1 + len(x) * len(y) // _HELD))
 
 
 def _draw(rows: Array, size: int, rng: np.random.Generator) -> Array:

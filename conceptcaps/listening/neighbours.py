@@ -2,10 +2,9 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from conceptcaps.listening.distances import paired_sets
+from conceptcaps.listening.distances import between, paired_sets
 
 
 def density_coverage(x: ArrayLike, reference: ArrayLike, *, neighbours: int = 5) -> tuple[float, float]:
@@ -26,8 +25,11 @@ def density_coverage(x: ArrayLike, reference: ArrayLike, *, neighbours: int = 5)
     rows, other = paired_sets(x, reference, fewest=neighbours + 1)
     tree = NearestNeighbors(n_neighbors=neighbours + 1).fit(other)
     radii = tree.kneighbors(other)[0][:, -1]
-    inside = np.asarray(cdist(rows, other)) < radii
-    return float(inside.sum() / (neighbours * len(rows))), float(inside.any(0).mean())
+    balls, covered = 0, np.zeros(len(other), dtype=bool)
+    for inside in (part < radii for part in between(rows, other)):
+        balls += int(inside.sum())
+        covered |= inside.any(0)
+    return balls / (neighbours * len(rows)), float(covered.mean())
 
 
 def nearest(x: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
@@ -39,4 +41,4 @@ def nearest(x: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
     [0.0, 4.243]
     """
     rows, other = paired_sets(x, reference)
-    return np.asarray(cdist(rows, other).min(1))
+    return np.concatenate([part.min(1) for part in between(rows, other)])

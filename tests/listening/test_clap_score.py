@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from conceptcaps.listening import clap_score
 from conceptcaps.listening.clap_score import clap_scores, retrieval
 from tests.listening.test_distances import draw
 
@@ -37,3 +38,10 @@ def test_retrieval_by_hand():
 def test_equal_captions_are_found_by_chance():
     found = retrieval(np.eye(20), np.ones((20, 20)))
     assert found["recall_1"] == 0 and found["median_rank"] == 10.5
+
+
+def test_a_few_clips_at_a_time_rank_as_all_at_once(monkeypatch):
+    audio, text = draw(40, seed=0), draw(40, seed=1)
+    whole = retrieval(audio, text)
+    monkeypatch.setattr(clap_score, "_AT_ONCE", 3)
+    assert retrieval(audio, text) == whole

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from conceptcaps.listening.neighbours import density_coverage
+from conceptcaps.listening import distances
+from conceptcaps.listening.neighbours import density_coverage, nearest
 
 
 def test_sets_of_one_distribution_are_dense_and_cover():
@@ -20,3 +21,17 @@ def test_one_mode_of_two_is_dense_and_covers_half():
 def test_far_away_is_neither():
     random = np.random.default_rng(0)
     assert density_coverage(random.normal(size=(50, 4)) + 100, random.normal(size=(50, 4))) == (0, 0)
+
+
+def test_a_few_rows_at_a_time_give_what_all_at_once_give(monkeypatch):
+    """No matrix of all clips by all clips is needed, and none is made."""
+    random = np.random.default_rng(0)
+    rows, other = random.normal(size=(70, 4)), random.normal(size=(50, 4))
+
+    def figures() -> list[float]:
+        return [*density_coverage(rows, other), *nearest(rows, other), distances.kernel_distance(rows, other)]
+
+    whole = figures()
+    monkeypatch.setattr(distances, "_HELD", 120)
+    assert max(len(part) for part in distances.between(rows, other)) == 3
+    assert figures() == pytest.approx(whole, rel=1e-12)
