@@ -41,6 +41,18 @@ from conceptcaps.listening import distances, embeddings
 clips, _ = Clips.open(folder).readable()
 embeddings.loudness(clips, cache=cache)
 means = embeddings.musicnn_means(clips, model="musicnn_mtt", cache=cache)["penultimate"]
+distances.compare(means, None, name="musicnn_mtt", seed=0)
+""",
+    "compare_audio": """
+from conceptcaps.audio.clips import Clips
+from conceptcaps.listening import distances, embeddings, neighbours
+clips, _ = Clips.open(folder).readable()
+embeddings.loudness(clips, cache=cache)
+means = embeddings.musicnn_means(clips, model="musicnn_mtt", cache=cache)["penultimate"]
+moved = means + np.random.default_rng(0).normal(size=means.shape)
+neighbours.nearest(moved, means)
+neighbours.density_coverage(moved, means)
+distances.compare(moved, means, name="musicnn_mtt", seed=0)
 """,
     "verify_concepts": """
 from conceptcaps.audio.clips import Clips
@@ -76,6 +88,25 @@ dials = {"most_targets": 2, "layers": probe.layers, "intervened": None, "interpr
 experiment.run(
     probe, clips.read(folder), None, names=["piano"], targets="auto", taxonomy=taxonomy, seed=0, **dials
 )
+""",
+    "intervene": """
+from conceptcaps.probing import clips, networks
+networks.of_musicnn("musicnn_mtt").read(clips.read(folder), description="pairs")
+""",
+    "probe_encoders": """
+from conceptcaps.probing import clips, encoders, linear_probes, zoo
+sounds = clips.read(folder).readable()
+listeners = encoders.named("musicnn_mtt", fetch=Path, cache=cache)
+zoo.run(listeners, sounds, linear_probes.tasks(sounds.rows, taxonomy=taxonomy), random_weights=True, seed=0)
+""",
+    "listening_test": """
+from conceptcaps.audio.clips import Clips
+from conceptcaps.listening import trials
+clips, _ = Clips.open(folder).readable()
+rows = shards.read(str(folder), columns=["id", "present", "absent"])
+chosen = trials.choose(rows, tags="auto", count=20, taxonomy=taxonomy, seed=0)
+wanted = set(chosen["id"])
+trials.page(chosen, {name: clip for name, clip in zip(clips.ids, clips) if name in wanted}, title="What?")
 """,
     "build_dataset": """
 from conceptcaps.publishing import dataset, evidence
