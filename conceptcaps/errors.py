@@ -1,10 +1,7 @@
 """Which failures a user can mend: they become one line; anything else is a bug and shows its traceback."""
 
-import dis
 import re
-from types import TracebackType
 
-_OURS = ("conceptcaps", "entrypoints")
 _PASSWORD = re.compile(
     r"(?P<user>://[^/\s:@\[]*:)(?:[^/\s]*@|(?!\d{0,5}/)\S*@)"  # with a slash in it, but no port and path
     r"|(?P<name>[?&][\w.-]*(?:password|passwd|token|secret\w*)=)[^&\s]+",
@@ -24,27 +21,17 @@ class Refused(Failure):
     exit_code = 3
 
 
+class InputError(Failure, ValueError):
+    """What was given is not what was expected: ``str`` says what was expected, what came, and what to do."""
+
+
 def is_expected(error: BaseException) -> bool:
-    """Whether a failure is not the code's fault: a ``Failure``, the machine's or the network's, or a refused input.
+    """Whether a failure is not the code's fault: a ``Failure``, or the machine's or the network's (``OSError``).
 
-    A refused input is a ``ValueError`` that a ``raise`` statement of this project raised; ``int("x")``, or a
-    ``ValueError`` out of a library, is a bug.
-
-    >>> is_expected(Failure("no space")), is_expected(FileNotFoundError()), is_expected(KeyError("tags"))
+    >>> is_expected(InputError("expected a tag")), is_expected(FileNotFoundError()), is_expected(ValueError("int"))
     (True, True, False)
     """
-    if isinstance(error, Failure | OSError):
-        return True
-    return isinstance(error, ValueError) and error.__traceback__ is not None and _raised_here(error.__traceback__)
-
-
-def _raised_here(traceback: TracebackType) -> bool:
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    name = str(traceback.tb_frame.f_globals.get("__name__", ""))
-    module = name if name != "__main__" else str(getattr(traceback.tb_frame.f_globals.get("__spec__"), "name", ""))
-    instruction = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
-    return module.split(".")[0] in _OURS and dis.opname[instruction] == "RAISE_VARARGS"
+    return isinstance(error, Failure | OSError)
 
 
 def one_line(error: BaseException) -> str:

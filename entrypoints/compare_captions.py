@@ -19,7 +19,9 @@ def command_line() -> argparse.ArgumentParser:
     )
     parser.add_argument("--references", required=True, help="folder or runs:/<id>/tag_sets; its test split is read")
     parser.add_argument("--feature_model", default="minilm", help="minilm, a folder of a sentence encoder, or a Hub id")
-    parser.add_argument("--feature_layer", type=int, default=5, help="hidden layer that BERTScore compares")
+    parser.add_argument(
+        "--feature_layer", type=int, default=metrics.MINILM_LAYER, help="hidden layer that BERTScore compares"
+    )
     parser.add_argument("--judge_model", default="none", help="chat model that wrote none of the captions, or none")
     parser.add_argument("--count", type=int, default=500, help="most captions of each writer, drawn by seed")
     parser.add_argument("--seed", type=int, default=0, help="seed of draws, intervals, tests and planted faults")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from conceptcaps import tracking
 from conceptcaps.results import figures
-from conceptcaps.tags import fidelity, priors, rivals, sampling, two_sample
+from conceptcaps.tags import fidelity, priors, rivals, sampling, two_sample, vae
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -27,7 +27,7 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("compare_priors", vars(args)):
-        model = sampling.load(tracking.fetch(args.vae))
+        model = vae.load(tracking.fetch(args.vae))
         folder = tracking.fetch(args.tag_sets)
         frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "validation", "test")}
         for name, frame in frames.items():

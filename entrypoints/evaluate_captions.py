@@ -17,7 +17,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--references", required=True, help="folder or runs:/<id>/tag_sets; its test split is read")
     parser.add_argument("--baseline", default="none", help="runs:/<id>/per_item.parquet to compare with, or none")
     parser.add_argument("--feature_model", default="minilm", help="minilm, a folder of a sentence encoder, or a Hub id")
-    parser.add_argument("--feature_layer", type=int, default=5, help="hidden layer that BERTScore compares")
+    parser.add_argument(
+        "--feature_layer", type=int, default=metrics.MINILM_LAYER, help="hidden layer that BERTScore compares"
+    )
     parser.add_argument("--perplexity_model", default="smollm2", help="language model that wrote no caption, or none")
     parser.add_argument("--learnt", default="none", help="caption_corpus that was learnt from, or none")
     parser.add_argument("--judge_model", default="none", help="chat model to compare with references, or none")

@@ -12,7 +12,7 @@ import pandas as pd
 from conceptcaps import tracking
 from conceptcaps.audio import makeable
 from conceptcaps.results import figures
-from conceptcaps.tags import apart, carried, fidelity, one_of, priors, sampling, splits
+from conceptcaps.tags import apart, carried, fidelity, one_of, priors, sampling, splits, vae
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -20,8 +20,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--vae", default="models:/conceptcaps-vae@champion", help="models:/<name>@<alias>, or a folder")
     parser.add_argument("--tag_sets", required=True, help="runs:/<id>/tag_sets to compare samples with")
     parser.add_argument("--count", type=int, default=1000, help="distinct tag sets to draw")
-    parser.add_argument("--prior", choices=priors.PRIORS, default="aggregate", help="where latents come from")
-    parser.add_argument("--temperature", type=float, default=1.0, help="divides the decoder's logits")
+    parser.add_argument("--prior", choices=priors.PRIORS, default=vae.DRAWING["prior"], help="where latents come from")
+    parser.add_argument("--temperature", type=float, default=vae.DRAWING["temperature"], help="divides logits")
     parser.add_argument("--condition", default="none", help="tags that each set has, or has not: jazz,-piano; or none")
     parser.add_argument("--one_of", default="none", help="tags of which each set has exactly one, in equal shares")
     parser.add_argument("--realisable_by", default="any", help="soundfont: only tags that it can make true, or any")
@@ -34,7 +34,7 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("sample_tags", vars(args)), tempfile.TemporaryDirectory() as scratch:
-        model, folder = sampling.load(tracking.fetch(args.vae)), tracking.fetch(args.tag_sets)
+        model, folder = vae.load(tracking.fetch(args.vae)), tracking.fetch(args.tag_sets)
         taxonomy = model.taxonomy
         frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in splits.SPLITS}
         for name, frame in frames.items():

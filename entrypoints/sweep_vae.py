@@ -9,11 +9,11 @@ import pandas as pd
 
 from conceptcaps import sweeps, tracking
 from conceptcaps.sweeps import figures as study_figures
-from conceptcaps.tags import fidelity, sampling, vae, vae_training
+from conceptcaps.tags import fidelity, sampling, served, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import project, shards
 
-DRAWS = {"count": 2000, "prior": "aggregate", "temperature": 1.0, "condition": [], "min_categories": 1}
+DRAWS = {"count": 2000, "condition": [], "min_categories": 1, **vae.DRAWING}
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -70,8 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_sweep(sweeps.table(study), best=sweeps.vae_dials(best), values=found, figures=drawn)
         bounds = vae.bounds(model, rows["validation"], seed=args.seed)["iwae"]
         tracking.log_frame(pd.DataFrame({"id": frames["validation"]["id"], "val/iwae": bounds}), "per_item.parquet")
-        example = pd.DataFrame({"condition": ["jazz, piano", ""], "seed": [0, 1]})
-        tracking.register("conceptcaps-vae", weights, module="conceptcaps.tags.sampling", example=example)
+        tracking.register("conceptcaps-vae", weights, **served.REGISTERED)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pandas as pd
 
 from conceptcaps import tracking
 from conceptcaps.results import figures
-from conceptcaps.tags import vae, vae_training
+from conceptcaps.tags import served, vae, vae_training
 from conceptcaps.tags.splits import SPLITS
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import project
@@ -70,10 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_figure(figures.latent_map(model.means.numpy(), genres, seed=args.seed), "latents")
         weights = Path(scratch, "vae")
         vae.save(model, weights)
-        example = pd.DataFrame({"condition": ["jazz, piano", ""], "seed": [0, 1]})
-        tracking.register(
-            "conceptcaps-vae", weights, module="conceptcaps.tags.sampling", example=example, metrics=found
-        )
+        tracking.register("conceptcaps-vae", weights, metrics=found, **served.REGISTERED)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--engine", choices=captioner.ENGINES, default="torch", help="vllm: see make vllm")
     parser.add_argument("--precision", choices=language_model.PRECISIONS, default="auto", help="of the weights")
     parser.add_argument("--batch_size", type=int, default=256, help="texts decoded at once, counting every candidate")
-    parser.add_argument("--candidates", type=int, default=4, help="candidates for each sentence; the best is kept")
-    parser.add_argument("--attempts", type=int, default=5, help="most rounds of candidates while all have a fault")
+    parser.add_argument("--candidates", type=int, help="candidates for each sentence; the best is kept")
+    parser.add_argument("--attempts", type=int, help="most rounds of candidates while all have a fault")
     parser.add_argument("--temperature", type=float, help="divides the logits; 0 decodes greedily")
     parser.add_argument("--top_k", type=int, help="number of likeliest tokens kept")
     parser.add_argument("--top_p", type=float, help="total probability of the kept tokens, 0 to 1")
@@ -41,7 +41,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, resumable after a kill, or auto")
     parser.add_argument("--upload", type=int, choices=[0, 1], default=1, help="0: log only the manifest and the URL")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
-    parser.set_defaults(**vars(sampling.Sampling()))
+    parser.set_defaults(**captioner.DECODING)
     return parser
 
 

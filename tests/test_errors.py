@@ -1,4 +1,6 @@
 import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -41,8 +43,14 @@ def test_what_python_or_a_library_raised_is_a_bug(call):
     assert not errors.is_expected(raised(call))
 
 
-def test_the_rule_holds_for_a_value_error_of_ours_that_a_library_let_through():
-    assert errors.is_expected(raised(lambda: list(map(promotion.require_validation, ["loss"]))))
+def test_a_refusal_is_a_value_error_and_stays_what_it_is_on_its_way_from_another_process():
+    refused = raised(lambda: promotion.require_validation("loss"))
+    assert isinstance(refused, ValueError)
+    for started in ("spawn", "forkserver"):
+        with ProcessPoolExecutor(1, mp_context=get_context(started)) as pool:
+            again = pool.submit(promotion.require_validation, "loss").exception()
+            bug = pool.submit(int, "x").exception()
+        assert errors.is_expected(again) and str(again) == str(refused) and not errors.is_expected(bug)
 
 
 @pytest.mark.parametrize(

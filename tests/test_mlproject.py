@@ -57,7 +57,7 @@ def test_a_parameter_s_default_stands_once(stage):
     source = (ROOT / "entrypoints" / f"{stage}.py").read_text()
     names = {action.dest for action in mlproject.parameters(stage)}
     for name, each in used_of_the_library(stage).items():
-        taken = names if re.search(rf"set_defaults\(\*\*vars\(\w+\.{name}\(\)\)\)", source) else set()
+        taken = names if name == "Sampling" and "set_defaults(**captioner.DECODING)" in source else set()
         for parameter in inspect.signature(each).parameters.values():
             if parameter.name in names - taken and parameter.default not in (None, inspect.Parameter.empty):
                 assert (name, parameter.name) in WITHOUT_THE_DIAL, f"{name} has a default for {parameter.name} too"

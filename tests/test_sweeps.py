@@ -5,11 +5,12 @@ import time
 
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
 from conceptcaps import sweeps
-from conceptcaps.errors import Failure
+from conceptcaps.errors import Failure, InputError
 from conceptcaps.sweeps import database as study_database
 from conceptcaps.sweeps import figures as study_figures
 
@@ -60,7 +61,7 @@ def test_a_study_has_one_objective_and_one_set_of_rows(tmp_path, changes):
 def test_failing_trials_are_recorded_and_all_failing_is_an_error(tmp_path):
     def sometimes(trial):
         if trial.number % 2:
-            raise ValueError("expected a smaller learning rate")
+            raise InputError("expected a smaller learning rate")
         return parabola(trial)
 
     study = open_study(tmp_path)
@@ -68,10 +69,20 @@ def test_failing_trials_are_recorded_and_all_failing_is_an_error(tmp_path):
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.FAIL] * 2
 
     def never(trial):
-        raise RuntimeError("no")
+        raise torch.OutOfMemoryError("no")
 
     with pytest.raises(Failure, match="expected a trial of study none to complete, got FAIL, FAIL"):
         optimise(open_study(tmp_path, name="none"), never, trials=2)
+
+
+def test_a_bug_ends_the_search_and_shows_itself(tmp_path):
+    def wrong(trial):
+        return torch.zeros(2, 3) @ torch.zeros(2, 3)
+
+    study = open_study(tmp_path)
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes"):
+        optimise(study, wrong, trials=4)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
 
 
 def test_hopeless_trials_are_pruned(tmp_path):

@@ -27,6 +27,7 @@ import uv
 from conceptcaps.audio import loudness, table
 from conceptcaps.audio.musicgen import Guidance
 from conceptcaps.audio.waveform import Waveform
+from conceptcaps.errors import Failure, InputError
 from conceptcaps.workspace import cache
 from conceptcaps.workspace.files import first_folder
 from conceptcaps.workspace.hashing import content, file_sha256, row_seed
@@ -92,7 +93,7 @@ def generate_rows(
     MusicGen goes on window by window past 30 s. MAGNeT keeps its authors' dials and is cut to the duration.
 
     Raises:
-        RuntimeError: If audiocraft's process fails; its last words are told.
+        Failure: If audiocraft's process fails; its last words are told.
     """
     dials = {"top_k": guidance.top_k, "temperature": guidance.temperature, "cfg_coef": guidance.scale}
     seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
@@ -115,21 +116,21 @@ class _Worker:
         self.process.stdin.write(json.dumps(words).encode() + b"\n")
         self.process.stdin.flush()
 
-    def clips(self, asked: Mapping[str, object], *, count: int) -> tuple[list[Waveform | ValueError], int]:
+    def clips(self, asked: Mapping[str, object], *, count: int) -> tuple[list[Waveform | InputError], int]:
         """A waveform, or the error that says why there is none, for each caption, and their sample rate (Hz)."""
         assert self.process.stdout is not None
-        made: list[Waveform | ValueError] = []
+        made: list[Waveform | InputError] = []
         try:
             self._ask(asked)
             while len(made) < count:
                 answer = json.loads(self.process.stdout.readline())
                 sound = np.frombuffer(self.process.stdout.read(4 * math.prod(answer["shape"])), np.float32)
-                made.append(ValueError(answer["error"]) if answer["error"] else sound.reshape(answer["shape"]))
+                made.append(InputError(answer["error"]) if answer["error"] else sound.reshape(answer["shape"]))
         except (OSError, ValueError) as error:  # its pipe is closed, or ends before an answer
             self.process.wait()
             self.words.seek(0)
             last = self.words.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise RuntimeError(f"audiocraft's process ended ({self.process.returncode}): {''.join(last)}") from error
+            raise Failure(f"audiocraft's process ended ({self.process.returncode}): {''.join(last)}") from error
         return made, int(answer["sample_rate"])
 
 
@@ -139,12 +140,12 @@ def _start(model: Audiocraft) -> _Worker:
     return _Worker(model.python, {"model": place, "device": model.device})
 
 
-def _levelled(clip: Waveform | ValueError, sample_rate: int) -> Waveform | ValueError:
-    if isinstance(clip, ValueError):
+def _levelled(clip: Waveform | InputError, sample_rate: int) -> Waveform | InputError:
+    if isinstance(clip, InputError):
         return clip
     try:
         return loudness.normalise(clip, sample_rate)
-    except ValueError as error:
+    except InputError as error:
         return error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from conceptcaps.audio import audiocraft_backend, musicgen, table
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import hashing
 
@@ -72,7 +73,7 @@ def captioned(rows: pd.DataFrame, *, generate: Callable[[pd.DataFrame], pd.DataF
     wordless, made = rows[blank], []
     if len(wordless):
         seeds = [hashing.row_seed(row_id, seed) for row_id in wordless["id"]]
-        clips = [ValueError("expected a caption, got a blank one")] * len(seeds)
+        clips = [InputError("expected a caption, got a blank one")] * len(seeds)
         made.append(table.generated(wordless, clips, seeds=seeds, sample_rate=0))
     if not blank.all():
         made.append(generate(rows[~blank]))

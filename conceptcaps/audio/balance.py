@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from conceptcaps.errors import InputError
+
 MOST = 0.05  # standardised difference of a share that counts as balanced
 _ROUNDS = 4000
 _RARE = 0.02
@@ -53,7 +55,7 @@ def choose(
         Row numbers of the chosen positives and negatives, sorted.
 
     Raises:
-        ValueError: If a stratum has too few candidates.
+        InputError: If a stratum has too few candidates.
     """
     signed = np.concatenate([positive, -1.0 * negative]).astype(np.float64)
     names = [(1, name) for name in strata[0]] + [(0, name) for name in strata[1]]
@@ -63,7 +65,7 @@ def choose(
         for name, count in counts.items():
             members = np.array([row for row, own in enumerate(names) if own == (side, name)], dtype=np.int64)
             if len(members) < count:
-                raise ValueError(f"expected {count} candidates of part {name}, got {len(members)}")
+                raise InputError(f"expected {count} candidates of part {name}, got {len(members)}")
             inside[members[:count]] = True
             groups[side, name] = members
     share = np.abs(signed).mean(0)
@@ -118,14 +120,14 @@ def balanced(table: pd.DataFrame, *, most: float, leave_out: bool = False) -> li
         leave_out: Whether concepts beyond it are left out, where one is within.
 
     Raises:
-        ValueError: If a concept is beyond it, or with ``leave_out`` if all are; names them, each with the tag that
+        InputError: If a concept is beyond it, or with ``leave_out`` if all are; names them, each with the tag that
             differs most.
     """
     worst = table.sort_values("difference", ascending=False).drop_duplicates("concept")
     off = worst[worst["difference"] >= most]
     if len(off) and (len(off) == len(worst) or not leave_out):
         named = ", ".join(f"{row.concept} ({row.tag} {row.difference:.2f})" for row in off.itertuples())
-        raise ValueError(
+        raise InputError(
             f"expected every other tag's standardised difference under {most}, got more for {named}; leave these out "
             "(--unbalanced leave_out), ask for a larger --balance, or give other --contexts"
         )
@@ -136,8 +138,8 @@ def left_out(short: Mapping[str, str], *, allowed: bool) -> str:
     """Concepts with too few pairs, one a line, with the reason.
 
     Raises:
-        ValueError: If there are any and they may not be left out.
+        InputError: If there are any and they may not be left out.
     """
     if short and not allowed:
-        raise ValueError("; ".join(f"{tag}: {why}" for tag, why in short.items()))
+        raise InputError("; ".join(f"{tag}: {why}" for tag, why in short.items()))
     return "".join(f"left out   {tag}: {why}\n" for tag, why in short.items())

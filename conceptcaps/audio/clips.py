@@ -9,6 +9,7 @@ import soundfile
 from tqdm import tqdm
 
 from conceptcaps.audio import waveform
+from conceptcaps.errors import InputError
 from conceptcaps.workspace import shards
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".au", ".aiff")
@@ -35,14 +36,14 @@ class Clips:
         """List the clips of a folder.
 
         Raises:
-            ValueError: If it holds neither a manifest nor recordings.
+            InputError: If it holds neither a manifest nor recordings.
         """
         if (folder / shards.MANIFEST).exists():
             return cls(folder, tuple(shards.read(str(folder), columns=["id"])["id"]))
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
         if not files:
             kinds = ", ".join(ENDINGS)
-            raise ValueError(f"expected {shards.MANIFEST} or recordings ({kinds}) in {folder}, got neither")
+            raise InputError(f"expected {shards.MANIFEST} or recordings ({kinds}) in {folder}, got neither")
         return cls(folder, tuple(path.relative_to(folder).as_posix() for path in files))
 
     def __len__(self) -> int:
@@ -64,7 +65,7 @@ class Clips:
         """The clips that can be listened to, and the reason for each of the others.
 
         Raises:
-            ValueError: If more than a tenth is bad; names the first.
+            InputError: If more than a tenth is bad; names the first.
         """
         bad = {}
         for name, clip in tqdm(zip(self.ids, self, strict=True), total=len(self), desc="check clips", unit="clip"):
@@ -81,7 +82,7 @@ def fault(clip: bytes) -> str:
         return "no audio"
     try:
         sound, rate = waveform.decode(clip)
-    except (soundfile.LibsndfileError, ValueError) as error:
+    except (soundfile.LibsndfileError, InputError) as error:
         return f"unreadable: {' '.join(str(error).split())}"
     if sound.shape[1] < round(_SHORTEST * rate):
         return f"shorter than {_SHORTEST} s: {sound.shape[1] / rate:.2f} s"
@@ -94,10 +95,10 @@ def require_few(bad: Mapping[str, str], *, total: int) -> None:
     """Refuse a set of rows if more than a tenth of them are bad.
 
     Raises:
-        ValueError: Names the number and the first with its reason.
+        InputError: Names the number and the first with its reason.
     """
     if len(bad) > MOST_BAD * total:
         name, reason = next(iter(bad.items()))
-        raise ValueError(
+        raise InputError(
             f"expected at most {MOST_BAD:.0%} of {total} rows to fail, got {len(bad)}: {name!r} ({reason}) first"
         )

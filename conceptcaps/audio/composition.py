@@ -9,6 +9,7 @@ from conceptcaps.audio.composing.casting import Seat, cast
 from conceptcaps.audio.composing.plan import Plan, draw_plan
 from conceptcaps.audio.composing.streams import Streams
 from conceptcaps.audio.score import Chord, Note, Part, Piece
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _LEVELS = {  # decibels beside a leading part
@@ -58,14 +59,14 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
         taxonomy: Gives categories and ancestors.
 
     Raises:
-        ValueError: If there are no tags, the duration is not above 0, or the tags contradict each other.
+        InputError: If there are no tags, the duration is not above 0, or the tags contradict each other.
     """
     asked = sorted(set(tags))
     if not asked or duration <= 0:
-        raise ValueError(f"expected tags and a duration above 0 s, got {asked} and {duration}")
+        raise InputError(f"expected tags and a duration above 0 s, got {asked} and {duration}")
     clashes = taxonomy.contradictions(asked)
     if clashes:
-        raise ValueError(f"expected tags without contradictions, got {' with '.join(clashes[0])}")
+        raise InputError(f"expected tags without contradictions, got {' with '.join(clashes[0])}")
     plan = draw_plan(asked, duration=duration, streams=Streams(seed), taxonomy=taxonomy)
     seats = cast(plan, taxonomy)
     taken = frozenset().union(*(percussion.pieces_of(seat) for seat in seats))

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from conceptcaps.audio import makeable, pairs
+from conceptcaps.errors import InputError
 from conceptcaps.tags import carried
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import hashing, shards
@@ -19,7 +20,7 @@ _SHARES = {"genre": 0.7, "mood": 0.5, "tempo": 0.4}
 _INSTRUMENTS = (1, 3)
 
 
-class NoContext(ValueError):
+class NoContext(InputError):
     """No context of a tag belongs to the part that is asked for."""
 
 
@@ -60,7 +61,7 @@ def read(folder: Path) -> list[list[str]]:
     Those whose ``split`` is ``test`` are left out: detectors are trained on clips of contexts.
 
     Raises:
-        ValueError: If there are none.
+        InputError: If there are none.
     """
     if (folder / shards.MANIFEST).exists():
         there = [name for name in ("tags", "split") if name in shards.schema(str(folder)).names]
@@ -72,7 +73,7 @@ def read(folder: Path) -> list[list[str]]:
     learnt = [table[table["split"] != "test"] if "split" in table else table for table in tables]
     found = [list(tags) for table in learnt if "tags" in table for tags in table["tags"]]
     if not found:
-        raise ValueError(
+        raise InputError(
             f"expected shards or Parquet files with a column tags, and rows that are not of split test, in {folder}, "
             f"got {count} files"
         )

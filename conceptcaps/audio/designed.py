@@ -15,6 +15,7 @@ from conceptcaps.audio.contexts import Source
 from conceptcaps.audio.paired import SIDES, Found
 from conceptcaps.audio.sf2 import Bank
 from conceptcaps.audio.truth import Truth, ties
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import tag_set_id
 from conceptcaps.workspace import executor
 from conceptcaps.workspace.hashing import row_seed
@@ -70,7 +71,7 @@ def design(
         few pairs are found the reason.
 
     Raises:
-        ValueError: If no concept has enough pairs.
+        InputError: If no concept has enough pairs.
     """
     for font in fonts:
         Bank.load(font)  # a font that cannot be read is no fault of the pairs
@@ -97,7 +98,7 @@ def design(
                 row = {"id": f"{group}-{SIDES[not positive]}", "concept": tag, "positive": positive}
                 rows.append(row | {"part": one.part, "group": group, "number": one.number, "place": one.place})
     if not rows:
-        raise ValueError(
+        raise InputError(
             f"expected a concept with enough pairs, {'; '.join(f'{tag}: {why}' for tag, why in short.items())}"
         )
     return pd.DataFrame(rows), pd.concat(tables, ignore_index=True), short
@@ -161,7 +162,7 @@ def _mixed(found: Found, source: Source, tag: str, font: Path, form: dict[str, i
         held, lacked = (
             paired.perform(side, source, font, **form).truth for side in (found.pair.holding, found.pair.lacking)
         )
-    except ValueError:
+    except InputError:
         return None
     return (held, lacked) if tag in held.present and tag in lacked.absent else None
 
@@ -185,12 +186,12 @@ def play_concepts(
         try:
             clip = paired.perform(side, source, font, sample_rate=sample_rate, channels=channels)
             if tag not in (clip.truth.present if row["positive"] else clip.truth.absent):
-                raise ValueError(f"expected {tag} to be as designed once mixed, got otherwise")
+                raise InputError(f"expected {tag} to be as designed once mixed, got otherwise")
             sound = table.sound(
                 clip, side.tags, name=row["id"], seed=found.seed, font=font.name, sample_rate=sample_rate,
                 taxonomy=source.taxonomy,
             )  # fmt: skip
-        except ValueError as error:
+        except InputError as error:
             sound = table.failed(side.tags, seed=found.seed, reason=str(error))
         done.append(row | {"tags": side.tags} | sound)
     return paired.frame(done)

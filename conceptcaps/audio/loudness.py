@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.signal import firwin
 
 from conceptcaps.audio.waveform import Waveform, check
+from conceptcaps.errors import InputError
 
 LOUDNESS = -20.0  # LUFS
 CEILING = -1.0  # dBTP
@@ -40,10 +41,10 @@ def integrated(hops: NDArray[np.float64]) -> float:
     """Integrated loudness (LUFS, gated) of ``energies``; -inf for silence.
 
     Raises:
-        ValueError: If there are fewer than four hops, one gating block of 0.4 s.
+        InputError: If there are fewer than four hops, one gating block of 0.4 s.
     """
     if len(hops) < _BLOCK:
-        raise ValueError(f"expected at least 0.4 s of audio, got {_HOP * len(hops):.1f} s")
+        raise InputError(f"expected at least 0.4 s of audio, got {_HOP * len(hops):.1f} s")
     blocks = np.lib.stride_tricks.sliding_window_view(hops, _BLOCK).mean(axis=1)
     kept = blocks[blocks > _energy(_SILENCE)]
     if not len(kept):
@@ -60,7 +61,7 @@ def loudness(waveform: Waveform, sample_rate: int) -> float:
     """Integrated loudness (LUFS, gated); -inf for silence.
 
     Raises:
-        ValueError: If the waveform is shorter than one gating block of 0.4 s.
+        InputError: If the waveform is shorter than one gating block of 0.4 s.
     """
     return integrated(energies(waveform, sample_rate))
 
@@ -83,14 +84,14 @@ def normalise(waveform: Waveform, sample_rate: int, *, target: float = LOUDNESS)
         target: Integrated loudness (LUFS).
 
     Raises:
-        ValueError: If the waveform is silent (below -70 LUFS), too short, or holds something that is no number.
+        InputError: If the waveform is silent (below -70 LUFS), too short, or holds something that is no number.
     """
     check(waveform)
     if not np.isfinite(waveform).all():
-        raise ValueError("expected finite samples, got NaN or infinity")
+        raise InputError("expected finite samples, got NaN or infinity")
     found = loudness(waveform, sample_rate)
     if not found > _SILENCE:
-        raise ValueError(f"expected sound, got silence ({found:.1f} LUFS)")
+        raise InputError(f"expected sound, got silence ({found:.1f} LUFS)")
     ceiling, look = 10 ** (CEILING / 20), round(_LOOK * sample_rate)
     lift, before, step, slope = target - found, found, target - found, 1.0  # dB, LUFS, dB, and LU that a dB gave
     for _ in range(_ROUNDS):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from conceptcaps.audio import composition
 from conceptcaps.audio.truth import truth
+from conceptcaps.errors import InputError
 from conceptcaps.tags.sampling import split_tags
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import cache, files, hashing, project
@@ -47,7 +48,7 @@ def chosen(text: str, possible: Sequence[str]) -> list[str]:
     """Tags of a list ``piano,violin``, all of them possible; ``all`` stands for every possible tag.
 
     Raises:
-        ValueError: Names those that are not possible, or says that there are none.
+        InputError: Names those that are not possible, or says that there are none.
 
     >>> chosen("piano, violin", ["violin", "piano", "rock"])
     ['piano', 'violin']
@@ -55,5 +56,5 @@ def chosen(text: str, possible: Sequence[str]) -> list[str]:
     tags = list(possible) if text == "all" else split_tags(text)
     missing = sorted(set(tags) - set(possible))
     if missing or not tags:
-        raise ValueError(f"expected tags that the soundfont backend can make true, got {missing or 'none'}")
+        raise InputError(f"expected tags that the soundfont backend can make true, got {missing or 'none'}")
     return tags

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from conceptcaps.audio.score import Note, Part, Piece
+from conceptcaps.errors import InputError
 
 TICKS = 480  # in a quarter note
 _DRUM_CHANNEL = 9
@@ -97,7 +98,7 @@ def _spans(part: Part, end: int) -> Iterator[tuple[int, int, Note]]:
 def _sounds(start: int, stop: int, pitch: int, velocity: int, channel: int) -> list[Event]:
     """A note's beginning and end; the end is a beginning of no velocity, so that one status serves a whole track."""
     if not (0 <= pitch <= 127 and 1 <= velocity <= 127):
-        raise ValueError(f"expected a pitch of 0 to 127 and a velocity of 1 to 127, got {pitch} and {velocity}")
+        raise InputError(f"expected a pitch of 0 to 127 and a velocity of 1 to 127, got {pitch} and {velocity}")
     status = _ON | channel
     return [(start, 2, bytes((status, pitch, velocity))), (stop, 0, bytes((status, pitch, 0)))]
 

@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, MusicgenForConditionalGeneration, PreTra
 from conceptcaps.audio import loudness, table
 from conceptcaps.audio.batching import in_batches
 from conceptcaps.audio.waveform import Waveform
+from conceptcaps.errors import InputError
 from conceptcaps.workspace.hashing import content, row_seed
 from conceptcaps.workspace.processor import multiplies_bfloat16
 
@@ -86,7 +87,7 @@ def generate(
     duration: float,
     guidance: Guidance,
     batch_size: int,
-) -> list[Waveform | ValueError]:
+) -> list[Waveform | InputError]:
     """Generate one clip for each caption.
 
     Args:
@@ -102,19 +103,19 @@ def generate(
         ``loudness.normalise``, or the error that says why there is none: the model gave no numbers, or silence.
 
     Raises:
-        ValueError: If lengths differ or a dial is out of its range.
+        InputError: If lengths differ or a dial is out of its range.
     """
     if len(captions) != len(seeds) or not captions:
-        raise ValueError(f"expected a seed for each caption, got {len(captions)} captions and {len(seeds)} seeds")
+        raise InputError(f"expected a seed for each caption, got {len(captions)} captions and {len(seeds)} seeds")
     if not 0.5 <= duration <= LONGEST:
-        raise ValueError(f"expected a duration of 0.5 to {LONGEST:g} s, on which MusicGen was trained, got {duration}")
+        raise InputError(f"expected a duration of 0.5 to {LONGEST:g} s, on which MusicGen was trained, got {duration}")
     if batch_size < 1 or guidance.scale <= 1 or guidance.temperature <= 0 or guidance.top_k < 1:
-        raise ValueError(
+        raise InputError(
             f"expected batch_size >= 1, scale > 1, temperature > 0, top_k >= 1, got {batch_size}, {guidance}"
         )
     frames = int(np.ceil(duration * musicgen.model.config.audio_encoder.frame_rate))
 
-    def make(part: Sequence[tuple[str, int]]) -> list[Waveform | ValueError]:
+    def make(part: Sequence[tuple[str, int]]) -> list[Waveform | InputError]:
         texts, own = zip(*part, strict=True)
         codes = draw_codes(musicgen, texts, seeds=own, frames=frames, guidance=guidance)
         return [_sound(musicgen, each, duration=duration) for each in codes]
@@ -207,10 +208,10 @@ def _encode(musicgen: MusicGen, captions: Sequence[str]) -> tuple[Tensor, Tensor
     return torch.cat([states, torch.zeros_like(states)]), mask
 
 
-def _sound(musicgen: MusicGen, codes: Tensor | None, *, duration: float) -> Waveform | ValueError:
+def _sound(musicgen: MusicGen, codes: Tensor | None, *, duration: float) -> Waveform | InputError:
     """Codes as sound, one clip at a time, so that its bytes do not depend on others."""
     if codes is None:
-        return ValueError("expected finite logits of the model, got NaN or infinity")
+        return InputError("expected finite logits of the model, got NaN or infinity")
     model, rate = musicgen.model, sample_rate(musicgen)
     channels = int(model.decoder.config.audio_channels)
     length = round(duration * rate)
@@ -221,8 +222,8 @@ def _sound(musicgen: MusicGen, codes: Tensor | None, *, duration: float) -> Wave
         ]
     sound = torch.cat(sides).float().cpu().numpy()
     if sound.shape[1] < length:
-        raise ValueError(f"expected clips of {length} samples, got {sound.shape[1]}")
+        raise InputError(f"expected clips of {length} samples, got {sound.shape[1]}")
     try:
         return loudness.normalise(np.ascontiguousarray(sound[:, :length]), rate)
-    except ValueError as error:
+    except InputError as error:
         return error

@@ -11,6 +11,7 @@ import pyarrow as pa
 from conceptcaps.audio import contexts, pairs, soundfont, table
 from conceptcaps.audio.contexts import Source
 from conceptcaps.audio.pairs import Pair
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import tag_set_id
 from conceptcaps.workspace.hashing import row_seed
 
@@ -106,7 +107,7 @@ def _play_pair(
 
     try:
         clips = {name: perform(side, source, font, **form) for name, side in sides.items()}
-    except ValueError as error:
+    except InputError as error:
         return failing(str(error))
     held, lacked = clips["with"].truth, clips["without"].truth
     shared["changed"] = pairs.changed(tag, held, lacked, source.taxonomy)

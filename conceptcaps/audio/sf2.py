@@ -19,6 +19,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from conceptcaps.errors import InputError
+
 DRUMS = 128
 INSTRUMENT, KEYS, VELOCITIES, SAMPLE, MODE, SCALE, CLASS, ROOT = 41, 43, 44, 53, 54, 56, 57, 58
 _TERMINALS = {INSTRUMENT, SAMPLE}
@@ -107,10 +109,10 @@ class Bank:
         """Parse a file's content; ``load`` is the usual way in.
 
         Raises:
-            ValueError: If it is no SoundFont file.
+            InputError: If it is no SoundFont file.
         """
         if content[:4] != b"RIFF" or content[8:12] != b"sfbk":
-            raise ValueError(f"expected a SoundFont 2 or 3 file, got one that begins with {content[:12]!r}")
+            raise InputError(f"expected a SoundFont 2 or 3 file, got one that begins with {content[:12]!r}")
         chunks = dict(_chunks(memoryview(content), 12, len(content)))
         self._data = chunks["smpl"]
         self._headers = np.frombuffer(chunks["shdr"], dtype=_HEADER)
@@ -142,11 +144,11 @@ class Bank:
         MIDI synthesisers do.
 
         Raises:
-            ValueError: If the bank has no such preset, nor a standard kit.
+            InputError: If the bank has no such preset, nor a standard kit.
         """
         place = (bank, self.kit(program) if bank == DRUMS else program)
         if place not in self._zones:
-            raise ValueError(f"expected a preset of the soundfont, got program {program} of bank {bank}")
+            raise InputError(f"expected a preset of the soundfont, got program {program} of bank {bank}")
         if bank != DRUMS:
             ranges = [zone.keys for zone in self._zones[place] if zone.answers(zone.keys[0], velocity)]
             key = min((min(max(key, low), high) for low, high in ranges), key=lambda at: abs(at - key), default=key)

@@ -14,6 +14,7 @@ from conceptcaps.audio.sf2 import DRUMS, Bank
 from conceptcaps.audio.truth import Levels, Truth, truth
 from conceptcaps.audio.voices import Note, Sampler
 from conceptcaps.audio.waveform import Waveform
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import assets
 
@@ -76,17 +77,17 @@ def perform(
         channels: 1 or 2.
 
     Raises:
-        ValueError: If the duration is below 0.5 s, or nothing sounds within it.
+        InputError: If the duration is below 0.5 s, or nothing sounds within it.
     """
     if duration < 0.5:
-        raise ValueError(f"expected a duration of at least 0.5 s, got {duration}")
+        raise InputError(f"expected a duration of at least 0.5 s, got {duration}")
     length = round(duration * sample_rate)
     bank = _sampler(soundfont, sample_rate).bank
     kits = [replace(part, program=bank.kit(part.program)) if part.percussion else part for part in piece.parts]
     piece = replace(piece, parts=kits)
     sound = render(piece, soundfont=soundfont, length=length, sample_rate=sample_rate, channels=channels)
     if not np.any(sound.waveform):
-        raise ValueError(f"expected a piece that sounds within {duration} s, got silence")
+        raise InputError(f"expected a piece that sounds within {duration} s, got silence")
     heard = truth(piece, duration=duration, taxonomy=taxonomy, levels=Levels(sound.levels, sound.pieces))
     fade = round(_FADE * sample_rate)
     sound.waveform[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
@@ -108,10 +109,10 @@ def render(piece: Piece, *, soundfont: Path, length: int, sample_rate: int, chan
         channels: 1 or 2.
 
     Raises:
-        ValueError: If there are other channels, or the soundfont lacks a program.
+        InputError: If there are other channels, or the soundfont lacks a program.
     """
     if channels not in (1, 2):
-        raise ValueError(f"expected 1 or 2 channels, got {channels}")
+        raise InputError(f"expected 1 or 2 channels, got {channels}")
     sampler = _sampler(soundfont, sample_rate)
     mix = np.zeros((channels, length), dtype=np.float32)
     parts: list[float] = []

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from conceptcaps.audio import composition, soundfont, spectrum, waveform
 from conceptcaps.audio.truth import truth
 from conceptcaps.audio.waveform import Waveform
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import shards
 from conceptcaps.workspace.hashing import row_seed
@@ -86,7 +87,7 @@ def play_rows(
     def made(row_id: str, tags: Sequence[str], own: int, font: Path) -> dict[str, Any]:
         try:
             clip = perform(compose(list(tags), seed=own), soundfont=font)
-        except ValueError as error:
+        except InputError as error:
             return failed(tags, seed=own, reason=str(error))
         return sound(clip, tags, name=row_id, seed=own, font=font.name, sample_rate=sample_rate, taxonomy=taxonomy)
 
@@ -110,7 +111,7 @@ def foreseen(rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, seed: i
         try:
             piece = composition.compose(list(tags), duration=duration, seed=row_seed(row_id, seed), taxonomy=taxonomy)
             found.append(truth(piece, duration=duration, taxonomy=taxonomy).present)
-        except ValueError:
+        except InputError:
             found.append(list(tags))
     return found
 
@@ -148,12 +149,12 @@ def failed(tags: Sequence[str], *, seed: int, reason: str) -> dict[str, Any]:
 
 
 def generated(
-    rows: pd.DataFrame, clips: Sequence[Waveform | ValueError], *, seeds: Sequence[int], sample_rate: int
+    rows: pd.DataFrame, clips: Sequence[Waveform | InputError], *, seeds: Sequence[int], sample_rate: int
 ) -> pd.DataFrame:
     """Rows with the columns of a neural model's clips, or with the errors that say why there are none."""
     made = [
         failed(tags, seed=seed, reason=str(clip))
-        if isinstance(clip, ValueError)
+        if isinstance(clip, InputError)
         else encoded(clip, name=row_id, seed=seed, sample_rate=sample_rate)
         for clip, row_id, tags, seed in zip(clips, rows["id"], rows["tags"], seeds, strict=True)
     ]
@@ -176,12 +177,12 @@ def to_play(folder: Path, *, wordless: bool) -> pd.DataFrame:
         wordless: Whether the backend plays tags, and so needs no captions.
 
     Raises:
-        ValueError: If there are samples alone, and the backend needs captions.
+        InputError: If there are samples alone, and the backend needs captions.
     """
     columns = ["id", "sample_id", "tags", "caption", "split"]
     if (folder / "samples.parquet").exists():
         if not wordless:
-            raise ValueError(
+            raise InputError(
                 f"expected captions of write_captions, got samples without words in {folder}: only the soundfont "
                 "backend plays tags"
             )
@@ -220,12 +221,12 @@ def examples(out: str, *, most: int = 4) -> pd.DataFrame:
     """Rows to show of finished shards: those with a clip of the first ``most`` rows that hold any, one at least.
 
     Raises:
-        ValueError: If no row has a clip.
+        InputError: If no row has a clip.
     """
     for batch in shards.batches(out, size=most):
         if batch["error"].isna().any():
             return batch[batch["error"].isna()]
-    raise ValueError(f"expected a row with a clip in {out}, got none")
+    raise InputError(f"expected a row with a clip in {out}, got none")
 
 
 def write_examples(rows: pd.DataFrame, folder: Path) -> Path:

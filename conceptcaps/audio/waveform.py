@@ -8,6 +8,8 @@ import torch
 import torchaudio
 from numpy.typing import NDArray
 
+from conceptcaps.errors import InputError
+
 Waveform = NDArray[np.float32]
 
 _FULL = 32_768  # steps of 16 bits
@@ -21,12 +23,12 @@ def encode_flac(waveform: Waveform, sample_rate: int) -> bytes:
         sample_rate: Hz.
 
     Raises:
-        ValueError: If the shape is another, there are no samples, or a sample lies outside [-1, 1] or is no number.
+        InputError: If the shape is another, there are no samples, or a sample lies outside [-1, 1] or is no number.
     """
     check(waveform)
     peak = float(np.abs(waveform).max())
     if not peak <= 1:
-        raise ValueError(f"expected samples in [-1, 1], got a peak of {peak}")
+        raise InputError(f"expected samples in [-1, 1], got a peak of {peak}")
     steps = np.minimum(np.rint(waveform.T * np.float32(_FULL)), _FULL - 1).astype(np.int16)
     target = io.BytesIO()
     soundfile.write(target, steps, sample_rate, format="FLAC", subtype="PCM_16")
@@ -37,12 +39,12 @@ def decode(data: bytes) -> tuple[Waveform, int]:
     """Waveform ``(channels, samples)`` and sample rate (Hz) of an encoded file (FLAC, WAV, AU, OGG, MP3).
 
     Raises:
-        ValueError: If the bytes are no audio file that libsndfile reads.
+        InputError: If the bytes are no audio file that libsndfile reads.
     """
     try:
         samples, sample_rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"expected an audio file, got {len(data)} bytes: {error}") from error
+        raise InputError(f"expected an audio file, got {len(data)} bytes: {error}") from error
     return np.ascontiguousarray(samples.T), int(sample_rate)
 
 
@@ -65,6 +67,6 @@ def to_mono(waveform: Waveform) -> Waveform:
 
 
 def check(waveform: Waveform) -> None:
-    """Refuse what is no waveform (ValueError)."""
+    """Refuse what is no waveform (InputError)."""
     if waveform.ndim != 2 or waveform.size == 0 or waveform.dtype != np.float32:
-        raise ValueError(f"expected a float32 waveform (channels, samples), got {waveform.dtype} {waveform.shape}")
+        raise InputError(f"expected a float32 waveform (channels, samples), got {waveform.dtype} {waveform.shape}")

@@ -16,6 +16,7 @@ import pandas as pd
 
 from conceptcaps.captions import readability
 from conceptcaps.captions.caption_grammar import Grammar
+from conceptcaps.errors import InputError
 from conceptcaps.tags import phrases
 from conceptcaps.tags.corpus import clean_caption
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
@@ -68,7 +69,7 @@ def load(source: str, *, taxonomy: Taxonomy, seed: int, tag_sets: Sequence[Colle
             of what will be asked; the others are for sets that it draws itself, rare tags among them.
 
     Raises:
-        ValueError: If the source is none of these or nothing in it can be learnt.
+        InputError: If the source is none of these or nothing in it can be learnt.
     """
     if source == "builtin":
         grammar = Grammar(np.random.default_rng(seed))
@@ -114,7 +115,7 @@ def select(captions: Iterable[str], *, taxonomy: Taxonomy, most: int | None = No
         most: Captions to keep at most; None keeps all.
 
     Raises:
-        ValueError: If none is kept.
+        InputError: If none is kept.
     """
     counts: Counter[str] = Counter(read=0)
     kept: dict[str, dict[str, object]] = {}
@@ -134,7 +135,7 @@ def select(captions: Iterable[str], *, taxonomy: Taxonomy, most: int | None = No
         if len(kept) == most:
             break
     if not kept:
-        raise ValueError(f"expected captions worth learning, got none of {counts['read']}: {dict(counts)}")
+        raise InputError(f"expected captions worth learning, got none of {counts['read']}: {dict(counts)}")
     return Corpus(pd.DataFrame(list(kept.values())), dict(counts))
 
 
@@ -234,12 +235,12 @@ def _read(source: str) -> list[str]:
     elif hub is not None and not Path(source).exists():
         frame = datasets.load_dataset(hub["id"], revision=hub["revision"], split="train").to_pandas()
     else:
-        raise ValueError(
+        raise InputError(
             f"expected builtin, a folder of tag_sets, a CSV or Parquet file, or <owner>/<name>, got {source!r}"
         )
     column = next((name for name in ("caption", "prediction", "text") if name in frame), None)
     if column is None:
-        raise ValueError(
+        raise InputError(
             f"expected a column caption or prediction in {source}, got {', '.join(map(str, frame.columns))}"
         )
     return ["" if text is None else str(text) for text in frame[column]]

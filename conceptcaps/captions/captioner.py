@@ -20,10 +20,13 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from conceptcaps.captions import language_model, planning, vllm_engine
 from conceptcaps.captions.idiom import Idiom
 from conceptcaps.captions.planning import Plan, Planner
+from conceptcaps.captions.sampling import Sampling
 from conceptcaps.captions.vllm_engine import Engine
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import assets, hashing
 
+DECODING: dict[str, Any] = {**vars(Sampling()), "candidates": 4, "attempts": 5}  # dials, where no others are asked for
 PROMPT = {"system": "Write a music caption.", "request": "Tags: {tags}"}
 VARIANTS = ("tuned", "base", "few_shot", "zero_shot")
 ENGINES = ("torch", "vllm")
@@ -61,6 +64,7 @@ class Captioner:
         planner: Orders the tags into sentences; None asks for them at once, sorted by category.
         idiom: Tells sentences that are put together as none of its corpus is; None where none was kept.
         shots: Chats with their answers that stand before every request.
+        decoding: Dials with which it is served: those of ``Sampling``, ``candidates`` and ``attempts``.
         again: Opens it anew, as another process has to, in the same precision; None if it was not opened by ``load``.
     """
 
@@ -71,6 +75,7 @@ class Captioner:
     planner: Planner | None = None
     idiom: Idiom | None = None
     shots: Sequence[Message] = ()
+    decoding: dict[str, Any] = field(default_factory=lambda: DECODING)
     again: "Callable[[], Captioner] | None" = None
 
     def __reduce__(self) -> str | tuple[Any, ...]:
@@ -136,7 +141,7 @@ def save(
         idiom: That of its corpus.
 
     Raises:
-        ValueError: If the adapter would change no output, as before training, or diverged (``require_trained``).
+        InputError: If the adapter would change no output, as before training, or diverged (``require_trained``).
     """
     adapter.peft_config["default"].base_model_name_or_path = HUB.get(base, base)
     adapter.save_pretrained(folder / "adapter", save_embedding_layers=False)
@@ -152,7 +157,7 @@ def save(
         for message in (*messages(plan)[1:], {"role": "assistant", "content": caption})
     ]
     asset = {"asset": asdict(assets.ASSETS[base])} if base in assets.ASSETS else {}
-    facts = {"base": base, **asset, "prompt": PROMPT, "shots": shots}
+    facts = {"base": base, **asset, "prompt": PROMPT, "shots": shots, "decoding": DECODING}
     (folder / "captioner.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     (folder / "plans.json").write_text(json.dumps(plans) + "\n", encoding="utf-8")
     idiom.save(folder / _IDIOM)
@@ -164,17 +169,17 @@ def require_trained(adapter: Path) -> None:
     LoRA starts with up-projections ``B`` of zeros, so that an untrained adapter is the base model under another name.
 
     Raises:
-        ValueError: If a weight in ``adapter_model.safetensors`` is not finite, or every up-projection is zero.
+        InputError: If a weight in ``adapter_model.safetensors`` is not finite, or every up-projection is zero.
     """
     tensors = load_file(adapter / "adapter_model.safetensors")
     broken = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
     if broken:
-        raise ValueError(
+        raise InputError(
             f"expected finite weights in {adapter}, got others in {broken[0]}: training diverged; "
             "give a smaller learning_rate"
         )
     if not any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name):
-        raise ValueError(f"expected a trained adapter in {adapter}, got one that changes no logit of its base")
+        raise InputError(f"expected a trained adapter in {adapter}, got one that changes no logit of its base")
 
 
 def weights(folder: Path) -> str:
@@ -196,11 +201,11 @@ def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path
         cache: Folder of the assets.
 
     Raises:
-        ValueError: If the variant, the engine or the precision is unknown, the adapter changes nothing, or no idiom was
+        InputError: If the variant, the engine or the precision is unknown, the adapter changes nothing, or no idiom was
             kept, as before 0.2.4.
     """
     if variant not in VARIANTS or engine not in ENGINES or precision not in language_model.PRECISIONS:
-        raise ValueError(
+        raise InputError(
             f"expected variant {', '.join(VARIANTS)}, engine {', '.join(ENGINES)} and precision "
             f"{', '.join(language_model.PRECISIONS)}, got {variant!r}, {engine!r} and {precision!r}"
         )
@@ -213,7 +218,7 @@ def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path
     idiom = None
     if variant == "tuned":
         if not (folder / _IDIOM).is_file():
-            raise ValueError(
+            raise InputError(
                 f"expected a captioner's {_IDIOM} in {folder}, got none: it is of a version before 0.2.4 and knows no "
                 "good sentence from a strange one; train it again with finetune_captioner"
             )
@@ -226,6 +231,7 @@ def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path
         planner=Planner(plans, taxonomy=taxonomy) if plans else None,
         idiom=idiom,
         shots=facts["shots"] if variant == "few_shot" else [],
+        decoding=facts.get("decoding", DECODING),
     )
     if engine == "vllm":
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")

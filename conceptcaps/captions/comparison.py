@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from conceptcaps.errors import InputError
 from conceptcaps.results.intervals import bootstrap_mean, paired_difference, paired_p_value
 from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -24,7 +25,7 @@ def sources(text: str) -> dict[str, str]:
     """Writers by name, from ``name=source,name=source``.
 
     Raises:
-        ValueError: If there are fewer than two, a name is missing, or one stands twice.
+        InputError: If there are fewer than two, a name is missing, or one stands twice.
     """
     pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
     if (
@@ -32,7 +33,7 @@ def sources(text: str) -> dict[str, str]:
         or not all(name and source for name, _, source in pairs)
         or len({name for name, *_ in pairs}) < len(pairs)
     ):
-        raise ValueError(f"expected name=source,name=source with two names or more, each once, got {text!r}")
+        raise InputError(f"expected name=source,name=source with two names or more, each once, got {text!r}")
     return {name: source for name, _, source in pairs}
 
 
@@ -65,7 +66,7 @@ def compare(items: Mapping[str, pd.DataFrame], *, seed: int) -> pd.DataFrame:
         ``p_value``, ``q_value``, ``n`` (pairs, or captions of the smaller side) and ``paired``.
 
     Raises:
-        ValueError: If there are fewer than two writers, one has fewer than ten captions with a score, or no two have
+        InputError: If there are fewer than two writers, one has fewer than ten captions with a score, or no two have
             ten captions each with the same score.
 
     References:
@@ -74,7 +75,7 @@ def compare(items: Mapping[str, pd.DataFrame], *, seed: int) -> pd.DataFrame:
     scored = {name: len(frame.select_dtypes("number").dropna(how="all")) for name, frame in items.items()}
     small = {name: number for name, number in scored.items() if number < LEAST}
     if len(items) < 2 or small:
-        raise ValueError(f"expected two writers or more with {LEAST} captions each, got {small or list(items)}")
+        raise InputError(f"expected two writers or more with {LEAST} captions each, got {small or list(items)}")
     rows = []
     for (first, ours), (second, theirs) in combinations(items.items(), 2):
         shared = ours.merge(theirs, on=["sample_id", "reference_id"], suffixes=("", " theirs"))
@@ -95,7 +96,7 @@ def compare(items: Mapping[str, pd.DataFrame], *, seed: int) -> pd.DataFrame:
                 **found, "n": min(len(one), len(other)), "paired": paired,
             })  # fmt: skip
     if not rows:
-        raise ValueError(f"expected a score that two writers have for {LEAST} captions each, got none of {list(items)}")
+        raise InputError(f"expected a score that two writers have for {LEAST} captions each, got none of {list(items)}")
     table = pd.DataFrame(rows)
     table.insert(8, "q_value", stats.false_discovery_control(table["p_value"]))
     return table
@@ -145,7 +146,7 @@ def plant(caption: str, tags: Sequence[str], *, fault: str, taxonomy: Taxonomy, 
         first = len(phrases.sentences(caption)[0].split())
         return " ".join([*(words[place] for place in generator.permutation(first)), *words[first:]])
     if fault != "doubled":
-        raise ValueError(f"expected fault {', '.join(PLANTED)}, got {fault!r}")
+        raise InputError(f"expected fault {', '.join(PLANTED)}, got {fault!r}")
     long = [place for place, word in enumerate(words) if len(word) > 3 and word.isalpha()]
     chosen = set(generator.permutation(long)[: max(len(long) // 3, 1)].tolist())
     return " ".join(f"{word} {word}" if place in chosen else word for place, word in enumerate(words))

@@ -15,6 +15,7 @@ from conceptcaps.captions import chat
 from conceptcaps.captions.desk import Answer, Desk, Text
 from conceptcaps.captions.lanes import States, fast_attention
 from conceptcaps.captions.sampling import Sampling
+from conceptcaps.errors import InputError
 
 __all__ = ["Answer", "Choose", "Sampling", "generate"]
 
@@ -60,12 +61,12 @@ def generate(
         n answers.
 
     Raises:
-        ValueError: If a dial is out of its range.
+        InputError: If a dial is out of its range.
     """
     if sampling.temperature < 0 or min(sampling.top_k, sampling.max_new_tokens) < 1 or not 0 < sampling.top_p <= 1:
-        raise ValueError(f"expected temperature >= 0, top_k and max_new_tokens >= 1, 0 < top_p <= 1, got {sampling}")
+        raise InputError(f"expected temperature >= 0, top_k and max_new_tokens >= 1, 0 < top_p <= 1, got {sampling}")
     if min(batch_size, candidates, rounds) < 1:
-        raise ValueError(
+        raise InputError(
             f"expected batch_size, candidates and rounds of at least 1, got {batch_size}, {candidates}, {rounds}"
         )
     limits = parts or [[sampling.max_new_tokens]] * len(chats)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conceptcaps.captions import fluency, llm_judge, metrics, table
 from conceptcaps.captions.mentions import MentionReader
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 
 Model = tuple[PreTrainedModel, PreTrainedTokenizerBase]
@@ -63,7 +64,7 @@ def evaluate(
     alive = captions[error == ""]
     told = real[faults(real["caption"]) == ""]
     if alive.empty or told.empty:
-        raise ValueError(
+        raise InputError(
             f"expected captions to judge and real ones, got {len(captions) - len(alive)} of {len(captions)} and "
             f"{len(real) - len(told)} of {len(real)} without text"
         )
@@ -123,7 +124,7 @@ def require_few_failures(items: pd.DataFrame) -> None:
     """Raise if more than a tenth of the captions could not be judged."""
     failed = items[items["error"] != ""]
     if len(failed) > MOST_FAILED * len(items):
-        raise ValueError(
+        raise InputError(
             f"expected at most {MOST_FAILED:.0%} of captions without a score, got {len(failed)} of {len(items)}, the "
             f"first being {failed['id'].iloc[0]} ({failed['error'].iloc[0]}): look at the stage that wrote them"
         )

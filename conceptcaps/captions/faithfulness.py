@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 
 
@@ -37,14 +38,14 @@ def check(caption: str, tags: Iterable[str], *, taxonomy: Taxonomy) -> Faithfuln
         taxonomy: The matcher.
 
     Raises:
-        ValueError: If there are no tags.
+        InputError: If there are no tags.
 
     >>> check("A slow tune for solo piano.", ["piano", "jazz"], taxonomy=Taxonomy.load())
     Faithfulness(tag_recall=0.5, missed=['jazz'], hallucinated=['slow tempo'])
     """
     asked = set(tags)
     if not asked:
-        raise ValueError("expected at least one tag to look for, got none")
+        raise InputError("expected at least one tag to look for, got none")
     said = taxonomy.find(caption)
     missed = sorted(asked - taxonomy.closure(said))
     hallucinated = sorted(set(said) - taxonomy.closure(asked))

@@ -28,6 +28,7 @@ from conceptcaps.captions.sft_trainer import (
     Trainer,
     last_checkpoint,
 )
+from conceptcaps.errors import InputError
 from conceptcaps.workspace import hashing
 from conceptcaps.workspace.files import whole
 from conceptcaps.workspace.processor import multiplies_bfloat16
@@ -102,7 +103,7 @@ def fit(
         The model with its adapter, in evaluation mode.
 
     Raises:
-        ValueError: If the adapter is unknown, the batch cannot be shared out evenly, every example is too long, or the
+        InputError: If the adapter is unknown, the batch cannot be shared out evenly, every example is too long, or the
             checkpoints are of other rows.
 
     References:
@@ -110,7 +111,7 @@ def fit(
     """
     processes = PartialState().num_processes
     if adapter not in ADAPTERS or batch_size % processes:
-        raise ValueError(
+        raise InputError(
             f"expected adapter {', '.join(ADAPTERS)} and a batch_size that {processes} processes can share, "
             f"got {adapter!r} and {batch_size}"
         )
@@ -179,7 +180,7 @@ def _checkpoint_of(folder: Path, *, rows: str) -> str | None:
     """The last whole checkpoint, if there is one; the folder notes the digest of its rows before the first."""
     checkpoint, note = last_checkpoint(folder), folder / "rows.json"
     if checkpoint is not None and (not note.is_file() or json.loads(note.read_text()) != rows):
-        raise ValueError(f"expected checkpoints of the same rows in {folder}, got others: remove them")
+        raise InputError(f"expected checkpoints of the same rows in {folder}, got others: remove them")
     if checkpoint is None and first_process():
         with whole(note) as path:
             path.write_text(json.dumps(rows))
@@ -229,12 +230,12 @@ def encoded(
     A caption that is cut off would teach to end nowhere, so that none is.
 
     Raises:
-        ValueError: If no example has at most ``max_tokens`` tokens.
+        InputError: If no example has at most ``max_tokens`` tokens.
     """
     pairs = _pairs(tokenizer, rows)
     kept = [pair for pair in pairs if len(pair[0]) <= max_tokens]
     if not kept:
-        raise ValueError(
+        raise InputError(
             f"expected max_tokens of at least {min(len(tokens) for tokens, _ in pairs)}, the tokens of the shortest "
             f"prompt with its caption (the longest has {max(len(tokens) for tokens, _ in pairs)}), got {max_tokens}"
         )

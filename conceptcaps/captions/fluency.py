@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conceptcaps.captions import metrics, readability
+from conceptcaps.errors import InputError
 from conceptcaps.tags import phrases
 
 Floats = NDArray[np.float64]
@@ -44,7 +45,7 @@ def whole_parses(texts: Sequence[str]) -> Floats:
     done = subprocess.run([program, "en", *options], input=lines, capture_output=True, text=True, check=True)
     verdicts = [verdict == "Found" for verdict in _VERDICT.findall(done.stdout)]
     if len(verdicts) != len(flat):
-        raise ValueError(f"expected a verdict of link-parser on {len(flat)} sentences, got {len(verdicts)}")
+        raise InputError(f"expected a verdict of link-parser on {len(flat)} sentences, got {len(verdicts)}")
     ends = np.cumsum([len(sentences) for sentences in parts])
     return np.array([
         np.mean(verdicts[end - len(sentences) : end]) if sentences else np.nan
@@ -107,7 +108,7 @@ def two_sample_auc(texts: Sequence[str], others: Sequence[str], *, seed: int, fe
     """
     size = min(len(texts), len(others))
     if size < 10:
-        raise ValueError(f"expected at least ten texts on each side, got {len(texts)} and {len(others)}")
+        raise InputError(f"expected at least ten texts on each side, got {len(texts)} and {len(others)}")
     generator = np.random.default_rng(seed)
     rows = np.concatenate([
         generator.permutation(len(texts))[:size], len(texts) + generator.permutation(len(others))[:size]

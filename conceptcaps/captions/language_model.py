@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.utils import is_bitsandbytes_available
 
+from conceptcaps.errors import InputError
 from conceptcaps.workspace import assets
 from conceptcaps.workspace.cache import root as cache_root
 from conceptcaps.workspace.files import first_folder
@@ -50,7 +51,7 @@ def load(
         cache: Folder of the assets.
 
     Raises:
-        ValueError: If the tokenizer has no chat template, or the quantisation is unknown or not possible here.
+        InputError: If the tokenizer has no chat template, or the quantisation is unknown or not possible here.
     """
     place, revision = source(reference, cache=cache)
     device = device or (f"cuda:{PartialState().local_process_index}" if torch.cuda.is_available() else "cpu")
@@ -59,10 +60,10 @@ def load(
     if quantization == "nf4":
         options["quantization_config"] = _nf4(device)
     elif quantization != "none":
-        raise ValueError(f"expected quantization none or nf4, got {quantization!r}")
+        raise InputError(f"expected quantization none or nf4, got {quantization!r}")
     tokenizer = AutoTokenizer.from_pretrained(place, revision=revision, padding_side="left")
     if not tokenizer.chat_template:
-        raise ValueError(f"expected a model with a chat template, such as an -Instruct model, got {reference!r}")
+        raise InputError(f"expected a model with a chat template, such as an -Instruct model, got {reference!r}")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
@@ -99,7 +100,7 @@ def unpacked(name: str, *, cache: Path | None = None) -> Path:
 
 def _nf4(device: str) -> BitsAndBytesConfig:
     if not device.startswith("cuda") or not is_bitsandbytes_available():
-        raise ValueError(
+        raise InputError(
             "expected a CUDA device and the package bitsandbytes for quantization=nf4, "
             f"got device {device} and bitsandbytes {'there' if is_bitsandbytes_available() else 'missing'}; "
             "use quantization=none, or install bitsandbytes on a machine with a GPU"

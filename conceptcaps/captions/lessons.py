@@ -8,6 +8,7 @@ import pandas as pd
 
 from conceptcaps.captions import caption_corpus, planning
 from conceptcaps.captions.idiom import Idiom
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 
 CORPUS_HELP = "builtin, tag_sets (their captions), a CSV or Parquet file, or a Hub id with @revision"
@@ -31,7 +32,7 @@ def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, mi
         Columns ``id``, ``tags``, ``plan`` and ``caption``.
 
     Raises:
-        ValueError: If no caption says so many tags.
+        InputError: If no caption says so many tags.
     """
     outlines = [planning.outline(text, taxonomy=taxonomy) for text in rows["caption"]]
     frame = pd.DataFrame(
@@ -44,7 +45,7 @@ def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, mi
     )
     usable = frame[frame["tags"].map(len) >= min_tags]
     if usable.empty:
-        raise ValueError(f"expected captions that say {min_tags} tags or more to learn from, got none in {len(rows)}")
+        raise InputError(f"expected captions that say {min_tags} tags or more to learn from, got none in {len(rows)}")
     if 0 < most < len(usable):
         chosen = np.random.default_rng(seed).choice(len(usable), most, replace=False)
         usable = usable.iloc[np.sort(chosen)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conceptcaps.captions import decoding
+from conceptcaps.errors import InputError
 
 QUESTION = (
     "Two captions were written for a piece of music with these tags: {tags}.\n\nA: {first}\n\nB: {second}\n\n"
@@ -48,7 +49,7 @@ def preferences(
         Shape ``(n,)``; NaN where one of the two answers was not the JSON that was asked for.
     """
     if not len(tags) == len(captions) == len(others):
-        raise ValueError(
+        raise InputError(
             f"expected a caption and another for each tag set, got {len(tags)}, {len(captions)}, {len(others)}"
         )
     pairs = [*zip(captions, others, strict=True), *zip(others, captions, strict=True)]

@@ -22,9 +22,11 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags.jaccard import jaccard
 
 Floats = NDArray[np.float64]
+MINILM_LAYER = 5  # of six: the hidden layer that BERTScore compares
 MAUVE_LEAST = 20  # texts a side
 MAUVE_NEEDS = 1000  # texts a side, below which values are not comparable with published ones
 
@@ -51,7 +53,7 @@ def nearest_references(tags: NDArray[np.bool_], reference_tags: NDArray[np.bool_
     (array([1]), array([0.5]))
     """
     if not len(tags) or not len(reference_tags):
-        raise ValueError(f"expected tag sets and references, got {len(tags)} and {len(reference_tags)}")
+        raise InputError(f"expected tag sets and references, got {len(tags)} and {len(reference_tags)}")
     likeness = jaccard(tags.astype(np.float64), reference_tags.astype(np.float64))
     rows = likeness.argmax(1)
     return rows, likeness[np.arange(len(rows)), rows]
@@ -142,7 +144,7 @@ def mauve_score(features: Floats, reference_features: Floats, *, seeds: Sequence
         Pillutla et al., MAUVE: Measuring the gap between neural text and human text (2021), arXiv 2102.01454.
     """
     if min(len(features), len(reference_features)) < MAUVE_LEAST:
-        raise ValueError(
+        raise InputError(
             f"expected at least {MAUVE_LEAST} texts on each side, got {len(features)} and {len(reference_features)}"
         )
     values = [
@@ -186,7 +188,7 @@ def self_bleu(texts: Sequence[str], *, seed: int, most: int = 200) -> float:
         most: Texts that are compared.
     """
     if len(texts) < 2:
-        raise ValueError(f"expected two texts or more to compare, got {len(texts)}")
+        raise InputError(f"expected two texts or more to compare, got {len(texts)}")
     chosen = np.random.default_rng(seed).permutation(len(texts))[:most]
     drawn = [texts[row] for row in chosen]
     bleu = BLEU(effective_order=True)
@@ -202,7 +204,7 @@ def distinct(texts: Sequence[str], *, n: int) -> float:
     """
     grams = [tuple(words[place : place + n]) for words in map(_words, texts) for place in range(len(words) - n + 1)]
     if not grams:
-        raise ValueError(f"expected texts of at least {n} words, got none")
+        raise InputError(f"expected texts of at least {n} words, got none")
     return len(set(grams)) / len(grams)
 
 
@@ -224,4 +226,4 @@ def _words(text: str) -> list[str]:
 
 def _same_length(captions: Sequence[str], references: Sequence[str]) -> None:
     if len(captions) != len(references) or not captions:
-        raise ValueError(f"expected as many references as captions, got {len(captions)} and {len(references)}")
+        raise InputError(f"expected as many references as captions, got {len(captions)} and {len(references)}")

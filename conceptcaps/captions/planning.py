@@ -18,6 +18,7 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -116,10 +117,10 @@ class Planner:
             taxonomy: Has their tags.
 
         Raises:
-            ValueError: If there is none.
+            InputError: If there is none.
         """
         if not plans:
-            raise ValueError("expected at least one plan to follow, got none")
+            raise InputError("expected at least one plan to follow, got none")
         self.plans = [*plans]
         self._taxonomy = taxonomy
         self._kind = {tag: KINDS.get(tag, taxonomy.category(tag)) for tag in taxonomy.tags}

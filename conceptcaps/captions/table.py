@@ -11,6 +11,7 @@ from conceptcaps.captions.captioner import Captioner
 from conceptcaps.captions.faithfulness import check
 from conceptcaps.captions.sampling import Sampling
 from conceptcaps.captions.writing import write
+from conceptcaps.errors import InputError
 from conceptcaps.results.intervals import bootstrap_mean, paired_difference, paired_p_value
 from conceptcaps.tags import corpus_table
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
@@ -127,7 +128,7 @@ def validate(rows: pd.DataFrame, captioner: Captioner, *, seed: int) -> dict[str
     written = write_rows(
         rows.assign(split="validation"), captioner, sampling=Sampling(temperature=0.0), seed=seed, **dials
     )
-    scorer = metrics.bert_scorer(str(assets.fetch("minilm")), layer=5)
+    scorer = metrics.bert_scorer(str(assets.fetch("minilm")), layer=metrics.MINILM_LAYER)
     f1 = metrics.bert_score(written["caption"].tolist(), rows["caption"].tolist(), scorer=scorer)
     return {"val/tag_recall": float(written["tag_recall"].mean()), "val/bertscore_f1": float(f1.mean())}
 
@@ -145,14 +146,14 @@ def open_table(source: str, *, taxonomy: Taxonomy) -> pd.DataFrame:
         ``tags`` (those that the caption was to say) and ``caption`` at least.
 
     Raises:
-        ValueError: If the CSV lacks a column, or no row has a tag.
+        InputError: If the CSV lacks a column, or no row has a tag.
     """
     if not source.endswith(".csv"):
         return _by_what_was_asked(shards.read(source))
     frame = pd.read_csv(source, keep_default_na=False)
     frame = frame if "caption" in frame else frame.rename(columns={"prediction": "caption"})
     if not {"aspect_list", "caption"} <= set(frame):
-        raise ValueError(f"expected columns aspect_list and caption or prediction in {source}, got {list(frame)}")
+        raise InputError(f"expected columns aspect_list and caption or prediction in {source}, got {list(frame)}")
     cells = enumerate(frame["aspect_list"])
     aspects = [corpus_table.parse_aspects(cell, where=f"row {row} of {source}") for row, cell in cells]
     tags = [sorted({tag for aspect in row for tag in taxonomy.match(aspect)}) for row in aspects]
@@ -162,7 +163,7 @@ def open_table(source: str, *, taxonomy: Taxonomy) -> pd.DataFrame:
     frame["sample_id"] += before.map(lambda number: f"-{number}" if number else "")
     found = frame[frame["tags"].map(len) > 0].reset_index(drop=True)
     if found.empty:
-        raise ValueError(f"expected rows with a tag of the taxonomy in {source}, got none in {len(frame)}")
+        raise InputError(f"expected rows with a tag of the taxonomy in {source}, got none in {len(frame)}")
     return found
 
 
@@ -229,11 +230,11 @@ def paired(scores: pd.DataFrame, baseline: pd.DataFrame, *, seed: int) -> dict[s
         ``paired/<score>`` (mean of ours minus theirs), ``_low``, ``_high``, ``_p`` (sign-flip test), and ``paired/n``.
 
     Raises:
-        ValueError: If they share fewer than two rows of the same tag set and reference.
+        InputError: If they share fewer than two rows of the same tag set and reference.
     """
     shared = scores.merge(baseline, on=["sample_id", "reference_id"], suffixes=("", " theirs"))
     if len(shared) < 2:
-        raise ValueError(
+        raise InputError(
             f"expected a baseline of the same samples and references, got {len(shared)} of {len(scores)} rows in common"
         )
     found: dict[str, float] = {"paired/n": len(shared)}

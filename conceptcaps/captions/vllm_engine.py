@@ -18,6 +18,7 @@ from conceptcaps.captions import chat, language_model
 from conceptcaps.captions.decoding import Choose
 from conceptcaps.captions.desk import Answer
 from conceptcaps.captions.sampling import Sampling, heat
+from conceptcaps.errors import InputError
 from conceptcaps.workspace.hashing import row_seed
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -49,11 +50,11 @@ class Engine:
         """Answers to chats, in order, as ``decoding.generate``; vLLM sizes its batches and shares prefixes itself.
 
         Raises:
-            ValueError: If a dial is set that vLLM has not, or counts otherwise: its repetition penalty counts the
+            InputError: If a dial is set that vLLM has not, or counts otherwise: its repetition penalty counts the
                 prompt, which asks for the very words that a caption has to say.
         """
         if sampling.no_repeat_ngram or sampling.repetition_penalty != 1:
-            raise ValueError(f"expected no_repeat_ngram=0 and repetition_penalty=1 with engine=vllm, got {sampling}")
+            raise InputError(f"expected no_repeat_ngram=0 and repetition_penalty=1 with engine=vllm, got {sampling}")
         from vllm import SamplingParams  # optional, and slow to import
 
         limits = parts or [[sampling.max_new_tokens]] * len(chats)
@@ -130,10 +131,10 @@ def load(reference: str, *, adapter: Path | None, cache: Path | None = None) -> 
         cache: Folder of the assets.
 
     Raises:
-        ValueError: If vLLM is not installed, or the adapter's rank is above those that it takes.
+        InputError: If vLLM is not installed, or the adapter's rank is above those that it takes.
     """
     if find_spec("vllm") is None:
-        raise ValueError("expected the package vllm for engine=vllm, got none; make vllm builds an environment with it")
+        raise InputError("expected the package vllm for engine=vllm, got none; make vllm builds an environment with it")
     from vllm import LLM
     from vllm.lora.request import LoRARequest
 
@@ -156,5 +157,5 @@ def room(rank: int) -> int:
     (8, 16, 32)
     """
     if rank > RANKS[-1]:
-        raise ValueError(f"expected an adapter of rank {RANKS[-1]} or less for engine=vllm, got {rank}")
+        raise InputError(f"expected an adapter of rank {RANKS[-1]} or less for engine=vllm, got {rank}")
     return next(size for size in RANKS if size >= rank)

@@ -16,6 +16,7 @@ from conceptcaps.captions.decoding import Sampling
 from conceptcaps.captions.faithfulness import Faithfulness, check
 from conceptcaps.captions.planning import Plan
 from conceptcaps.captions.vllm_engine import Engine
+from conceptcaps.errors import InputError
 from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 
@@ -24,6 +25,7 @@ __all__ = ["Written", "load", "predict", "write"]  # ``load`` and ``predict`` se
 SERVED = {"module": __name__, "example": pd.DataFrame({"tags": ["jazz, piano, slow tempo"]})}  # how it is registered
 """A request to a served captioner."""
 DEFAULTS = {"seed": 0}  # columns that a request may leave out
+_SERVED_AT_ONCE = 256  # texts decoded at once, which no caption depends on
 _SPARE = 28  # tokens that a sentence may have beside two and a half for each of its tags'
 
 
@@ -67,10 +69,10 @@ def write(
         n captions.
 
     Raises:
-        ValueError: If lengths differ, or a dial is out of its range.
+        InputError: If lengths differ, or a dial is out of its range.
     """
     if len(seeds) != len(tag_sets):
-        raise ValueError(f"expected a seed for each tag set, got {len(seeds)} for {len(tag_sets)}")
+        raise InputError(f"expected a seed for each tag set, got {len(seeds)} for {len(tag_sets)}")
     taxonomy, tokenizer = captioner.taxonomy, captioner.tokenizer
     plans = [captioner.plan(tags, seed=seed) for tags, seed in zip(tag_sets, seeds, strict=True)]
     planned = captioner.planner is not None
@@ -163,7 +165,7 @@ def predict(captioner: Captioner, frame: pd.DataFrame, *, seed: int = 0) -> pd.D
         Columns ``caption``, ``tag_recall``, ``missed`` and ``hallucinated`` (tags separated by commas).
 
     Raises:
-        ValueError: If a tag is unknown, or a row has none.
+        InputError: If a tag is unknown, or a row has none.
     """
     tag_sets = [
         [captioner.taxonomy.resolve(tag.strip()) for tag in str(text).split(",") if tag.strip()]
@@ -171,16 +173,16 @@ def predict(captioner: Captioner, frame: pd.DataFrame, *, seed: int = 0) -> pd.D
     ]
     empty = [row for row, tags in enumerate(tag_sets) if not tags]
     if empty:
-        raise ValueError(f"expected tags separated by commas in row {empty[0]}, got {frame['tags'].iloc[empty[0]]!r}")
+        raise InputError(f"expected tags separated by commas in row {empty[0]}, got {frame['tags'].iloc[empty[0]]!r}")
     own = frame["seed"] if "seed" in frame else pd.Series(DEFAULTS["seed"], index=frame.index)
     written = write(
         captioner,
         tag_sets,
         seeds=[seed + int(each) for each in own],
-        sampling=Sampling(),
-        batch_size=256,
-        candidates=4,
-        attempts=5,
+        sampling=Sampling.of(captioner.decoding),
+        batch_size=_SERVED_AT_ONCE,
+        candidates=captioner.decoding["candidates"],
+        attempts=captioner.decoding["attempts"],
         max_words=0,
     )
     return pd.DataFrame(

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, RobertaConfig, RobertaModel, RobertaTokenizer
 
 from conceptcaps.audio import waveform
+from conceptcaps.errors import InputError
 from conceptcaps.workspace.hashing import file_sha256
 
 SAMPLE_RATE = 48_000
@@ -89,10 +90,10 @@ def windows(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     fits and filled up with silence, and samples are rounded to 16 bits, as in CLAP's training.
 
     Raises:
-        ValueError: If the waveform is not ``(samples,)`` or is empty.
+        InputError: If the waveform is not ``(samples,)`` or is empty.
     """
     if waveform.ndim != 1 or not len(waveform):
-        raise ValueError(f"expected mono audio (samples,) at 48 kHz, got shape {waveform.shape}")
+        raise InputError(f"expected mono audio (samples,) at 48 kHz, got shape {waveform.shape}")
     if len(waveform) < WINDOW:
         repeated = np.tile(waveform, WINDOW // len(waveform))
         waveform = np.pad(repeated, (0, WINDOW - len(repeated)))
@@ -113,19 +114,19 @@ def load(path: Path, *, device: str = "cpu") -> Clap:
         device: Device of the network.
 
     Raises:
-        ValueError: If there is not exactly one checkpoint, it holds more than tensors and numbers, or is no CLAP
+        InputError: If there is not exactly one checkpoint, it holds more than tensors and numbers, or is no CLAP
             network without fusion; or if RoBERTa's tokenizer is found nowhere.
     """
     files = sorted(file for file in path.iterdir() if file.suffix in _ENDINGS) if path.is_dir() else [path]
     if len(files) != 1 or files[0].suffix not in _ENDINGS:
         names = ", ".join(file.name for file in files) or "none"
-        raise ValueError(f"expected one CLAP checkpoint ({', '.join(_ENDINGS)}) at {path}, got {names}")
+        raise InputError(f"expected one CLAP checkpoint ({', '.join(_ENDINGS)}) at {path}, got {names}")
     state = _read(files[0])
     network = _network(state)
     missing, unexpected = network.load_state_dict(state, strict=False)
     if missing or unexpected:
         example = [*missing, *unexpected][0]
-        raise ValueError(
+        raise InputError(
             f"expected a CLAP checkpoint, got {files[0].name} with {len(missing)} tensors missing and "
             f"{len(unexpected)} unknown, {example} among them"
         )
@@ -144,7 +145,7 @@ def _read(file: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(allowed):
             unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(file)
             if unsafe:
-                raise ValueError(f"expected only tensors and numbers in {file.name}, got {', '.join(sorted(unsafe))}")
+                raise InputError(f"expected only tensors and numbers in {file.name}, got {', '.join(sorted(unsafe))}")
             state = torch.load(file, map_location="cpu", weights_only=True)
     state = state["state_dict"] if "state_dict" in state else state
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
@@ -156,11 +157,11 @@ def _network(state: Mapping[str, Tensor]) -> Any:
     """laion-clap's network with random weights, of the size of a checkpoint."""
     patches = "audio_branch.patch_embed.proj.weight"
     if patches not in state or _WORDS not in state:
-        raise ValueError("expected a CLAP checkpoint of HTSAT and RoBERTa, got one without " + patches)
+        raise InputError("expected a CLAP checkpoint of HTSAT and RoBERTa, got one without " + patches)
     if any("mel_conv2d" in name for name in state):
-        raise ValueError("expected a CLAP checkpoint without feature fusion, got one with it (630k-fusion-…)")
+        raise InputError("expected a CLAP checkpoint without feature fusion, got one with it (630k-fusion-…)")
     if len(state[patches]) not in _AUDIO:
-        raise ValueError(f"expected HTSAT with patches of {', '.join(map(str, _AUDIO))}, got {len(state[patches])}")
+        raise InputError(f"expected HTSAT with patches of {', '.join(map(str, _AUDIO))}, got {len(state[patches])}")
     laion = _import()
     content = importlib.resources.files(laion).joinpath(f"clap_module/model_configs/{_AUDIO[len(state[patches])]}.json")
     settings = json.loads(content.read_text())
@@ -204,7 +205,7 @@ def _tokenizer(folder: Path, *, size: int) -> PreTrainedTokenizerBase:
     except OSError:
         found = 0
     if found != size:  # transformers makes an empty tokenizer where it finds no files
-        raise ValueError(
+        raise InputError(
             f"expected RoBERTa's tokenizer of {size} tokens (vocab.json and merges.txt, or tokenizer.json) in {folder} "
             f"or, as roberta-base, from the Hugging Face hub, got one of {found}"
         )

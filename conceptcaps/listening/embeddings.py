@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from conceptcaps.audio import spectrum, waveform
 from conceptcaps.audio.loudness import loudness as lufs
+from conceptcaps.errors import InputError
 from conceptcaps.listening import musicnn
 from conceptcaps.workspace import hashing, project
 from conceptcaps.workspace.cache import prune
@@ -117,12 +118,12 @@ def musicnn_stream(clips: Sounds, *, model: str, cache: Path) -> Iterator[Embedd
         ``(200,)``, the embedding, and ``pooled`` ``(1506,)``, what the layer before it gives.
 
     Raises:
-        ValueError: If the model is another, there are no clips, or one is no audio.
+        InputError: If the model is another, there are no clips, or one is no audio.
     """
     if model not in MUSICNN:
-        raise ValueError(f"expected an embedding among {', '.join(MUSICNN)}, got {model!r}")
+        raise InputError(f"expected an embedding among {', '.join(MUSICNN)}, got {model!r}")
     if not len(clips):
-        raise ValueError("expected at least one clip, got none")
+        raise InputError("expected at least one clip, got none")
     network = musicnn.load(MUSICNN[model])
 
     def function(clip: bytes) -> Embedding:
@@ -137,7 +138,7 @@ def musicnn_means(clips: Sounds, *, model: str, cache: Path) -> dict[str, NDArra
     """All of ``musicnn_stream`` at once, each array ``(n, ...)``.
 
     Raises:
-        ValueError: As ``musicnn_stream``.
+        InputError: As ``musicnn_stream``.
     """
     found = {name: np.empty((len(clips), width), dtype=np.float32) for name, width in WIDTHS.items()}
     made = musicnn_stream(clips, model=model, cache=cache)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from conceptcaps.audio.spectrum import BANDS, FRAMES, HOP, LogMel
+from conceptcaps.errors import InputError
 from conceptcaps.listening import tf_checkpoint
 from conceptcaps.workspace import assets
 
@@ -173,12 +174,12 @@ class Musicnn(nn.Module):
         """Log-mel windows ``(batch, windows, 187, 96)``, one after another from the start; a remainder is left out.
 
         Raises:
-            ValueError: If ``waveforms`` is not ``(batch, samples)`` or shorter than a window (47,616 samples).
+            InputError: If ``waveforms`` is not ``(batch, samples)`` or shorter than a window (47,616 samples).
         """
         shortest = (FRAMES - 1) * HOP
         if waveforms.ndim != 2 or waveforms.shape[1] < shortest:
             shape = tuple(waveforms.shape)
-            raise ValueError(
+            raise InputError(
                 f"expected waveforms (batch, samples) of {shortest} samples at 16 kHz or more, got {shape}"
             )
         log_mel = self.log_mel(waveforms)
@@ -197,7 +198,7 @@ class Musicnn(nn.Module):
             10 s make 3 windows.
 
         Raises:
-            ValueError: If a clip is shorter than a window.
+            InputError: If a clip is shorter than a window.
         """
         device = self.log_mel.window.device
         windows = self.windows(torch.as_tensor(waveforms, dtype=torch.float32, device=device))
@@ -216,10 +217,10 @@ def load(name: str, *, folder: Path | None = None) -> Musicnn:
         folder: Folder of the TensorFlow checkpoint; fetched from the package index if None.
 
     Raises:
-        ValueError: If the name is unknown or the checkpoint is another model's.
+        InputError: If the name is unknown or the checkpoint is another model's.
     """
     if name not in TAGS:
-        raise ValueError(f"expected musicnn's training set MTT or MSD, got {name!r}")
+        raise InputError(f"expected musicnn's training set MTT or MSD, got {name!r}")
     variables = tf_checkpoint.read(f"{folder or assets.fetch(f'musicnn_{name.lower()}')}/")
     model = Musicnn(TAGS[name])
     counts: Counter[str] = Counter()
@@ -248,7 +249,7 @@ def _state(layer: nn.Module, variables: dict[str, NDArray[np.float32]], *, prefi
 
     def tensor(name: str) -> Tensor:
         if f"{prefix}/{name}" not in variables:
-            raise ValueError(f"expected a checkpoint of musicnn, got one without {prefix}/{name}")
+            raise InputError(f"expected a checkpoint of musicnn, got one without {prefix}/{name}")
         return torch.from_numpy(variables[f"{prefix}/{name}"])
 
     if isinstance(layer, nn.Conv2d):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from conceptcaps.errors import InputError
 from conceptcaps.listening.trials import CATCH
 from conceptcaps.results.intervals import bootstrap_mean
 
@@ -23,23 +24,23 @@ def read(path: Path) -> pd.DataFrame:
     """Answers of one CSV that the listening page saved, or of all in a folder.
 
     Raises:
-        ValueError: If there is none, a column is missing, an answer is neither 0 nor 1, or a listener answered twice.
+        InputError: If there is none, a column is missing, an answer is neither 0 nor 1, or a listener answered twice.
     """
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     if not files:
-        raise ValueError(f"expected answers of the listening page, *.csv, in {path}, got none")
+        raise InputError(f"expected answers of the listening page, *.csv, in {path}, got none")
     tables = []
     for file in files:
         text = {"listener": str, "id": str, "tag": str}
         table = pd.read_csv(file, dtype=text, keep_default_na=False)  # a listener may be called NA
         if not set(COLUMNS) <= set(table) or not set(table["answer"]) <= {0, 1}:
-            raise ValueError(f"expected {', '.join(COLUMNS)} with answers 0 and 1 in {file.name}, got {list(table)}")
+            raise InputError(f"expected {', '.join(COLUMNS)} with answers 0 and 1 in {file.name}, got {list(table)}")
         tables.append(table[list(COLUMNS)])
     found = pd.concat(tables, ignore_index=True)
     plain = found[~found["id"].isin(list(CATCH))]
     twice = plain[plain.duplicated(["listener", "id", "tag", "repeat"])]
     if len(twice):
-        raise ValueError(f"expected one file for each listener, got a second of {twice['listener'].iat[0]!r}")
+        raise InputError(f"expected one file for each listener, got a second of {twice['listener'].iat[0]!r}")
     return found
 
 
@@ -95,7 +96,7 @@ def agreement(
         ``verdict``, with ``kept``.
 
     Raises:
-        ValueError: If no answer is about a tag of these clips that is known.
+        InputError: If no answer is about a tag of these clips that is known.
     """
     people = listeners(ratings)
     first = ratings[~ratings["repeat"].astype(bool) & ~ratings["id"].isin(list(CATCH))]
@@ -107,7 +108,7 @@ def agreement(
     table = table.merge(frame[["id", "tag", "verdict"]], on=["id", "tag"], how="left")
     table = table.merge(people[["listener", "kept"]], on="listener")
     if not table["truth"].notna().any():
-        raise ValueError(f"expected answers about these clips, got ids such as {first['id'].head(1).tolist()}")
+        raise InputError(f"expected answers about these clips, got ids such as {first['id'].head(1).tolist()}")
     own = table[table["kept"]]
     found = {"ratings/listeners": float(len(people)), "ratings/caught": float((~people["kept"]).sum())}
     found["ratings/unknown"] = float(own["truth"].isna().sum())

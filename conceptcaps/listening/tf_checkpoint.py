@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from conceptcaps.errors import InputError
+
 _FOOTER = 48
 _MAGIC = 0xDB4775248B80FB57
 _FLOAT32 = 1
@@ -31,12 +33,12 @@ def read(prefix: str) -> dict[str, NDArray[np.float32]]:
         Arrays in TensorFlow's axis order: convolution kernels ``(height, width, in, out)``, dense ones ``(in, out)``.
 
     Raises:
-        ValueError: If the files are no such checkpoint, are truncated, or hold anything but float32 in one data file.
+        InputError: If the files are no such checkpoint, are truncated, or hold anything but float32 in one data file.
     """
     table = Path(f"{prefix}.index").read_bytes()
     data = Path(f"{prefix}.data-00000-of-00001").read_bytes()
     if len(table) < _FOOTER or struct.unpack("<Q", table[-8:])[0] != _MAGIC:
-        raise ValueError(f"expected a TensorFlow checkpoint index, got {prefix}.index without its magic number")
+        raise InputError(f"expected a TensorFlow checkpoint index, got {prefix}.index without its magic number")
     footer = BytesIO(table[-_FOOTER:])
     _, _ = _varint(footer), _varint(footer)  # where the table's own metadata lie; checkpoints have none
     tensors = {}
@@ -51,12 +53,12 @@ def _tensor(record: bytes, data: bytes, *, name: str) -> NDArray[np.float32]:
     """The tensor that a ``BundleEntryProto`` describes: 1 dtype, 2 shape, 3 data file, 4 offset, 5 size, 7 slices."""
     numbers, messages = _fields(record)
     if numbers.get(1) != _FLOAT32 or 3 in numbers or 7 in messages:
-        raise ValueError(f"expected {name} as one float32 tensor in the first data file, got fields {numbers}")
+        raise InputError(f"expected {name} as one float32 tensor in the first data file, got fields {numbers}")
     dimensions = _fields(messages[2][0])[1].get(2, []) if 2 in messages else []
     shape = tuple(_fields(dimension)[0][1] for dimension in dimensions)
     offset, size = numbers.get(4, 0), numbers.get(5, 0)
     if size != 4 * math.prod(shape) or offset + size > len(data):
-        raise ValueError(f"expected {name} of shape {shape} inside {len(data)} bytes, got {size} bytes at {offset}")
+        raise InputError(f"expected {name} of shape {shape} inside {len(data)} bytes, got {size} bytes at {offset}")
     return np.frombuffer(data, dtype="<f4", count=size // 4, offset=offset).reshape(shape).copy()
 
 
@@ -64,7 +66,7 @@ def _entries(table: bytes, handle: BytesIO) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of the block that a handle (offset, size) points to."""
     offset, size = _varint(handle), _varint(handle)
     if offset + size >= len(table) or table[offset + size] != 0:
-        raise ValueError(f"expected an uncompressed block of {size} bytes at {offset} of {len(table)}, got none")
+        raise InputError(f"expected an uncompressed block of {size} bytes at {offset} of {len(table)}, got none")
     block = BytesIO(table[offset : offset + size])
     restarts = struct.unpack("<I", table[offset + size - 4 : offset + size])[0]
     key = b""
@@ -88,7 +90,7 @@ def _fields(message: bytes) -> tuple[dict[int, int], dict[int, list[bytes]]]:
         elif kind == 5:
             stream.read(4)
         else:
-            raise ValueError(f"expected protobuf wire types 0, 2 and 5 in a checkpoint index, got {kind}")
+            raise InputError(f"expected protobuf wire types 0, 2 and 5 in a checkpoint index, got {kind}")
     return numbers, messages
 
 
@@ -98,7 +100,7 @@ def _varint(stream: BytesIO) -> int:
     while True:
         byte = stream.read(1)
         if not byte:
-            raise ValueError("expected more bytes in a checkpoint index, got its end")
+            raise InputError("expected more bytes in a checkpoint index, got its end")
         value |= (byte[0] & 0x7F) << shift
         shift += 7
         if byte[0] < 0x80:

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from conceptcaps.audio import waveform
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import hashing
 
@@ -44,7 +45,7 @@ def choose(rows: pd.DataFrame, *, tags: str, count: int, taxonomy: Taxonomy, see
         clips have it as lack it; a clip is asked about once as long as others are left.
 
     Raises:
-        ValueError: If a tag is unknown, or too few clips have or lack it.
+        InputError: If a tag is unknown, or too few clips have or lack it.
     """
     generator = np.random.default_rng(seed)
     sides: dict[str, dict[bool, list[str]]] = {}
@@ -58,7 +59,7 @@ def choose(rows: pd.DataFrame, *, tags: str, count: int, taxonomy: Taxonomy, see
         asked = [str(tag) for tag in generator.permutation([tag for tag in asked if tag in enough])][: count // 4]
     lacking = [tag for tag in asked if tag not in enough]
     if lacking or not asked or count < 4:
-        raise ValueError(
+        raise InputError(
             f"expected 4 trials or more, and {_FEWEST} clips with each tag and {_FEWEST} that surely lack it, "
             f"got {count} trials and too few clips of {', '.join(lacking) or 'every tag'}"
         )

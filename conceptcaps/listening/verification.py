@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
+from conceptcaps.errors import InputError
 from conceptcaps.listening.verifier import VERDICTS, Vectors, Verifier
 from conceptcaps.results import figures
 from conceptcaps.results.intervals import bootstrap_mean
@@ -44,21 +45,21 @@ def labelled(rows: pd.DataFrame, table: pd.DataFrame, *, taxonomy: Taxonomy) -> 
         is present.
 
     Raises:
-        ValueError: If a column is missing, a truth is neither 0 nor 1, no id is that of a recording, or no tag maps.
+        InputError: If a column is missing, a truth is neither 0 nor 1, no id is that of a recording, or no tag maps.
     """
     missing = {"id", "tag", "truth"} - set(table)
     if missing:
-        raise ValueError(f"expected columns id, tag and truth in the labels, got {', '.join(map(str, table))}")
+        raise InputError(f"expected columns id, tag and truth in the labels, got {', '.join(map(str, table))}")
     odd = table.loc[~table["truth"].isin([0, 1]), "truth"]
     if len(odd):
-        raise ValueError(f"expected a truth of 0 or 1 in each label, got {odd.iat[0]!r} and {len(odd) - 1} more such")
+        raise InputError(f"expected a truth of 0 or 1 in each label, got {odd.iat[0]!r} and {len(odd) - 1} more such")
     found: dict[str, tuple[set[str], set[str]]] = {row_id: (set(), set()) for row_id in rows["id"]}
     known = {name: taxonomy.match(name) for name in table["tag"].unique()}
     for row_id, name, value in table[["id", "tag", "truth"]].itertuples(index=False):
         if row_id in found:
             found[row_id][0 if value else 1].update(known[name])
     if not any(yes or no for yes, no in found.values()):
-        raise ValueError(
+        raise InputError(
             f"expected labels of the recordings ({rows['id'].iat[0]!r}, …) with tags of the taxonomy, "
             f"got ids such as {table['id'].iat[0]!r} and tags such as {table['tag'].iat[0]!r}"
         )

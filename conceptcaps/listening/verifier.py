@@ -29,6 +29,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
+from conceptcaps.errors import InputError
 from conceptcaps.workspace.files import whole
 
 Floats = NDArray[np.float64]
@@ -127,7 +128,7 @@ def fit(
         tag that a fold could not be fitted on is in no row.
 
     Raises:
-        ValueError: If no tag has enough clips or none can be told from chance.
+        InputError: If no tag has enough clips or none can be told from chance.
     """
     scaler = StandardScaler()
     for part in _slices(len(features)):
@@ -163,7 +164,7 @@ def fit(
     names = ["tag", "positives", "negatives", "auc", "auc_unseen", "auc_low", "kept"]
     table = pd.DataFrame(rows, columns=names)
     if not kept:
-        raise ValueError(
+        raise InputError(
             f"expected tags with {FEWEST} clips each way whose AUC is at least {LEAST_AUC}, "
             f"got {len(table)} with enough clips of {len(truth)}, none above it"
         )

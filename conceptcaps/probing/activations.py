@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from conceptcaps.errors import InputError
 from conceptcaps.workspace.processor import one_thread
 
 Rows = NDArray[np.float64]
@@ -73,7 +74,7 @@ def read(
         network: Gives logits ``(windows, outputs)``, or these and a dictionary of layers' outputs. Each core has a
             copy: on two threads of its own a small network is up to thirty times slower than on one.
         clips: Encoded audio files, read a few at a time, or whatever else ``windows`` takes.
-        windows: Makes the network's input ``(windows, ...)`` of a clip; a ``ValueError`` is the clip's, not the run's.
+        windows: Makes the network's input ``(windows, ...)`` of a clip; a ``InputError`` is the clip's, not the run's.
         layers: Names of submodules, each used once in a pass. Of one that gives a tuple, as a GRU, the first is read.
         axes: Channel axis of layers for which it cannot be told: 1 for ``(n, channels, ...)``, -1 for
             ``(n, sequence, channels)``. Convolutions have the first, recurrent, attention and linear layers the second.
@@ -81,7 +82,7 @@ def read(
         description: Label of the progress bar.
 
     Raises:
-        ValueError: If a layer is none of the network's, its channel axis cannot be told or no logit is made of it, or
+        InputError: If a layer is none of the network's, its channel axis cannot be told or no logit is made of it, or
             more than a tenth of the clips cannot be read.
     """
     _modules(network, layers)
@@ -93,7 +94,7 @@ def read(
     def work(clip: Clip, outputs: Sequence[int]) -> _Reading | str:
         try:
             inputs = windows(clip)
-        except ValueError as error:
+        except InputError as error:
             return str(error)
         reader = readers.get()
         try:
@@ -111,11 +112,11 @@ def read(
                 table.add(done, reading)
                 done += 1
     if done != len(clips):
-        raise ValueError(f"expected {len(clips)} clips, got {done} of them")
+        raise InputError(f"expected {len(clips)} clips, got {done} of them")
     reasons = table.reasons
     if 10 * len(reasons) > done or len(reasons) == done:
         first = next(iter(reasons.items()), (0, "no clips"))
-        raise ValueError(
+        raise InputError(
             f"expected nine clips in ten that can be read, got {len(reasons)} of {done} that cannot; "
             f"clip {first[0]}: {first[1]}"
         )
@@ -149,7 +150,7 @@ class _Reader:
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> Any:
             tensor = output[0] if isinstance(output, tuple) else output
             if name in self._seen:
-                raise ValueError(f"expected layer {name!r} to be used once in a pass, got a second time")
+                raise InputError(f"expected layer {name!r} to be used once in a pass, got a second time")
             tensor = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
             self._seen[name] = tensor
             onward = tensor.clone()  # the next layer may work in place
@@ -172,7 +173,7 @@ class _Reader:
                 self._seen |= {name: shown[name] for name in self._layers if name in shown}
             absent = [name for name in self._layers if name not in self._seen]
             if absent:
-                raise ValueError(f"expected layer {absent[0]!r} to be used when the network runs, got no output of it")
+                raise InputError(f"expected layer {absent[0]!r} to be used when the network runs, got no output of it")
             logits = logits + answer.detach().double().sum(0).numpy() * share
             tensors = [self._seen[name] for name in self._layers]
             for place, tensor in enumerate(tensors):
@@ -184,7 +185,7 @@ class _Reader:
                     found = torch.autograd.grad(logit, tensors, retain_graph=True, allow_unused=True)
                 for place, slope in enumerate(found):
                     if slope is None:
-                        raise ValueError(
+                        raise InputError(
                             f"expected logits that are made of what layer {self._layers[place]!r} gives (the first of "
                             "a tuple), got none; name a layer nearer to the output"
                         )
@@ -206,12 +207,12 @@ class _Reader:
         if getattr(module, "batch_first", True) is False and values.ndim == 3:
             values = values.transpose(0, 1)
         if len(values) != windows:
-            raise ValueError(f"expected {windows} windows in layer {name!r}, got shape {tuple(tensor.shape)}")
+            raise InputError(f"expected {windows} windows in layer {name!r}, got shape {tuple(tensor.shape)}")
         if values.ndim == 2:
             return values[:, None].numpy()
         axis = self._axes.get(name, _axis(module))
         if axis is None:
-            raise ValueError(
+            raise InputError(
                 f"expected to know which axis of layer {name!r}, {tuple(tensor.shape)}, has its channels; "
                 "say 1 or -1 in the model's axes"
             )
@@ -242,7 +243,7 @@ def _modules(network: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]:
     for layer in layers:
         if layer not in known or not layer:
             names = ", ".join(name for name, _ in network.named_children())
-            raise ValueError(f"expected a layer among {names} (or one inside them), got {layer!r}")
+            raise InputError(f"expected a layer among {names} (or one inside them), got {layer!r}")
     return {layer: known[layer] for layer in layers}
 
 

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from conceptcaps.errors import InputError
 from conceptcaps.probing.concepts import Draw
 from conceptcaps.workspace.processor import one_thread
 
@@ -75,12 +76,12 @@ def load(path: Path) -> list[Cav]:
     """The CAVs of a file that ``save`` wrote.
 
     Raises:
-        ValueError: If the file holds none.
+        InputError: If the file holds none.
     """
     with safe_open(path, framework="numpy") as file:
         metadata: Mapping[str, str] = file.metadata() or {}
         if "cavs" not in metadata:
-            raise ValueError(f"expected CAVs saved by run_tcav in {path}, got tensors {', '.join(file.keys())}")
+            raise InputError(f"expected CAVs saved by run_tcav in {path}, got tensors {', '.join(file.keys())}")
         return [
             Cav(
                 concept,
@@ -107,7 +108,7 @@ def fit_normal(positives: ArrayLike, negatives: ArrayLike, *, seed: int) -> Norm
         seed: Seed of the folds that the accuracy is measured on.
 
     Raises:
-        ValueError: If the shapes differ or a side has fewer clips than folds (3).
+        InputError: If the shapes differ or a side has fewer clips than folds (3).
 
     Example:
         >>> normal = fit_normal([[2.0, 0], [3, 0], [4, 0]], [[-2.0, 0], [-3, 0], [-4, 0]], seed=0)
@@ -116,7 +117,7 @@ def fit_normal(positives: ArrayLike, negatives: ArrayLike, *, seed: int) -> Norm
     """
     first, second = np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
     if first.ndim != 2 or first.shape != second.shape or len(first) < _FOLDS:
-        raise ValueError(f"expected two sets of {_FOLDS} clips or more, (n, d) each, got {first.shape}, {second.shape}")
+        raise InputError(f"expected two sets of {_FOLDS} clips or more, (n, d) each, got {first.shape}, {second.shape}")
     rows = np.arange(len(first))
     return fit_normals(np.concatenate([first, second]), [(rows, rows + len(rows))], seed=seed)[0]
 
@@ -168,7 +169,7 @@ def accuracies(points: NDArray[np.float64], draws: Sequence[Draw], *, seed: int)
     rows = np.stack([np.concatenate(draw) for draw in draws])
     half = rows.shape[1] // 2
     if half < _FOLDS:
-        raise ValueError(f"expected {_FOLDS} clips or more on each side, got {half}")
+        raise InputError(f"expected {_FOLDS} clips or more on each side, got {half}")
     everything, fold = torch.from_numpy(points), torch.from_numpy(_folds(half, seed=seed))
     labels = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat_interleave(half)
     held = [torch.nonzero(fold == number)[:, 0] for number in range(_FOLDS)]
@@ -226,6 +227,6 @@ def _logistic(
         before, weights = weights, solved[..., 0] - intercept * solved[..., 1]
         if (weights - before).abs().max() < 1e-7:
             return weights.numpy(), intercept[:, 0].numpy()
-    raise ValueError(
+    raise InputError(
         f"expected logistic regression to converge in {_STEPS} steps, got {len(labels)} clips where it did not"
     )

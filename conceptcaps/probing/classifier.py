@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from conceptcaps.audio import spectrum
+from conceptcaps.errors import InputError
 from conceptcaps.listening import embeddings
 from conceptcaps.probing import heads
 from conceptcaps.probing.heads import Classifier
@@ -139,11 +140,11 @@ def fit(
         The network in evaluation mode on the CPU.
 
     Raises:
-        ValueError: If there are fewer than two clips to learn from, or none to validate on.
+        InputError: If there are fewer than two clips to learn from, or none to validate on.
     """
     inputs, labels = train
     if len(inputs) < 2 or not len(validation[0]):
-        raise ValueError(f"expected training and validation clips, got {len(inputs)} and {len(validation[0])}")
+        raise InputError(f"expected training and validation clips, got {len(inputs)} and {len(validation[0])}")
     generator = torch.Generator().manual_seed(seed)
     stopping = EarlyStopping(patience)
     with torch.random.fork_rng(), one_thread():
@@ -170,7 +171,7 @@ def fit(
             if stopping.over:
                 break
     if not stopping.weights:
-        raise ValueError(f"expected a finite validation NLL, got {nll}; a smaller learning_rate than {learning_rate}?")
+        raise InputError(f"expected a finite validation NLL, got {nll}; a smaller learning_rate than {learning_rate}?")
     model.load_state_dict(stopping.weights)
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return calibrate(model.cpu().eval(), validation)
@@ -239,13 +240,13 @@ def config(path: Path) -> dict[str, object]:
     """What ``save`` wrote beside the weights: ``head``, ``genres``, ``length``, ``interpretable``.
 
     Raises:
-        ValueError: If the folder holds no classifier.
+        InputError: If the folder holds no classifier.
     """
     if not (path / "config.json").exists():
-        raise ValueError(f"expected a classifier's config.json in {path}, got none")
+        raise InputError(f"expected a classifier's config.json in {path}, got none")
     found: dict[str, object] = json.loads((path / "config.json").read_text(encoding="utf-8"))
     if set(found) != {"head", "genres", "length", "interpretable"}:
-        raise ValueError(f"expected a classifier's head, genres, length, interpretable in {path}, got {sorted(found)}")
+        raise InputError(f"expected a classifier's head, genres, length, interpretable in {path}, got {sorted(found)}")
     return found
 
 
@@ -253,10 +254,10 @@ def learnt(path: Path) -> frozenset[str]:
     """Groups of the clips that the classifier of a folder was trained on.
 
     Raises:
-        ValueError: If the folder does not say.
+        InputError: If the folder does not say.
     """
     if not (path / "learnt.json").exists():
-        raise ValueError(f"expected a classifier's learnt.json in {path}, got none: train it again")
+        raise InputError(f"expected a classifier's learnt.json in {path}, got none: train it again")
     return frozenset(json.loads((path / "learnt.json").read_text(encoding="utf-8")))
 
 
@@ -264,7 +265,7 @@ def load(path: Path) -> Classifier:
     """The network of a folder that ``save`` wrote, in evaluation mode.
 
     Raises:
-        ValueError: If the folder holds no classifier.
+        InputError: If the folder holds no classifier.
     """
     found = config(path)
     model = heads.build(str(found["head"]), list(found["genres"]), length=int(str(found["length"])))  # type: ignore[call-overload]
@@ -283,16 +284,16 @@ def predict(model: Classifier, frame: pd.DataFrame) -> pd.DataFrame:
         Columns ``genre`` and ``probability``, a row for each of ``frame``.
 
     Raises:
-        ValueError: If the column is missing, or a row is no base64 of an audio file.
+        InputError: If the column is missing, or a row is no base64 of an audio file.
     """
     if "audio" not in frame:
-        raise ValueError(f"expected column audio with base64 text, got columns {', '.join(map(str, frame.columns))}")
+        raise InputError(f"expected column audio with base64 text, got columns {', '.join(map(str, frame.columns))}")
     arrays = []
     for number, text in enumerate(frame["audio"]):
         try:
             data = base64.b64decode(text, validate=True)
         except (binascii.Error, TypeError) as error:
-            raise ValueError(f"expected base64 text in row {number} of column audio, got: {error}") from error
+            raise InputError(f"expected base64 text in row {number} of column audio, got: {error}") from error
         arrays.append(model.features(data)["features"])
     best = log_probabilities(model, stack(arrays, length=model.length)).max(1)
     genres = [model.genres[number] for number in best.indices.tolist()]

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from conceptcaps.audio import waveform
 from conceptcaps.audio.clips import fault, require_few
+from conceptcaps.errors import InputError
 from conceptcaps.tags.splits import SHARES, stratify
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 from conceptcaps.workspace import shards
@@ -68,7 +69,7 @@ class Clips:
         """The clips that can be listened to; the others' reasons join ``unreadable``.
 
         Raises:
-            ValueError: If more than a tenth cannot.
+            InputError: If more than a tenth cannot.
         """
         waiting = iter(tqdm(self, desc="check clips", unit="clip", total=len(self)))
         reasons: list[str] = []
@@ -94,11 +95,11 @@ def read(folder: Path, *, split_file: Path | None = None) -> Clips:
             Files that it does not name are left out.
 
     Raises:
-        ValueError: If there are no clips, none that can be read, or more than a tenth of a folder of shards failed.
+        InputError: If there are no clips, none that can be read, or more than a tenth of a folder of shards failed.
     """
     found = _read_shards(folder) if (folder / shards.MANIFEST).exists() else _read_genres(folder, split_file)
     if not len(found):
-        raise ValueError(
+        raise InputError(
             f"expected {shards.MANIFEST} or <genre>/*.wav, .au, .flac, .mp3 or .ogg in {folder}, got no clip that can "
             f"be used and {len(found.unreadable)} that cannot: {list(found.unreadable.items())[:3]}"
         )
@@ -144,7 +145,7 @@ def _read_genres(folder: Path, split_file: Path | None) -> Clips:
         content = path.read_bytes()
         try:
             sound, _ = waveform.decode(content)
-        except ValueError as error:
+        except InputError as error:
             unreadable[name] = str(error)
             continue
         if not np.abs(sound).max(initial=0) > 0:
@@ -164,7 +165,7 @@ def _splits(path: Path) -> dict[str, str]:
         return {name: split for split, names in lists.items() for name in names}
     table = pd.read_csv(path, dtype=str)
     if not {"file", "split"} <= set(table.columns) or not set(table["split"]) <= set(SPLITS):
-        raise ValueError(
+        raise InputError(
             f"expected columns file and split ({', '.join(SPLITS)}) in {path}, got {', '.join(table.columns)} with "
             f"{', '.join(sorted(set(map(str, table.get('split', [])))))}"
         )
@@ -201,7 +202,7 @@ def merge_rare(genres: Sequence[str | None], *, taxonomy: Taxonomy, min_clips: i
         Names of the classes, sorted; ``class_of`` finds a clip's.
 
     Raises:
-        ValueError: If fewer than two classes remain.
+        InputError: If fewer than two classes remain.
     """
     counts = Counter(genre for genre in genres if genre is not None)
     depth = {genre: len(_above(genre, taxonomy)) for genre in counts}
@@ -212,7 +213,7 @@ def merge_rare(genres: Sequence[str | None], *, taxonomy: Taxonomy, min_clips: i
     classes = sorted(genre for genre, count in counts.items() if count >= min_clips)
     if len(classes) < 2:
         most = ", ".join(f"{genre} ({count})" for genre, count in counts.most_common(5)) or "no genres at all"
-        raise ValueError(f"expected two genres or more with {min_clips} training clips each, got {most}")
+        raise InputError(f"expected two genres or more with {min_clips} training clips each, got {most}")
     return classes
 
 
@@ -251,7 +252,7 @@ def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Lab
         seed: Seed of the split.
 
     Raises:
-        ValueError: If fewer than two classes or an empty split remain.
+        InputError: If fewer than two classes or an empty split remain.
     """
     held = [
         genres_of([tag for tag in asked if tag in present], taxonomy=taxonomy)
@@ -271,7 +272,7 @@ def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Lab
     kept = replace(clips, rows=rows).only(rows["class"].notna().to_numpy())
     sizes = {name: int((kept.rows["split"] == name).sum()) for name in SPLITS}
     if not all(sizes.values()):
-        raise ValueError(f"expected clips in every split, got {sizes} of {len(rows)} clips")
+        raise InputError(f"expected clips in every split, got {sizes} of {len(rows)} clips")
     counts = {f"data/{name}": float(size) for name, size in sizes.items()}
     left = {
         "data/without_genre": sum(not found for found in held),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from conceptcaps.audio import pairs
 from conceptcaps.audio.truth import ties
+from conceptcaps.errors import InputError
 from conceptcaps.probing import contrasts
 from conceptcaps.probing.contrasts import Contrast
 from conceptcaps.tags.jaccard import jaccard
@@ -80,7 +81,7 @@ def names(text: str, *, taxonomy: Taxonomy) -> list[str]:
     """Concepts that a comma-separated text names: tags, or words that the matcher finds one tag in.
 
     Raises:
-        ValueError: If a name stands for no tag or for several, or two stand for the same.
+        InputError: If a name stands for no tag or for several, or two stand for the same.
 
     >>> names("piano, slow | fast tempo", taxonomy=Taxonomy.load())
     ['piano', 'slow tempo|fast tempo']
@@ -89,13 +90,13 @@ def names(text: str, *, taxonomy: Taxonomy) -> list[str]:
     def tag(word: str) -> str:
         found = [word] if word in taxonomy.tags else taxonomy.match(word)
         if len(found) != 1:
-            raise ValueError(f"expected a concept that stands for one tag, got {word!r}: {', '.join(found) or 'none'}")
+            raise InputError(f"expected a concept that stands for one tag, got {word!r}: {', '.join(found) or 'none'}")
         return found[0]
 
     chosen = ["|".join(tag(word.strip()) for word in part.split("|")) for part in text.split(",")]
     for name in chosen:
         if name.count("|") > 1 or len(set(name.split("|"))) <= name.count("|"):
-            raise ValueError(f"expected one tag, or two different ones as one|other, got {name!r}")
+            raise InputError(f"expected one tag, or two different ones as one|other, got {name!r}")
     unique(chosen, what="concepts")
     return chosen
 
@@ -104,11 +105,11 @@ def unique(given: Sequence[str], *, what: str) -> None:
     """Refuse a list that holds a name twice.
 
     Raises:
-        ValueError: If one does.
+        InputError: If one does.
     """
     repeated = [name for place, name in enumerate(given) if name in given[:place]]
     if repeated:
-        raise ValueError(f"expected each of the {what} once, got {repeated[0]!r} again")
+        raise InputError(f"expected each of the {what} once, got {repeated[0]!r} again")
 
 
 def concept(name: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> Concept:
@@ -127,7 +128,7 @@ def concept(name: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> Concept:
         taxonomy: What tags imply.
 
     Raises:
-        ValueError: If fewer than 5 clips are on a side.
+        InputError: If fewer than 5 clips are on a side.
     """
     first, _, second = name.partition("|")
     sounding = _sounding(clips, taxonomy)
@@ -143,7 +144,7 @@ def concept(name: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> Concept:
         label[has if not second else has & ~sounding[:, taxonomy.tags.index(second)]] = 1
     counts = int((label == 1).sum()), int((label == 0).sum())
     if min(counts) < _FEWEST:
-        raise ValueError(
+        raise InputError(
             f"expected {_FEWEST} clips or more with {name!r} and {_FEWEST} that surely lack it, "
             f"got {counts[0]} and {counts[1]}"
         )
@@ -164,7 +165,7 @@ def frequent(clips: pd.DataFrame, *, taxonomy: Taxonomy, most: int) -> list[str]
     Where clips were made for concepts, it is those of these with most clips, genres included.
 
     Raises:
-        ValueError: If there is none.
+        InputError: If there is none.
     """
     if (made_for := clips.get("concept", clips.get("tag"))) is not None:
         counts = made_for.value_counts().sort_index().sort_values(ascending=False, kind="stable")
@@ -183,7 +184,7 @@ def frequent(clips: pd.DataFrame, *, taxonomy: Taxonomy, most: int) -> list[str]
             found.append(tag)
     if not found:
         best = ", ".join(f"{tag} ({count})" for tag, count in sorted(smaller.items(), key=lambda item: -item[1])[:5])
-        raise ValueError(f"expected a tag with enough clips with and without it, got {len(clips)} clips: {best}")
+        raise InputError(f"expected a tag with enough clips with and without it, got {len(clips)} clips: {best}")
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from conceptcaps.errors import InputError
 from conceptcaps.listening import embeddings
 from conceptcaps.probing import hidden_states, networks, registered
 from conceptcaps.probing.clips import Clips
@@ -35,7 +36,7 @@ class Encoder:
         name: As it was asked for.
         version: What its weights are: a hash, or a commit on the Hub; the name where that says it.
         read: What each layer, from the input on, holds of each clip: ``(n, d)``, means over time, NaN where a clip
-            could not be read. With a seed the network has random weights. Raises ``ValueError`` where it cannot be
+            could not be read. With a seed the network has random weights. Raises ``InputError`` where it cannot be
             used.
     """
 
@@ -55,7 +56,7 @@ def named(names: str, *, fetch: Callable[[str], Path], cache: Path) -> list[Enco
         cache: Folder that keeps what pretrained models made of clips (``embeddings.compute``).
 
     Raises:
-        ValueError: If one is not known or stands twice.
+        InputError: If one is not known or stands twice.
     """
     chosen = [name.strip() for name in names.split(",")]
     unique(chosen, what="encoders")
@@ -76,7 +77,7 @@ def _find(name: str, *, fetch: Callable[[str], Path], cache: Path) -> Encoder:
             return _own(name, registered.probe(name, fetch=lambda _: folder)[0])
         place = str(folder)
     elif not _HUB.fullmatch(name):
-        raise ValueError(f"expected encoders {HELP}; got {name!r}")
+        raise InputError(f"expected encoders {HELP}; got {name!r}")
     found = hidden_states.find(place)
     return _pretrained(name, found.version, lambda: hidden_states.load(found), cache=cache)
 

@@ -84,7 +84,7 @@ def run(
         seed: Seed of every draw.
 
     Raises:
-        ValueError: If a concept, target or layer cannot be used, before any clip is read.
+        InputError: If a concept, target or layer cannot be used, before any clip is read.
     """
     concepts.unique(list(layers), what="layers")
     found = [concepts.concept(name, clips.rows, taxonomy=taxonomy) for name in names]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from conceptcaps.audio import spectrum
 from conceptcaps.audio.spectrum import BANDS
+from conceptcaps.errors import InputError
 from conceptcaps.listening import musicnn
 from conceptcaps.probing.networks import MUSICNN_AXES, MUSICNN_FRONT, Probe, log_mel_windows
 
@@ -28,11 +29,11 @@ def features_cnn(clip: bytes) -> dict[str, NDArray[np.float32]]:
     """Log-mel spectrum of an encoded clip, averaged over pairs of frames: ``features`` ``(frames, 96)``, 31 a second.
 
     Raises:
-        ValueError: If the clip is shorter than two frames.
+        InputError: If the clip is shorter than two frames.
     """
     frames = spectrum.spectrum(clip)
     if len(frames) < 2:
-        raise ValueError(f"expected a clip of at least 512 samples at 16 kHz, got {len(frames)} frames of 256")
+        raise InputError(f"expected a clip of at least 512 samples at 16 kHz, got {len(frames)} frames of 256")
     return {"features": frames[: len(frames) // 2 * 2].reshape(-1, 2, BANDS).mean(1, dtype=np.float32)}
 
 
@@ -170,8 +171,8 @@ def build(head: str, genres: Sequence[str], *, length: int) -> Classifier:
     """An untrained classifier: ``linear`` or ``mlp`` on musicnn, or the ``cnn``.
 
     Raises:
-        ValueError: If ``head`` is another word.
+        InputError: If ``head`` is another word.
     """
     if head not in HEADS:
-        raise ValueError(f"expected a head among {', '.join(HEADS)}, got {head!r}")
+        raise InputError(f"expected a head among {', '.join(HEADS)}, got {head!r}")
     return GenreCNN(genres, length=length) if head == "cnn" else Head(genres, length=length, hidden=head == "mlp")

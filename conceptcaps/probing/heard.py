@@ -5,6 +5,7 @@ from threading import Lock
 
 from torch import Tensor
 
+from conceptcaps.errors import InputError
 from conceptcaps.probing.activations import Several
 from conceptcaps.workspace.spool import Spool
 
@@ -34,13 +35,13 @@ class Heard:
         return iter(enumerate(self._clips))
 
     def windows(self, clip: tuple[int, bytes]) -> Tensor:
-        """The network's input; ``ValueError`` for a clip that gives none."""
+        """The network's input; ``InputError`` for a clip that gives none."""
         number, data = clip
         kept = self._kept.get(number)
         if kept is None:
             try:
                 found = self._windows(data)
-            except ValueError as error:
+            except InputError as error:
                 kept = self._kept[number] = str(error)
             else:
                 with self._lock:
@@ -50,5 +51,5 @@ class Heard:
                     self._kept[number] = self._spool.append(found)
                 return found
         if isinstance(kept, str):
-            raise ValueError(kept)
+            raise InputError(kept)
         return self._spool[kept]

@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from conceptcaps.audio import waveform
+from conceptcaps.errors import InputError
 from conceptcaps.listening import clap
 from conceptcaps.workspace.hashing import content
 
@@ -63,7 +64,7 @@ def find(name: str) -> Place:
         Its place; ``version`` is the hash of a folder's content, or the commit on the Hub.
 
     Raises:
-        ValueError: If there is no such model, it is of another kind, or a folder has no weights in safetensors.
+        InputError: If there is no such model, it is of another kind, or a folder has no weights in safetensors.
     """
     folder = Path(name)
     place, _, revision = (name, "", "") if folder.is_dir() else name.partition("@")
@@ -76,15 +77,15 @@ def find(name: str) -> Place:
         extractor = AutoFeatureExtractor.from_pretrained(place, trust_remote_code=False, **pinned)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"expected a folder or Hub id of an audio model, got {name!r}: {reason}") from error
+        raise InputError(f"expected a folder or Hub id of an audio model, got {name!r}: {reason}") from error
     if not generator and (config.is_encoder_decoder or not hasattr(config, "num_hidden_layers")):
-        raise ValueError(
+        raise InputError(
             f"expected an audio encoder with hidden layers, or MusicGen, got {name!r}: {config.model_type}"
         )
     if not hasattr(extractor, "sampling_rate"):
-        raise ValueError(f"expected a model of audio, got {name!r}: {config.model_type}")
+        raise InputError(f"expected a model of audio, got {name!r}: {config.model_type}")
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
-        raise ValueError(
+        raise InputError(
             f"expected weights in safetensors in {name}, got {sorted(path.name for path in folder.iterdir())}"
         )
     commit = str(facts.get("_commit_hash") or getattr(config, "_commit_hash", None) or "")
@@ -98,7 +99,7 @@ def _hubert(facts: dict[str, Any]) -> HubertConfig:
     """
     for option in ("feature_extractor_cqt", "deepnorm"):
         if facts.get(option):
-            raise ValueError(f"expected a MERT without {option}, which needs code of its own, got one with it")
+            raise InputError(f"expected a MERT without {option}, which needs code of its own, got one with it")
     unlike = {"model_type", "auto_map", "architectures", "_commit_hash"}
     return HubertConfig(**{name: value for name, value in facts.items() if name not in unlike})
 
@@ -107,7 +108,7 @@ def load(place: Place) -> Model:
     """Open a model in float32, on a GPU where there is one.
 
     Raises:
-        ValueError: If its weights are not in safetensors, or lack some of the network's.
+        InputError: If its weights are not in safetensors, or lack some of the network's.
     """
     kind = MusicgenForConditionalGeneration if place.config.model_type == "musicgen" else AutoModel
     try:
@@ -121,12 +122,12 @@ def load(place: Place) -> Model:
             output_loading_info=True,
         )
     except OSError as error:
-        raise ValueError(f"expected weights in safetensors at {place.name!r}, got: {error}") from error
+        raise InputError(f"expected weights in safetensors at {place.name!r}, got: {error}") from error
     missing = sorted(
         name for name in report["missing_keys"] if "masked_spec_embed" not in name
     )  # used in training only
     if missing:
-        raise ValueError(f"expected all weights of {place.name!r}, got none of {len(missing)}, {missing[0]} first")
+        raise InputError(f"expected all weights of {place.name!r}, got none of {len(missing)}, {missing[0]} first")
     model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
     if place.config.model_type == "musicgen":
         return _of_musicgen(model)
@@ -162,7 +163,7 @@ def _of_musicgen(model: Any) -> Model:
             codes = codec.encode(sound.expand(1, codec.config.audio_channels, -1)).audio_codes[0, 0]
             codes = codes.repeat_interleave(channels, dim=0)
             if len(codes) != codebooks:
-                raise ValueError(f"expected {codebooks} codebooks of the model's codec, got {len(codes)}")
+                raise InputError(f"expected {codebooks} codebooks of the model's codec, got {len(codes)}")
             text = torch.zeros(1, 1, decoder.config.hidden_size, device=model.device)
             delayed = delay(codes, start=start, channels=channels)
             out = decoder(input_ids=delayed, encoder_hidden_states=text, use_cache=False, output_hidden_states=True)
@@ -198,7 +199,7 @@ def of_clap(checkpoint: Path) -> tuple[Model, str]:
     """CLAP's audio network and its checkpoint's sha256: ``stage1`` to ``stage4`` of HTSAT, and the joint ``embedding``.
 
     Raises:
-        ValueError: If it is no checkpoint that ``clap.load`` opens.
+        InputError: If it is no checkpoint that ``clap.load`` opens.
     """
     model = clap.load(checkpoint, device="cuda" if torch.cuda.is_available() else "cpu")
     seen = threading.local()  # clips are read by several threads at once

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
+from conceptcaps.errors import InputError
 from conceptcaps.probing.significance import Q, benjamini_hochberg
 
 _FEWEST = 5  # pairs of a tag
@@ -29,7 +30,7 @@ def changes(pairs: pd.DataFrame, logits: NDArray[np.float64], outputs: Sequence[
         A row for each pair: ``pair_id``, ``concept``, and by output the logit with the tag less the one without it.
 
     Raises:
-        ValueError: If a pair has other sides than one with and one without.
+        InputError: If a pair has other sides than one with and one without.
     """
     frame = pd.DataFrame(logits, columns=list(outputs))
     frame.insert(0, "pair_id", pairs["pair_id"].to_numpy())
@@ -37,7 +38,7 @@ def changes(pairs: pd.DataFrame, logits: NDArray[np.float64], outputs: Sequence[
     counts = pairs.groupby("pair_id")["side"].agg(lambda sides: ",".join(sorted(sides)))
     wrong = counts[counts != "with,without"]
     if len(wrong):
-        raise ValueError(f"expected a clip with and one without in every pair, got {wrong.iloc[0]} in {wrong.index[0]}")
+        raise InputError(f"expected a clip with and one without in every pair, got {wrong.iloc[0]} in {wrong.index[0]}")
     sides = pairs["side"].to_numpy()
     one, other = (frame[sides == side].set_index(["pair_id", "concept"]) for side in ("with", "without"))
     return (one - other.loc[one.index]).dropna().reset_index()
@@ -54,7 +55,7 @@ def test(changed: pd.DataFrame) -> pd.DataFrame:
         two-sided), ``q_value``, ``rises`` (share of pairs whose logit rises) and ``n_pairs``.
 
     Raises:
-        ValueError: If no concept has five pairs.
+        InputError: If no concept has five pairs.
 
     Example:
         >>> pairs = pd.DataFrame({"pair_id": range(6), "concept": "piano", "piano": [1.0, 2, 1, 2, 1, 2]})
@@ -85,7 +86,7 @@ def test(changed: pd.DataFrame) -> pd.DataFrame:
             )
         )
     if not rows:
-        raise ValueError(f"expected {_FEWEST} pairs or more of a concept, got {len(changed)} pairs in all")
+        raise InputError(f"expected {_FEWEST} pairs or more of a concept, got {len(changed)} pairs in all")
     table = pd.concat(rows, ignore_index=True)
     table.insert(6, "q_value", benjamini_hochberg(table["p_value"]))
     return table

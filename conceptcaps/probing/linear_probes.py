@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from conceptcaps.audio import pairs
 from conceptcaps.audio.truth import ties
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace.processor import one_thread
 
@@ -89,11 +90,11 @@ def tasks(clips: pd.DataFrame, *, taxonomy: Taxonomy) -> list[Task]:
         taxonomy: What tags imply.
 
     Raises:
-        ValueError: If a column is missing.
+        InputError: If a column is missing.
     """
     missing = {"concept", "positive", "part"} - set(clips.columns)
     if missing:
-        raise ValueError(f"expected concepts/ of design_concepts, got clips without {', '.join(sorted(missing))}")
+        raise InputError(f"expected concepts/ of design_concepts, got clips without {', '.join(sorted(missing))}")
     known = set(taxonomy.tags)
     sounding = taxonomy.encode([taxonomy.closure(set(tags) & known) for tags in clips["present"]])
     groups = pd.factorize(clips["group"])[0].astype(np.int64)

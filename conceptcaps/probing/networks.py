@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from conceptcaps.audio import spectrum, waveform
+from conceptcaps.errors import InputError
 from conceptcaps.listening import musicnn
 from conceptcaps.probing import activations, concepts
 from conceptcaps.probing.activations import Readings
@@ -42,7 +43,7 @@ class Probe:
         outputs: Names of the logits.
         layers: Layers that are probed unless told otherwise. Between the last hidden layer and the output there is one
             linear map, where every score is 0 or 1, so none of them should be that layer.
-        windows: An encoded clip to the network's input ``(windows, ...)``; raises ``ValueError`` for one it cannot use.
+        windows: An encoded clip to the network's input ``(windows, ...)``; raises ``InputError`` for one it cannot use.
         axes: Channel axis of layers whose type does not tell it: 1 for ``(n, channels, ...)``, -1 for ``(n, ..., d)``.
         every: All layers from the input on, for who asks what each of them holds; ``layers`` where it is empty.
     """
@@ -110,7 +111,7 @@ def of_function(name: str) -> Probe:
     """What a user's function gives, named as ``module:function``; the working folder's modules are found too.
 
     Raises:
-        ValueError: If there is no such function, or it gives no ``Probe``.
+        InputError: If there is no such function, or it gives no ``Probe``.
     """
     module_name, _, function_name = name.partition(":")
     if "" not in sys.path:
@@ -118,10 +119,10 @@ def of_function(name: str) -> Probe:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"expected module:function that gives a networks.Probe, got {name!r}: {error}") from error
+        raise InputError(f"expected module:function that gives a networks.Probe, got {name!r}: {error}") from error
     probe = function()
     if not isinstance(probe, Probe):
-        raise ValueError(f"expected {name} to give a conceptcaps.probing.networks.Probe, got {type(probe).__name__}")
+        raise InputError(f"expected {name} to give a conceptcaps.probing.networks.Probe, got {type(probe).__name__}")
     return replace(probe, network=probe.network.eval())
 
 
@@ -160,15 +161,15 @@ def of_torchscript(folder: Path) -> Probe:
     nothing can be seen from without.
 
     Raises:
-        ValueError: If a file is missing or says too little.
+        InputError: If a file is missing or says too little.
     """
     for name in (MODEL, _FACTS):
         if not (folder / name).exists():
-            raise ValueError(f"expected {MODEL} and {_FACTS} in {folder}, got no {name}")
+            raise InputError(f"expected {MODEL} and {_FACTS} in {folder}, got no {name}")
     facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     missing = {"outputs", "layers", "sample_rate", "seconds"} - set(facts)
     if missing:
-        raise ValueError(f"expected outputs, layers, sample_rate and seconds in {folder / _FACTS}, got no {missing}")
+        raise InputError(f"expected outputs, layers, sample_rate and seconds in {folder / _FACTS}, got no {missing}")
     scripted = torch.jit.load(folder / MODEL, map_location="cpu").eval()
     network = _Stages(scripted) if scripted.original_name == "Sequential" else scripted
 
@@ -215,7 +216,7 @@ def targets(
         Row numbers by name of the output.
 
     Raises:
-        ValueError: If a name is no output, stands twice, or has fewer than five clips.
+        InputError: If a name is no output, stands twice, or has fewer than five clips.
     """
     found: dict[str, NDArray[np.int64]] = {}
     seen = set()
@@ -225,11 +226,11 @@ def targets(
         if names == "auto" and (tags in seen or len(rows) < _FEWEST):
             continue
         if len(rows) < _FEWEST:
-            raise ValueError(f"expected {_FEWEST} clips or more of target {name!r}, got {len(rows)}")
+            raise InputError(f"expected {_FEWEST} clips or more of target {name!r}, got {len(rows)}")
         seen.add(tags)
         found[name] = rows
     if not found:
-        raise ValueError(f"expected an output with {_FEWEST} clips or more among {', '.join(probe.outputs)}, got none")
+        raise InputError(f"expected an output with {_FEWEST} clips or more among {', '.join(probe.outputs)}, got none")
     ranked = sorted(found, key=lambda name: -len(found[name]))
     generators = {name: np.random.default_rng([seed, zlib.crc32(name.encode())]) for name in found}
     return {
@@ -242,13 +243,13 @@ def named_outputs(probe: Probe, names: str) -> list[str]:
     """Outputs that a comma-separated text names; ``auto`` names all.
 
     Raises:
-        ValueError: If a name is no output or stands twice.
+        InputError: If a name is no output or stands twice.
     """
     chosen = list(probe.outputs) if names == "auto" else [name.strip() for name in names.split(",")]
     concepts.unique(chosen, what="targets")
     for name in chosen:
         if name not in probe.outputs:
-            raise ValueError(f"expected targets among {', '.join(probe.outputs)}, got {name!r}")
+            raise InputError(f"expected targets among {', '.join(probe.outputs)}, got {name!r}")
     return chosen
 
 

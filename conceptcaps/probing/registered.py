@@ -25,7 +25,7 @@ def probe(name: str, *, fetch: Callable[[str], Path]) -> tuple[Probe, bool | Non
         that it was trained on, as far as they are known.
 
     Raises:
-        ValueError: If there is no such network.
+        InputError: If there is no such network.
     """
     if name in networks.MUSICNN:
         return networks.of_musicnn(name), None, frozenset()

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from conceptcaps.errors import InputError
 from conceptcaps.probing.cav import Cav, fit_normals
 from conceptcaps.probing.concepts import Concept
 from conceptcaps.probing.contrasts import Contrast
@@ -98,11 +99,11 @@ def test(
         layer is dead, is NaN.
 
     Raises:
-        ValueError: If there is nothing to test.
+        InputError: If there is nothing to test.
     """
     if random_sets < 2 or not concepts or not targets or not points:
         got = f"{random_sets} sets, {len(concepts)} concepts, {len(targets)} targets, {len(points)} layers"
-        raise ValueError(f"expected at least 2 random sets, a concept, a target and a layer, got {got}")
+        raise InputError(f"expected at least 2 random sets, a concept, a target and a layer, got {got}")
     finite = {layer: _finite(values) for layer, values in points.items()}
     rows = []
     for concept in tqdm(concepts, desc="concepts", unit="concept"):

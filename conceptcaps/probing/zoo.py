@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from conceptcaps.errors import InputError
 from conceptcaps.probing.clips import Clips
 from conceptcaps.probing.encoders import Encoder
 from conceptcaps.probing.linear_probes import Task, probe
@@ -37,7 +38,7 @@ def run(
         in ``error``, where there are too few clips, the layer is dead or the encoder could not be used.
 
     Raises:
-        ValueError: If no cell could be measured.
+        InputError: If no cell could be measured.
     """
     texts = {task.concept: probe(task.others.astype(float), task, seed=seed, controls=False)["auc"] for task in found}
     rows = []
@@ -45,7 +46,7 @@ def run(
         try:
             layers = encoder.read(clips, None)
             random = encoder.read(clips, seed) if random_weights else {}
-        except ValueError as error:
+        except InputError as error:
             layers, random, fault = {"all": np.full((len(clips), 1), np.nan)}, {}, str(error)
         else:
             fault = ""
@@ -60,7 +61,7 @@ def run(
                 rows.append({"random_auc": _NAN, "text_auc": texts[task.concept]} | key | made)
     table = pd.DataFrame(rows)[list(COLUMNS)]
     if not table["auc"].notna().any():
-        raise ValueError(f"expected a layer and a concept that can be probed, got none: {table['error'].iloc[0]}")
+        raise InputError(f"expected a layer and a concept that can be probed, got none: {table['error'].iloc[0]}")
     return table
 
 

@@ -8,6 +8,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from datasets import List, Value
 
+from conceptcaps.errors import InputError
+
 CHAIN = {
     "latent_seed": Value("int64"),
     "vae": Value("string"),
@@ -45,17 +47,17 @@ def find(folder: Path, ids: Sequence[str]) -> list[dict[str, Any]]:
         ids: Theirs.
 
     Raises:
-        ValueError: If an id is not there, or the dataset has no column ``chain``.
+        InputError: If an id is not there, or the dataset has no column ``chain``.
     """
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("data/audio/*.parquet")):
         if "chain" not in pq.read_schema(path).names:
-            raise ValueError(f"expected a dataset with a column chain, got {path} without one; build it again")
+            raise InputError(f"expected a dataset with a column chain, got {path} without one; build it again")
         rows = pq.read_table(path, filters=[("id", "in", list(ids))]).to_pylist()
         found |= {row["id"]: row for row in rows}
     missing = [row_id for row_id in ids if row_id not in found]
     if missing:
-        raise ValueError(f"expected ids of rows of {folder}, got {', '.join(missing)}, which it does not hold")
+        raise InputError(f"expected ids of rows of {folder}, got {', '.join(missing)}, which it does not hold")
     return [found[row_id] for row_id in ids]
 
 
@@ -90,12 +92,12 @@ def makers(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Runs of ``ROW_STAGES`` that made rows of a dataset, by stage.
 
     Raises:
-        ValueError: If one of them is not known, as with captions that came from a file.
+        InputError: If one of them is not known, as with captions that came from a file.
     """
     runs = {run["stage"]: run["run"] for run in rows[0]["chain"]["runs"] or []}
     unknown = [stage for stage in ROW_STAGES if stage not in runs]
     if unknown:
-        raise ValueError(f"expected rows of {', '.join(ROW_STAGES)}, got rows whose {unknown[0]} is not known")
+        raise InputError(f"expected rows of {', '.join(ROW_STAGES)}, got rows whose {unknown[0]} is not known")
     return {stage: runs[stage] for stage in ROW_STAGES}
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from datasets import Audio, Features, List, Value
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from conceptcaps.errors import InputError
 from conceptcaps.publishing import chain, croissant
 from conceptcaps.publishing.evidence import Evidence, weigh
 from conceptcaps.publishing.parquet import MOST_BYTES, ParquetFiles
@@ -155,10 +156,10 @@ def write_rows(
         most_bytes: Most bytes of a file.
 
     Raises:
-        ValueError: If ids repeat, captions and clips are not of the same rows, or no clip could be made.
+        InputError: If ids repeat, captions and clips are not of the same rows, or no clip could be made.
     """
     if not captions["id"].is_unique:
-        raise ValueError(f"expected unique ids of captions, got {int(captions['id'].duplicated().sum())} repeated ones")
+        raise InputError(f"expected unique ids of captions, got {int(captions['id'].duplicated().sum())} repeated ones")
     waiting = {caption["id"]: caption for caption in captions.to_dict("records")}
     files, contents = ParquetFiles(folder / "data", most_bytes=most_bytes), Contents()
     tables = {name: Features(features).arrow_schema for name, features in (("text", TEXT), ("audio", TEXT | SOUND))}
@@ -166,7 +167,7 @@ def write_rows(
         for clip in batch.to_dict("records"):
             caption = waiting.pop(clip["id"], None)
             if caption is None:
-                raise ValueError(f"expected each clip to have one caption, got clip {clip['id']!r} without one left")
+                raise InputError(f"expected each clip to have one caption, got clip {clip['id']!r} without one left")
             if pd.notna(clip["error"]):
                 contents.failed += 1
                 continue
@@ -181,11 +182,11 @@ def write_rows(
             contents.verified += made["verified"]
             contents.contradicting += bool(made["contradictions"])
     if waiting:
-        raise ValueError(
+        raise InputError(
             f"expected a clip for each caption, got {len(waiting)} captions with none, such as {next(iter(waiting))!r}"
         )
     if not sum(contents.sizes.values()):
-        raise ValueError(f"expected at least one clip for the dataset, got none ({contents.failed} could not be made)")
+        raise InputError(f"expected at least one clip for the dataset, got none ({contents.failed} could not be made)")
     files.close()
     return contents
 
@@ -282,14 +283,14 @@ def verify(folder: Path) -> None:
     """Check a dataset folder against its checksums.
 
     Raises:
-        ValueError: If a file is missing, changed, or not listed.
+        InputError: If a file is missing, changed, or not listed.
     """
     sums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"checksums.json"}
     if found != set(sums):
-        raise ValueError(
+        raise InputError(
             f"expected the files of checksums.json in {folder}, got differences: {sorted(found ^ set(sums))}"
         )
     for name, expected in sums.items():
         if hashing.file_sha256(folder / name) != expected:
-            raise ValueError(f"expected {folder / name} with sha256 {expected}, got another")
+            raise InputError(f"expected {folder / name} with sha256 {expected}, got another")

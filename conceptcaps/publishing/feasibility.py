@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import project
 
@@ -24,7 +25,7 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
         free: Bytes free for outputs; those of the working folder if None.
 
     Raises:
-        ValueError: With everything that is in the way, in one sentence each.
+        InputError: With everything that is in the way, in one sentence each.
     """
     numbers = {name: float(str(dials[name])) for name in ("count", "classifier_count", "concept_count", "duration")}
     wrong = [f"expected {name} of at least 1, got {value:g}" for name, value in numbers.items() if value < 1]
@@ -43,7 +44,7 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
     if bytes_needed > bytes_free:
         wrong.append(f"expected {bytes_needed / 2**30:.1f} GB free here for the clips, got {bytes_free / 2**30:.1f} GB")
     if wrong:
-        raise ValueError("; ".join(wrong))
+        raise InputError("; ".join(wrong))
 
 
 def _missing_files(dials: Mapping[str, object]) -> list[str]:
@@ -59,6 +60,6 @@ def _unknown(names: Sequence[str], *, taxonomy: str) -> list[str]:
     for name in names:
         try:
             known.resolve(name.strip() if name.strip() != "all" else known.tags[0])
-        except ValueError as error:
+        except InputError as error:
             found.append(str(error))
     return found

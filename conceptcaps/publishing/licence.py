@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from conceptcaps.errors import InputError
+
 TABLE = Path(__file__).with_name("licences.yaml")
 UNKNOWN = "unknown"  # what no run has made
 _FREE = {"cc-by-4.0"}
@@ -70,7 +72,7 @@ def derive(materials: Mapping[str, Collection[str]], *, stated: str = "derived")
         stated: A licence that the publisher states; it stands for materials that are not in the table.
 
     Raises:
-        ValueError: If a material is not in the table and no licence is stated.
+        InputError: If a material is not in the table and no licence is stated.
 
     >>> derive({"corpus": ["google/MusicCaps"], "audio": ["facebook/musicgen-large"]})[0]
     'other'
@@ -78,7 +80,7 @@ def derive(materials: Mapping[str, Collection[str]], *, stated: str = "derived")
     known = {(kind, name): table()[kind].get(name) for kind, names in materials.items() for name in names}
     unknown = [" ".join(material) for material, facts in known.items() if facts is None]
     if unknown and stated == "derived":
-        raise ValueError(
+        raise InputError(
             f"expected materials with a known licence, got {', '.join(unknown)}; "
             "say which licence follows with license=<identifier of the Hub>, or name runs in place of folders"
         )

@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 from huggingface_hub import HfApi
 
+from conceptcaps.errors import InputError
+
 
 def to_send(folder: Path) -> pd.DataFrame:
     """What an upload would send: ``file`` and ``bytes``, in order."""
@@ -28,12 +30,12 @@ def push(folder: Path, name: str, *, version: str) -> None:
         version: Tag of the upload, such as ``v1.0.0``; empty for none.
 
     Raises:
-        ValueError: If the repository has that tag; nothing is sent.
+        InputError: If the repository has that tag; nothing is sent.
     """
     client = HfApi()
     client.create_repo(name, repo_type="dataset", exist_ok=True)
     if version and version in {tag.name for tag in client.list_repo_refs(name, repo_type="dataset").tags}:
-        raise ValueError(f"expected a version that {name} does not have, got {version}: say the next with version=")
+        raise InputError(f"expected a version that {name} does not have, got {version}: say the next with version=")
     sent = client.upload_folder(
         folder_path=folder, repo_id=name, repo_type="dataset", delete_patterns=["data/**", "*.json"]
     )

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from conceptcaps.errors import InputError
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -42,7 +44,7 @@ def bootstrap_mean(values: ArrayLike, *, seed: int, level: float = 0.95, resampl
         Mean, ends and ``n``.
 
     Raises:
-        ValueError: If there are fewer than two values, or one of them is NaN or infinite: a failed item has no value
+        InputError: If there are fewer than two values, or one of them is NaN or infinite: a failed item has no value
             and must be left out and counted by the caller.
 
     Example:
@@ -85,7 +87,7 @@ def paired_difference(
         Mean difference, ends and ``n``.
 
     Raises:
-        ValueError: If the lengths differ, or as ``bootstrap_mean``.
+        InputError: If the lengths differ, or as ``bootstrap_mean``.
 
     Example:
         >>> paired_difference([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], seed=0)
@@ -93,7 +95,7 @@ def paired_difference(
     """
     first, second = _finite(candidate, "candidate"), _finite(baseline, "baseline")
     if first.shape != second.shape:
-        raise ValueError(f"expected the same items in candidate and baseline, got {len(first)} and {len(second)}")
+        raise InputError(f"expected the same items in candidate and baseline, got {len(first)} and {len(second)}")
     return bootstrap_mean(first - second, seed=seed, level=level, resamples=resamples)
 
 
@@ -113,14 +115,14 @@ def paired_p_value(candidate: ArrayLike, baseline: ArrayLike, *, seed: int, resa
         p in (0, 1].
 
     Raises:
-        ValueError: As ``paired_difference``.
+        InputError: As ``paired_difference``.
 
     References:
         Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005.
     """
     first, second = _finite(candidate, "candidate"), _finite(baseline, "baseline")
     if first.shape != second.shape:
-        raise ValueError(f"expected the same items in candidate and baseline, got {len(first)} and {len(second)}")
+        raise InputError(f"expected the same items in candidate and baseline, got {len(first)} and {len(second)}")
     result = stats.permutation_test(
         (first, second),
         lambda x, y, axis: np.mean(x - y, axis=axis),
@@ -136,7 +138,7 @@ def paired_p_value(candidate: ArrayLike, baseline: ArrayLike, *, seed: int, resa
 def _finite(values: ArrayLike, name: str) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) < 2:
-        raise ValueError(f"expected {name} of shape (n,) with n of at least 2, got shape {array.shape}")
+        raise InputError(f"expected {name} of shape (n,) with n of at least 2, got shape {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError(f"expected finite {name}, got {int((~np.isfinite(array)).sum())} of {len(array)} that are not")
+        raise InputError(f"expected finite {name}, got {int((~np.isfinite(array)).sum())} of {len(array)} that are not")
     return array

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from conceptcaps.errors import InputError
 from conceptcaps.results.intervals import paired_difference
 
 _LOWER_IS_BETTER = ("loss", "nll", "perplexity", "error")
@@ -22,14 +23,14 @@ def require_validation(metric: str) -> None:
     """Refuse to choose by anything but validation rows.
 
     Raises:
-        ValueError: If the metric's name does not begin with ``val/``.
+        InputError: If the metric's name does not begin with ``val/``.
 
     >>> require_validation("test/loss")
     Traceback (most recent call last):
-    ValueError: expected a metric that begins with val/, got 'test/loss': test rows choose nothing
+    InputError: expected a metric that begins with val/, got 'test/loss': test rows choose nothing
     """
     if not metric.startswith("val/"):
-        raise ValueError(f"expected a metric that begins with val/, got {metric!r}: test rows choose nothing")
+        raise InputError(f"expected a metric that begins with val/, got {metric!r}: test rows choose nothing")
 
 
 def first(metric: str, candidate: pd.DataFrame) -> Decision:
@@ -83,7 +84,7 @@ def decide(metric: str, candidate: pd.DataFrame, champion: pd.DataFrame, *, marg
         The decision. Versions measured on different rows cannot be compared, and the champion stays.
 
     Raises:
-        ValueError: If a table lacks the metric, or a value of it.
+        InputError: If a table lacks the metric, or a value of it.
     """
     ours, theirs = _column(candidate, metric), _column(champion, metric)
     if set(ours.index) != set(theirs.index):
@@ -104,11 +105,11 @@ def decide(metric: str, candidate: pd.DataFrame, champion: pd.DataFrame, *, marg
 
 def _column(items: pd.DataFrame, metric: str) -> pd.Series:
     if metric not in items.columns:
-        raise ValueError(f"expected column {metric} in per_item.parquet, got {', '.join(items.columns)}")
+        raise InputError(f"expected column {metric} in per_item.parquet, got {', '.join(items.columns)}")
     values = items.set_index("id")[metric].astype(float)
     finite = int(np.isfinite(values).sum())
     if finite < max(len(values), 1):
-        raise ValueError(
+        raise InputError(
             f"expected a finite {metric} in every row of per_item.parquet, got {finite} in {len(values)} rows"
         )
     return values

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
+import torch
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
-from conceptcaps.errors import Failure
+from conceptcaps.errors import Failure, InputError
 from conceptcaps.sweeps import database
 from conceptcaps.workspace import hashing
 
@@ -63,7 +64,7 @@ def directions(objective: str) -> dict[str, str]:
     """``minimize`` or ``maximize`` for each metric of an objective, which are separated by commas.
 
     Raises:
-        ValueError: If one does not begin with ``val/``, or contains the weight that is being searched.
+        InputError: If one does not begin with ``val/``, or contains the weight that is being searched.
 
     >>> directions("val/loss"), directions("val/cooccurrence,val/novelty")
     ({'val/loss': 'minimize'}, {'val/cooccurrence': 'maximize', 'val/novelty': 'maximize'})
@@ -71,7 +72,7 @@ def directions(objective: str) -> dict[str, str]:
     names = [name.strip() for name in objective.split(",")]
     for name in names:
         if not name.startswith("val/") or "beta" in name:
-            raise ValueError(
+            raise InputError(
                 f"expected an objective that begins with val/ and does not contain beta, got {name!r}: "
                 "test rows choose nothing, and a loss weighted by beta is lowest where beta is"
             )
@@ -89,7 +90,7 @@ def open_study(*, name: str, storage: str, objective: str, rows: str = "") -> op
         rows: Digest of the rows that trials learn from and are judged by; empty where there is none.
 
     Raises:
-        ValueError: If the study of that name has another objective or other rows.
+        InputError: If the study of that name has another objective or other rows.
         ConnectionError: If the database does not answer or does not let us in.
     """
     towards = directions(objective)
@@ -105,7 +106,7 @@ def open_study(*, name: str, storage: str, objective: str, rows: str = "") -> op
     stored = zip(study.metric_names or towards, (one.name.lower() for one in study.directions), strict=False)
     found, asked = (*stored, study.user_attrs.get("rows", rows)), (*towards.items(), rows)
     if found != asked:
-        raise ValueError(f"expected a study {name} of {asked}, got one of {found}: give another name, or study=auto")
+        raise InputError(f"expected a study {name} of {asked}, got one of {found}: give another name, or study=auto")
     study.set_metric_names(list(towards))
     study.set_user_attr("rows", rows)
     return study
@@ -114,9 +115,10 @@ def open_study(*, name: str, storage: str, objective: str, rows: str = "") -> op
 def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int, seed: int) -> FrozenTrial:
     """Run trials until the study holds ``trials`` finished ones, over all processes; return the best.
 
-    A trial that raises ValueError or RuntimeError is recorded as failed and the search goes on. One whose process died
-    or was interrupted is run again with the same parameters: here, or where the study is next opened. The sampler
-    (TPE) starts from ``seed`` and the trial's number, so that a study that goes on does not repeat its draws.
+    A trial that raises InputError, such as one that diverges, or that the GPU's memory does not suffice for is recorded
+    as failed and the search goes on; any other error ends it. One whose process died or was interrupted is run again
+    with the same parameters: here, or where the study is next opened. The sampler (TPE) starts from ``seed`` and the
+    trial's number, so that a study that goes on does not repeat its draws.
 
     Args:
         study: Of ``open_study``.
@@ -129,11 +131,11 @@ def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int, seed: int)
         objective scaled to that front's range.
 
     Raises:
-        ValueError: If ``trials`` is below 1.
+        InputError: If ``trials`` is below 1.
         Failure: If no trial completed.
     """
     if trials < 1:
-        raise ValueError(f"expected trials of at least 1, got {trials}")
+        raise InputError(f"expected trials of at least 1, got {trials}")
 
     def run(trial: optuna.Trial) -> list[float]:
         if not _again(study.trials[trial.number]) and _places(study, before=trial.number) >= trials:
@@ -151,7 +153,7 @@ def optimise(study: optuna.Study, evaluate: Evaluate, *, trials: int, seed: int)
         fail_stale_trials(study)
         states = {trial.state for trial in _valid(study)}
         if TrialState.WAITING in states or _places(study) < trials:
-            study.optimize(run, n_trials=1, catch=(ValueError, RuntimeError))
+            study.optimize(run, n_trials=1, catch=(InputError, torch.OutOfMemoryError))
         elif TrialState.RUNNING in states:
             time.sleep(_POLL)
         else:
@@ -179,7 +181,7 @@ def leads(trial: optuna.Trial, metrics: Mapping[str, float]) -> bool:
     """Whether no finished trial of the study is better than these metrics: only such a trial can become the best.
 
     Raises:
-        ValueError: If an objective is not among the metrics.
+        InputError: If an objective is not among the metrics.
     """
     signs = [1 if towards.name == "MINIMIZE" else -1 for towards in trial.study.directions]
     own = np.array(_objectives(trial.study, metrics)) * signs
@@ -236,7 +238,7 @@ def _objectives(study: optuna.Study, metrics: Mapping[str, float]) -> list[float
     names = study.metric_names or []
     missing = [name for name in names if name not in metrics]
     if missing:
-        raise ValueError(f"expected objectives among the metrics {', '.join(metrics)}, got {', '.join(missing)}")
+        raise InputError(f"expected objectives among the metrics {', '.join(metrics)}, got {', '.join(missing)}")
     return [metrics[name] for name in names]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags import splits
 from conceptcaps.tags.sampling import Samples
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -22,7 +23,7 @@ def leave_out(found: Samples, others: Path | None, *, taxonomy: Taxonomy) -> Sam
         The sets that are left, in order; ``reason`` counts the others.
 
     Raises:
-        ValueError: If none is left.
+        InputError: If none is left.
     """
     if others is None:
         return found
@@ -32,7 +33,7 @@ def leave_out(found: Samples, others: Path | None, *, taxonomy: Taxonomy) -> Sam
     first, second = pairs[:, 0], pairs[:, 1]
     like = np.unique(second[(first < len(labels)) & (second >= len(labels))] - len(labels))
     if len(like) == len(found.rows):
-        raise ValueError(f"expected sets unlike those of {others}, got {len(like)} that are all like one: draw more")
+        raise InputError(f"expected sets unlike those of {others}, got {len(like)} that are all like one: draw more")
     told = [f"{len(like)} are like sets of the other samples"] if len(like) else []
     return found._replace(
         rows=np.delete(found.rows, like, axis=0), reason="; ".join([*filter(None, [found.reason]), *told])

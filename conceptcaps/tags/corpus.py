@@ -9,6 +9,7 @@ from typing import NamedTuple
 import datasets
 import pandas as pd
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags import corpus_table, phrases
 from conceptcaps.tags.demo_corpus import demo_corpus
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
@@ -103,7 +104,7 @@ def load_corpus(
         False where the corpus has none).
 
     Raises:
-        ValueError: If there is no such corpus, a column is missing, a row does not parse, or there are no rows.
+        InputError: If there is no such corpus, a column is missing, a row does not parse, or there are no rows.
     """
     if corpus == "demo":
         frame = demo_corpus()
@@ -112,7 +113,7 @@ def load_corpus(
     else:
         hub = _HUB.fullmatch(corpus)
         if hub is None or corpus.endswith((".csv", ".parquet")):
-            raise ValueError(
+            raise InputError(
                 "expected demo, a CSV file or a Parquet file, or <owner>/<name>@<revision> of a hub data set, "
                 f"got {corpus!r}"
             )
@@ -210,10 +211,10 @@ def distil(frame: pd.DataFrame, *, taxonomy: Taxonomy, min_categories: int) -> D
         min_categories: Categories that a row's tags must touch, 1 to 4.
 
     Raises:
-        ValueError: If ``min_categories`` is out of range, or no row is left.
+        InputError: If ``min_categories`` is out of range, or no row is left.
     """
     if not 1 <= min_categories <= len(taxonomy.categories):
-        raise ValueError(f"expected min_categories from 1 to {len(taxonomy.categories)}, got {min_categories}")
+        raise InputError(f"expected min_categories from 1 to {len(taxonomy.categories)}, got {min_categories}")
     matched = [[taxonomy.match(aspect) for aspect in aspects] for aspects in frame["aspects"]]
     covers = coverage(frame, taxonomy=taxonomy)
     counts: Counter[str] = Counter(rows=len(frame), kept=0, few_categories=0, contradictory=0, cleaned=0, double=0)
@@ -240,7 +241,7 @@ def distil(frame: pd.DataFrame, *, taxonomy: Taxonomy, min_categories: int) -> D
         rows[row_id] |= {"row_id": row["row_id"], "is_eval": row["is_eval"]}
         rows[row_id] |= {"faithful_caption": text, "faithful_tags": said, "implied": taxonomy.implied(tags)}
     if not rows:
-        raise ValueError(f"expected a row with tags of {min_categories} categories, got none in {len(frame)} rows")
+        raise InputError(f"expected a row with tags of {min_categories} categories, got none in {len(frame)} rows")
     metrics = {
         "coverage": covers.share,
         "distinct_coverage": covers.distinct,

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from conceptcaps.errors import InputError
+
 KNOWN = {  # names of columns, the first that a table has is taken
     "caption": ("caption", "caption_writing", "main_caption", "text", "prediction"),
     "aspects": ("aspect_list", "aspects", "tags", "tag", "genre"),
@@ -21,12 +23,12 @@ def read(path: Path) -> pd.DataFrame:
     """Read a CSV or Parquet file.
 
     Raises:
-        ValueError: If it is none.
+        InputError: If it is none.
     """
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, keep_default_na=False)
     except ValueError as error:  # as pandas, pyarrow and the decoder say it
-        raise ValueError(f"expected a CSV file in UTF-8, or a Parquet file, in {path}, got: {error}") from error
+        raise InputError(f"expected a CSV file in UTF-8, or a Parquet file, in {path}, got: {error}") from error
 
 
 def parse_rows(frame: pd.DataFrame, *, source: str, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -43,7 +45,7 @@ def parse_rows(frame: pd.DataFrame, *, source: str, columns: Mapping[str, str]) 
     counted = columns["id"] == "auto" and not any(name in frame.columns for name in KNOWN["id"])
     key = "row" if counted else _column(frame, "id", columns["id"], source=source)
     if frame.empty:
-        raise ValueError(f"expected at least one row in {source}, got none")
+        raise InputError(f"expected at least one row in {source}, got none")
     ids = [str(number) for number in range(1, len(frame) + 1)] if counted else frame[key].astype(str).tolist()
     cells: list[object] = [[]] * len(frame) if aspects is None else frame[aspects].tolist()
     where = [f"row {number} ({key} {row_id}) of {source}" for number, row_id in enumerate(ids, start=1)]
@@ -59,7 +61,7 @@ def parse_rows(frame: pd.DataFrame, *, source: str, columns: Mapping[str, str]) 
     )
     repeated = parsed["row_id"][parsed["row_id"].duplicated()]
     if len(repeated):
-        raise ValueError(
+        raise InputError(
             f"expected each {key} once in {source}, got {repeated.iloc[0]} again in row {repeated.index[0] + 1}; "
             "id_column names another column"
         )
@@ -73,7 +75,7 @@ def parse_aspects(cell: object, *, where: str) -> list[str]:
     except (ValueError, SyntaxError):
         parsed = None
     if not isinstance(parsed, list) or not all(isinstance(aspect, str) for aspect in parsed):
-        raise ValueError(f"expected a list of strings as aspect_list in {where}, got {str(cell)[:60]!r}")
+        raise InputError(f"expected a list of strings as aspect_list in {where}, got {str(cell)[:60]!r}")
     return [aspect.strip() for aspect in parsed if aspect.strip()]
 
 
@@ -93,7 +95,7 @@ def _column(frame: pd.DataFrame, kind: str, asked: str, *, source: str) -> str:
     names = KNOWN[kind] if asked == "auto" else (asked,)
     found = [name for name in names if name in frame.columns]
     if not found:
-        raise ValueError(
+        raise InputError(
             f"expected column {' or '.join(names)} in {source}, got columns {', '.join(map(str, frame.columns))}; "
             f"{_PARAMETERS[kind]} names another{', or none' if kind == 'aspects' else ''}"
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags import sampling
 from conceptcaps.tags.sampling import Samples
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -18,11 +19,11 @@ def conditions(tags: Sequence[str], *, taxonomy: Taxonomy) -> dict[str, list[str
     ['metal', '-jazz']
 
     Raises:
-        ValueError: If a tag is unknown or stands twice.
+        InputError: If a tag is unknown or stands twice.
     """
     names = [taxonomy.resolve(tag) for tag in tags]
     if len(set(names)) < len(names):
-        raise ValueError(f"expected different tags to draw one of, got {', '.join(names)}")
+        raise InputError(f"expected different tags to draw one of, got {', '.join(names)}")
     implied = {name: taxonomy.ancestors(name) for name in names}
     return {name: [name, *(f"-{one}" for one in names if one not in (name, *implied[name]))] for name in names}
 
@@ -41,7 +42,7 @@ def sample(model: BetaVAE, tags: Sequence[str], *, count: int, condition: Sequen
         The sets of all tags. A tag of which too few are found has fewer, and ``reason`` names it.
 
     Raises:
-        ValueError: If a tag is unknown or stands twice, or none has a set.
+        InputError: If a tag is unknown or stands twice, or none has a set.
     """
     parts: list[Samples] = []
     reasons: list[str] = []
@@ -51,12 +52,12 @@ def sample(model: BetaVAE, tags: Sequence[str], *, count: int, condition: Sequen
             continue
         try:
             parts.append(sampling.sample(model, count=share, condition=[*wanted, *condition], **dials))
-        except ValueError as error:
+        except InputError as error:
             reasons.append(f"{tag}: {error}")
         else:
             reasons += [f"{tag}: {parts[-1].reason}"] if parts[-1].reason else []
     if not parts:
-        raise ValueError("; ".join(reasons))
+        raise InputError("; ".join(reasons))
     draws = np.array([part.draws for part in parts])
     return Samples(
         rows=np.concatenate([part.rows for part in parts]),

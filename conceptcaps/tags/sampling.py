@@ -5,16 +5,14 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conceptcaps.tags import vae
+from conceptcaps.errors import InputError
 from conceptcaps.tags.priors import PRIORS, Draw, drawer
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.vae import BetaVAE
@@ -97,26 +95,26 @@ def sample(
         are found, with the reason.
 
     Raises:
-        ValueError: If a dial is out of its range, a tag unknown, the condition contradicts itself, or no set is found.
+        InputError: If a dial is out of its range, a tag unknown, the condition contradicts itself, or no set is found.
 
     References:
         Rubin, Using the SIR algorithm to simulate posterior distributions (1988).
     """
     if count < 1:
-        raise ValueError(f"expected count of at least 1, got {count}")
+        raise InputError(f"expected count of at least 1, got {count}")
     if not 0 <= min_categories <= len(model.taxonomy.categories):
-        raise ValueError(f"expected min_categories from 0 to {len(model.taxonomy.categories)}, got {min_categories}")
+        raise InputError(f"expected min_categories from 0 to {len(model.taxonomy.categories)}, got {min_categories}")
     if temperature <= 0:
-        raise ValueError(f"expected temperature above 0, got {temperature}")
+        raise InputError(f"expected temperature above 0, got {temperature}")
     if prior not in PRIORS:
-        raise ValueError(f"expected prior {', '.join(PRIORS)}, got {prior!r}")
+        raise InputError(f"expected prior {', '.join(PRIORS)}, got {prior!r}")
     asked = wish(condition, taxonomy=model.taxonomy)
     size = _FEW if count < _FEW else CHUNK
     draw = drawer(model, prior=prior, temperature=temperature, asked=asked, seed=seed, size=size)
     choose = partial(_by_weight, seed=seed) if condition else distinct
     found = choose(draw, taxonomy=model.taxonomy, count=count, size=size, min_categories=min_categories)
     if not len(found.rows):
-        raise ValueError(
+        raise InputError(
             f"expected sets of {min_categories} categories or more with {list(condition)}, got none: {found.reason}"
         )
     return found
@@ -128,18 +126,18 @@ def wish(condition: Sequence[str], *, taxonomy: Taxonomy) -> Tensor:
     What a tag to hold excludes is not to hold either: no set is lost because it was drawn before.
 
     Raises:
-        ValueError: If a tag is unknown or the condition contradicts itself.
+        InputError: If a tag is unknown or the condition contradicts itself.
     """
     wanted = [taxonomy.resolve(tag) for tag in condition if not tag.startswith("-")]
     clashes = taxonomy.contradictions(wanted)
     if clashes:
-        raise ValueError(f"expected a condition without contradictions, got {' with '.join(clashes[0])}")
+        raise InputError(f"expected a condition without contradictions, got {' with '.join(clashes[0])}")
     unwanted = [taxonomy.resolve(tag.removeprefix("-").strip()) for tag in condition if tag.startswith("-")]
     below = [tag for tag in taxonomy.tags if {tag, *taxonomy.ancestors(tag)} & set(unwanted)]
     excluded = {tag for group in taxonomy.exclusions if set(wanted) & set(group) for tag in group} - set(wanted)
     both = sorted(set(wanted) & set(below))
     if both:
-        raise ValueError(f"expected a condition that does not ask for what it leaves out, got both for {both[0]}")
+        raise InputError(f"expected a condition that does not ask for what it leaves out, got both for {both[0]}")
     hold, leave = taxonomy.encode([wanted, [*below, *excluded]]).astype(np.int64)
     return torch.as_tensor(hold - leave)
 
@@ -259,36 +257,6 @@ def _samples(
 def _shares(sums: Sequence[tuple[NDArray[np.float64], float]]) -> NDArray[np.float64]:
     counts, weights = zip(*sums, strict=True)
     return np.sum(counts, axis=0) / max(sum(weights), np.finfo(float).tiny)
-
-
-def load(folder: Path) -> BetaVAE:
-    """Open a registered VAE."""
-    return vae.load(folder)
-
-
-DEFAULTS = {"condition": "", "seed": 0}  # columns that a request may leave out
-
-
-def predict(model: BetaVAE, frame: pd.DataFrame) -> pd.DataFrame:
-    """One tag set for each row of a served request; rows that ask for the same get different sets while there are any.
-
-    Args:
-        model: Of ``load``.
-        frame: Columns ``condition`` (tags separated by commas, a minus sign before those to leave out, may be empty)
-            and ``seed``.
-
-    Returns:
-        Column ``tags``, separated by commas.
-    """
-    dials: dict[str, Any] = {"prior": "aggregate", "temperature": 1.0, "min_categories": 1}
-    answers = np.empty(len(frame), dtype=object)
-    asked = pd.DataFrame({"condition": frame["condition"].astype(str), "seed": frame["seed"].astype(int)})
-    for rows in asked.groupby(["condition", "seed"], sort=False).indices.values():
-        condition, seed = (asked[name].iloc[rows[0]] for name in ("condition", "seed"))
-        found = sample(model, count=len(rows), condition=split_tags(str(condition)), seed=int(seed), **dials)
-        texts = [", ".join(tags) for tags in model.taxonomy.decode(found.rows)]
-        answers[rows] = [texts[place % len(texts)] for place in range(len(rows))]
-    return pd.DataFrame({"tags": answers.tolist()})
 
 
 def split_tags(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 from conceptcaps.workspace import hashing
 
@@ -156,10 +157,10 @@ def split_rows(frame: pd.DataFrame, *, taxonomy: Taxonomy, split: str, seed: int
         seed: Seed of the draws.
 
     Raises:
-        ValueError: If ``split`` is another word, or a part would be empty.
+        InputError: If ``split`` is another word, or a part would be empty.
     """
     if split not in ("grouped", "official"):
-        raise ValueError(f"expected split grouped or official, got {split!r}")
+        raise InputError(f"expected split grouped or official, got {split!r}")
     groups = group_rows(frame)
     labels = taxonomy.encode(list(frame["tags"]))
     if split == "grouped":
@@ -174,7 +175,7 @@ def split_rows(frame: pd.DataFrame, *, taxonomy: Taxonomy, split: str, seed: int
     parts = {name: frame[part == number].reset_index(drop=True) for number, name in enumerate(SPLITS)}
     empty = [name for name, rows in parts.items() if rows.empty]
     if empty:
-        raise ValueError(f"expected enough rows for every split, got none for {empty[0]} of {len(frame)} rows")
+        raise InputError(f"expected enough rows for every split, got none for {empty[0]} of {len(frame)} rows")
     return parts
 
 
@@ -208,7 +209,7 @@ def certificate(
         facts: What else to state: seed, corpus, counts of the distillation.
 
     Raises:
-        ValueError: If an id, a tag set, or a pair of near duplicates stands in two parts.
+        InputError: If an id, a tag set, or a pair of near duplicates stands in two parts.
     """
     whole = pd.concat(parts.values(), ignore_index=True)
     where = np.repeat(list(parts), [len(rows) for rows in parts.values()])
@@ -229,7 +230,7 @@ def certificate(
             counts[name] = int(across.sum())
         overlaps[f"{one}/{other}"] = counts
     if any(number for counts in overlaps.values() for number in counts.values()):
-        raise ValueError(f"expected splits that share nothing, got overlaps {overlaps}")
+        raise InputError(f"expected splits that share nothing, got overlaps {overlaps}")
     counted = {name: taxonomy.encode(list(rows["tags"])).sum(axis=0) for name, rows in parts.items()}
     return {
         **facts,

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags.phrases import PhraseFinder, Phrases, tokenise
 
 CATEGORIES = ("genre", "mood", "instrument", "tempo")
@@ -73,12 +74,12 @@ class Taxonomy:
                 reference implementation's schema). None reads the 200 built-in tags.
 
         Raises:
-            ValueError: If a category, parent, exclusion or name is not what it should be.
+            InputError: If a category, parent, exclusion or name is not what it should be.
         """
         source = BUILTIN if path is None else Path(path)
         content = yaml.safe_load(source.read_text(encoding="utf-8"))  # YAML contains JSON
         if not isinstance(content, dict):
-            raise ValueError(f"expected a taxonomy with categories or a list of tags in {source}, got {content!r:.60}")
+            raise InputError(f"expected a taxonomy with categories or a list of tags in {source}, got {content!r:.60}")
         if "tags" not in content:
             content = {"tags": [{"name": name, "category": key} for key, names in content.items() for name in names]}
         return cls(content)
@@ -142,7 +143,7 @@ class Taxonomy:
         """The tag of a name as somebody types it: itself, or the only tag that the matcher finds in it.
 
         Raises:
-            ValueError: If there is no such tag, or more than one.
+            InputError: If there is no such tag, or more than one.
 
         >>> Taxonomy.load().resolve("Jazz"), Taxonomy.load().resolve("hip-hop")
         ('jazz', 'hip hop')
@@ -175,7 +176,7 @@ class Taxonomy:
         """Binary matrix ``(n, len(tags))``: row i is True in the columns of the i-th set.
 
         Raises:
-            ValueError: If a tag is not in the taxonomy.
+            InputError: If a tag is not in the taxonomy.
         """
         matrix = np.zeros((len(tag_sets), len(self.tags)), dtype=np.bool_)
         pairs = [(row, self._column(tag)) for row, tags in enumerate(tag_sets) for tag in tags]
@@ -188,7 +189,7 @@ class Taxonomy:
         """Sorted tag names of each row of a binary matrix ``(n, len(tags))``; the inverse of ``encode``."""
         array = np.asarray(matrix, dtype=np.bool_)
         if array.ndim != 2 or array.shape[1] != len(self.tags):
-            raise ValueError(f"expected a matrix (n, {len(self.tags)}), got {array.shape}")
+            raise InputError(f"expected a matrix (n, {len(self.tags)}), got {array.shape}")
         alphabetical = np.argsort(self.tags)
         rows, columns = np.nonzero(array[:, alphabetical])
         names = np.asarray(self.tags, dtype=object)[alphabetical][columns]
@@ -211,7 +212,7 @@ class Taxonomy:
         if tag not in self._index:
             near = [*self.match(tag), *get_close_matches(tag, self.tags, n=3)]
             hint = f"; near: {', '.join(dict.fromkeys(near))}" if near else ""
-            raise ValueError(f"expected one of the taxonomy's {len(self.tags)} tags, got {tag!r}{hint}")
+            raise InputError(f"expected one of the taxonomy's {len(self.tags)} tags, got {tag!r}{hint}")
         return self._index[tag]
 
     def _all_exclusions(self) -> list[tuple[str, ...]]:
@@ -253,7 +254,7 @@ class Taxonomy:
     def _phrase(self, text: str) -> tuple[str, ...]:
         tokens = tuple(self._tokens(text))
         if not tokens:
-            raise ValueError(f"expected tags and phrases with latin letters or digits, got {text!r}")
+            raise InputError(f"expected tags and phrases with latin letters or digits, got {text!r}")
         return tokens
 
     def _tokens(self, text: str) -> list[str]:
@@ -273,7 +274,7 @@ def _ancestors(tag: str, entries: Mapping[str, Mapping[str, Any]]) -> tuple[str,
     found = [tag]
     while (above := entries[found[-1]].get("parent")) is not None:
         if above in found:
-            raise ValueError(f"expected parents that lead to a tag without one, got {' -> '.join([*found, above])}")
+            raise InputError(f"expected parents that lead to a tag without one, got {' -> '.join([*found, above])}")
         found.append(above)
     return tuple(found[1:])
 
@@ -282,14 +283,14 @@ def _entries(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     entries: dict[str, Mapping[str, Any]] = {}
     for entry in content["tags"]:
         if entry["category"] not in CATEGORIES:
-            raise ValueError(f"expected a category of {', '.join(CATEGORIES)}, got {entry['category']!r}")
+            raise InputError(f"expected a category of {', '.join(CATEGORIES)}, got {entry['category']!r}")
         if entry["name"] in entries:
-            raise ValueError(f"expected each tag once, got {entry['name']!r} again")
+            raise InputError(f"expected each tag once, got {entry['name']!r} again")
         entries[entry["name"]] = entry
     if not entries:
-        raise ValueError("expected at least one tag, got none")
+        raise InputError("expected at least one tag, got none")
     for name, entry in entries.items():
         for other in (entry.get("parent", name), *entry.get("negates", [])):
             if other not in entries:
-                raise ValueError(f"expected a tag of the taxonomy as parent or negated by {name!r}, got {other!r}")
+                raise InputError(f"expected a tag of the taxonomy as parent or negated by {name!r}, got {other!r}")
     return entries

@@ -10,6 +10,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
+from conceptcaps.errors import InputError
+
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -94,4 +96,4 @@ def real_against_real(rows: Rows, *, size: int, seed: int, repeats: int = _REPEA
 def require_rows(*sets: Rows) -> None:
     """Refuse sets of fewer than two rows, or of different tags."""
     if min(map(len, sets)) < 2 or len({rows.shape[1] for rows in sets}) != 1:
-        raise ValueError(f"expected sets of two rows or more with the same tags, got {[rows.shape for rows in sets]}")
+        raise InputError(f"expected sets of two rows or more with the same tags, got {[rows.shape for rows in sets]}")

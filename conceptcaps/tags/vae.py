@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags import ancestral
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace.files import whole_folder
 
 Rows = NDArray[np.bool_]
 
+DRAWING: dict[str, Any] = {"prior": "aggregate", "temperature": 1.0}  # dials of samples, where no others are asked for
+DRAWING_FILE = "drawing.json"
 IMPORTANCE_SAMPLES = 64
 ACTIVE_VARIANCE = 0.01
 _LOG_2_PI = math.log(2 * math.pi)
@@ -74,7 +77,7 @@ class BetaVAE(nn.Module):
         """Build the network with random weights from torch's global generator."""
         super().__init__()
         if min(latent_dim, hidden_dim) < 1 or not 0 <= dropout < 1:
-            raise ValueError(
+            raise InputError(
                 "expected latent_dim and hidden_dim of at least 1 and dropout in [0, 1), "
                 f"got {latent_dim}, {hidden_dim} and {dropout}"
             )
@@ -231,11 +234,12 @@ def evaluate(model: BetaVAE, rows: Rows, *, prefix: str, seed: int) -> dict[str,
 
 
 def save(model: BetaVAE, path: Path) -> None:
-    """Write ``model.safetensors``, ``config.json`` and ``taxonomy.yaml`` into a folder, whole or not at all."""
+    """Write ``model.safetensors``, ``config.json``, dials and ``taxonomy.yaml`` into a folder, whole or not at all."""
     with whole_folder(path) as folder:
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
         save_file(weights, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(model.config, indent=2) + "\n", encoding="utf-8")
+        (folder / DRAWING_FILE).write_text(json.dumps(DRAWING, indent=2) + "\n", encoding="utf-8")
         model.taxonomy.save(folder / "taxonomy.yaml")
 
 
@@ -243,10 +247,10 @@ def load(path: Path) -> BetaVAE:
     """Open a folder that ``save`` wrote, in evaluation mode.
 
     Raises:
-        ValueError: If it holds no such model.
+        InputError: If it holds no such model.
     """
     if not (path / "config.json").exists():
-        raise ValueError(f"expected a folder with config.json of a tag VAE, got {path}")
+        raise InputError(f"expected a folder with config.json of a tag VAE, got {path}")
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     model = BetaVAE(taxonomy=Taxonomy.load(path / "taxonomy.yaml"), **config)
     weights = load_file(path / "model.safetensors")

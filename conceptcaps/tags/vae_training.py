@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from conceptcaps.errors import InputError
 from conceptcaps.tags.early_stopping import EarlyStopping
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.tags.vae import BetaVAE, Rows, bounds, loss
@@ -73,22 +74,22 @@ def fit(
         The network in evaluation mode; it remembers the training rows.
 
     Raises:
-        ValueError: If there are fewer than two rows to learn from or none to validate on, a dial is out of range, no
+        InputError: If there are fewer than two rows to learn from or none to validate on, a dial is out of range, no
             epoch gave a finite bound, or the checkpoints are of another training.
     """
     if len(train) < 2 or not len(validation) or train.shape[1:] != (len(taxonomy.tags),):
-        raise ValueError(
+        raise InputError(
             f"expected rows (n, {len(taxonomy.tags)}) to learn from and to validate on, "
             f"got {train.shape} and {validation.shape}"
         )
     if min(beta, penalty) < 0 or learning_rate <= 0 or min(batch_size, epochs, patience) < 1:
-        raise ValueError(
+        raise InputError(
             "expected beta and penalty of at least 0, learning_rate above 0, batch_size, epochs and patience of at "
             f"least 1, got {beta}, {penalty}, {learning_rate}, {batch_size}, {epochs} and {patience}"
         )
     clashing = sum(bool(taxonomy.contradictions(tags)) for tags in taxonomy.decode(np.concatenate([train, validation])))
     if clashing:
-        raise ValueError(f"expected rows without contradictions, which have probability 0, got {clashing} with some")
+        raise InputError(f"expected rows without contradictions, which have probability 0, got {clashing} with some")
     rows = torch.from_numpy(train.astype(np.float32))
     with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
@@ -131,7 +132,7 @@ def fit(
             _checkpoint(folder, model, optimiser, state={**state, "settings": hashing.digest(settings)})
             stopped = bool(on_epoch(epoch, metrics))
     if not stopping.weights:
-        raise ValueError(f"expected a finite validation bound; a smaller learning_rate than {learning_rate}?")
+        raise InputError(f"expected a finite validation bound; a smaller learning_rate than {learning_rate}?")
     model.load_state_dict(stopping.weights)
     model.remember(rows)
     return model
@@ -202,7 +203,7 @@ def _resume(
     with safe_open(path, framework="pt") as file:
         state = json.loads(file.metadata()["state"])
     if state["settings"] != settings:
-        raise ValueError(f"expected checkpoints of the same rows and parameters in {folder}, got others: remove them")
+        raise InputError(f"expected checkpoints of the same rows and parameters in {folder}, got others: remove them")
     tensors = load_file(path)
     model.load_state_dict(_part(tensors, "model."))
     moments: dict[int, dict[str, Tensor]] = {}

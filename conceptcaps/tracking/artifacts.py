@@ -7,7 +7,7 @@ import fsspec
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from conceptcaps.errors import masked, one_line
+from conceptcaps.errors import InputError, masked, one_line
 from conceptcaps.tracking import console, descent, session
 from conceptcaps.tracking.registry import resolve
 from conceptcaps.tracking.served import WEIGHTS
@@ -30,7 +30,7 @@ def fetch(uri: str, *, foreign: bool = False) -> Path:
         foreign: Whether it may be of another corpus, as a reference is that something is compared with.
 
     Raises:
-        ValueError: If there is nothing of that name, or it is of another corpus or taxonomy than what was read before.
+        InputError: If there is nothing of that name, or it is of another corpus or taxonomy than what was read before.
     """
     resolved = resolve(uri)
     if session.sessions and resolved != uri:
@@ -40,7 +40,7 @@ def fetch(uri: str, *, foreign: bool = False) -> Path:
     elif not resolved.startswith(("runs:/", "models:/")):
         path = Path(resolved)
         if not path.exists():
-            raise ValueError(f"expected a local path, runs:/<id>/<artifact> or models:/<name>@<alias>, got {uri!r}")
+            raise InputError(f"expected a local path, runs:/<id>/<artifact> or models:/<name>@<alias>, got {uri!r}")
     else:
         try:
             path = _in_place(resolved) or Path(
@@ -48,7 +48,7 @@ def fetch(uri: str, *, foreign: bool = False) -> Path:
             )
         except (MlflowException, OSError) as error:
             where = masked(mlflow.get_tracking_uri())
-            raise ValueError(f"expected an artifact at {resolved} in {where}, got: {one_line(error)}") from error
+            raise InputError(f"expected an artifact at {resolved} in {where}, got: {one_line(error)}") from error
         path = path / "artifacts" / WEIGHTS if resolved.startswith("models:/") else path
     if (path / URL).is_file():
         path = _elsewhere(path)
@@ -68,7 +68,7 @@ def _copied(url: str) -> Path:
     """A file or folder of an fsspec URL: itself if it is local, else a copy."""
     fs, root = fsspec.core.url_to_fs(url)
     if not fs.exists(root):
-        raise ValueError(f"expected a file or folder at {url}, got none")
+        raise InputError(f"expected a file or folder at {url}, got none")
     if fs.protocol == "file" or "file" in fs.protocol:
         return Path(root)
     target = session.scratch() / Path(root).name
@@ -80,12 +80,12 @@ def _elsewhere(logged: Path) -> Path:
     """The shards that a run named in place of logging them.
 
     Raises:
-        ValueError: If they are others by now.
+        InputError: If they are others by now.
     """
     url = (logged / URL).read_text(encoding="utf-8").strip()
     path = _copied(url)
     if (path / MANIFEST).read_bytes() != (logged / MANIFEST).read_bytes():
-        raise ValueError(f"expected the shards at {url} that the run made, got others; run its stage again")
+        raise InputError(f"expected the shards at {url} that the run made, got others; run its stage again")
     return path
 
 

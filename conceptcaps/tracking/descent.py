@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import mlflow
 
+from conceptcaps.errors import InputError
 from conceptcaps.tracking.session import sessions
 from conceptcaps.tracking.store import client, tags
 from conceptcaps.workspace.hashing import digest, file_sha256
@@ -75,7 +76,7 @@ def take(uri: str, path: Path) -> None:
     """Give the active run the lineage of what it reads.
 
     Raises:
-        ValueError: If the run has read something of another lineage before.
+        InputError: If the run has read something of another lineage before.
     """
     found = of_uri(uri, path)
     if found is None:
@@ -85,7 +86,7 @@ def take(uri: str, path: Path) -> None:
     if before is None:
         mlflow.set_tags(dict(zip(TAGS, found, strict=True)))
     elif before.key != found.key:
-        raise ValueError(
+        raise InputError(
             f"expected everything of one corpus and taxonomy, got {before} and {found}: "
             "name the tag sets of the model, or a model that was trained on these tag sets"
         )

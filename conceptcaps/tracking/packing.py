@@ -17,7 +17,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can say: the same fi
 
 
 def pack(module: str, path: Path) -> tuple[Path, ...]:
-    """Write an archive of what a module of the project reaches, and return the files that it holds.
+    """Write an archive of what a module of the project and ``served.py`` reach, and return the files that it holds.
 
     Args:
         module: Dotted name.
@@ -26,7 +26,8 @@ def pack(module: str, path: Path) -> tuple[Path, ...]:
     root = project.PROJECT
     file = root.joinpath(*module.split(".")).with_suffix(".py")
     packages = {parent / "__init__.py" for parent in file.parents if parent.is_relative_to(root) and parent != root}
-    files = tuple(sorted({*project.closure(file), *(init for init in packages if init.is_file())}))
+    reached = {*project.closure(file), *project.closure(root / "conceptcaps" / "errors.py")}
+    files = tuple(sorted({*reached, *(init for init in packages if init.is_file())}))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             archive.writestr(zipfile.ZipInfo(file.relative_to(root).as_posix(), _EPOCH), file.read_bytes())

@@ -13,6 +13,7 @@ import yaml
 from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 
+from conceptcaps.errors import InputError
 from conceptcaps.tracking import descent, session
 from conceptcaps.tracking.artifacts import URL, fetch
 from conceptcaps.tracking.registry import resolve
@@ -129,14 +130,14 @@ def best_dials(uri: str, given: Mapping[str, Any]) -> dict[str, Any]:
         given: Values by name.
 
     Raises:
-        ValueError: If the run has no such tags.
+        InputError: If the run has no such tags.
     """
     if uri == "none":
         return dict(given)
     named = tags(uri.removeprefix("runs:/").split("/")[0])
     found = {name: yaml.safe_load(named[f"best.{name}"]) for name in given if f"best.{name}" in named}
     if not found:
-        raise ValueError(f"expected runs:/<id> of a sweep that found {', '.join(given)}, got {uri!r}, which found none")
+        raise InputError(f"expected runs:/<id> of a sweep that found {', '.join(given)}, got {uri!r}, which found none")
     return {**given, **found}
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types.schema import ColSpec, Schema
 
+from conceptcaps.errors import InputError
 from conceptcaps.tracking import console, descent, packing, session
 from conceptcaps.tracking.served import ARCHIVE, WEIGHTS
 from conceptcaps.tracking.store import client, command, tags
@@ -113,7 +114,7 @@ def resolve(uri: str) -> str:
     """``models:/<name>@<alias>`` as ``models:/<name>/<version>``; any other URI as it is.
 
     Raises:
-        ValueError: If the model has no such alias; names those that exist.
+        InputError: If the model has no such alias; names those that exist.
     """
     if not (uri.startswith("models:/") and "@" in uri):
         return uri
@@ -122,7 +123,7 @@ def resolve(uri: str) -> str:
     if version is None:
         models = client().search_registered_models(filter_string=f"name = '{name}'")
         aliases = ", ".join(sorted(models[0].aliases)) if models and models[0].aliases else "none"
-        raise ValueError(f"expected model {name!r} with alias {alias!r}, got aliases: {aliases}")
+        raise InputError(f"expected model {name!r} with alias {alias!r}, got aliases: {aliases}")
     return f"models:/{name}/{version}"
 
 
@@ -161,9 +162,9 @@ def registered_by(run_id: str) -> str:
     """``models:/<name>/<version>`` of the model that a run registered.
 
     Raises:
-        ValueError: If it registered none.
+        InputError: If it registered none.
     """
     found = tags(run_id).get("registered")
     if found is None:
-        raise ValueError(f"expected run {run_id} to have registered a model, got none")
+        raise InputError(f"expected run {run_id} to have registered a model, got none")
     return found

@@ -59,11 +59,13 @@ class LibraryModel(PythonModel):
         Raises:
             Answer: 400 for rows that the library refuses, 500 for a fault of its own, which the server's log shows.
         """
+        from conceptcaps.errors import InputError  # of the archive, which is open by now
+
         defaults = getattr(self._library, "DEFAULTS", {})
         missing = {name: value for name, value in defaults.items() if name not in model_input.columns}
         try:
             return self._library.predict(self._model, model_input.assign(**missing), **(params or {}))
-        except ValueError as error:
+        except InputError as error:
             raise Answer(" ".join(str(error).split()), BAD_REQUEST) from None
         except Exception:
             logging.getLogger(__name__).exception("the model failed")

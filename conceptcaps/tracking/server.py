@@ -10,7 +10,7 @@ import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 
-from conceptcaps.errors import masked, one_line
+from conceptcaps.errors import InputError, masked, one_line
 from conceptcaps.tracking.store import client, search
 
 _UNAUTHORIZED = 401
@@ -94,7 +94,7 @@ class _SayThatItWaits(logging.Filter):
         return False
 
 
-class PasswordGiven(ValueError):
+class PasswordGiven(InputError):
     """A parameter holds a password, and parameters are kept."""
 
 

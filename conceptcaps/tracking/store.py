@@ -9,7 +9,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Experiment, Run
 
-from conceptcaps.errors import masked
+from conceptcaps.errors import InputError, masked
 from conceptcaps.tracking import session
 
 _PAGE = 1000  # runs in an answer of the store
@@ -23,14 +23,14 @@ def latest(step: str) -> str:
             name: ``sample_tags`` is not ``sample_tags more``.
 
     Raises:
-        ValueError: If there is none.
+        InputError: If there is none.
     """
     stage = step.split()[0]
     for found in search(f"tags.stage = '{stage}' AND attributes.status = 'FINISHED'"):
         called = str(found.info.run_name)
         if called == step or (step == stage and not called.startswith(f"{stage} ")):
             return str(found.info.run_id)
-    raise ValueError(f"expected a finished run of {step} in {masked(mlflow.get_tracking_uri())}, got none")
+    raise InputError(f"expected a finished run of {step} in {masked(mlflow.get_tracking_uri())}, got none")
 
 
 def metrics(run_id: str) -> dict[str, float]:
@@ -87,12 +87,12 @@ def provenance(run_id: str) -> dict[str, str]:
     """Where a number of a run comes from: ``name``, ``run``, ``commit`` and ``date`` (UTC) of its start.
 
     Raises:
-        ValueError: If the run does not say from which commit it was made.
+        InputError: If the run does not say from which commit it was made.
     """
     found = client().get_run(run_id)
     commit = found.data.tags.get("code.commit", "unknown")
     if commit == "unknown":
-        raise ValueError(f"expected run {run_id} to have been made in a git checkout, got one without a commit")
+        raise InputError(f"expected run {run_id} to have been made in a git checkout, got one without a commit")
     date = datetime.fromtimestamp(found.info.start_time / 1000, UTC).strftime("%Y-%m-%d")
     return {"name": str(found.info.run_name), "run": run_id, "commit": commit, "date": date}
 

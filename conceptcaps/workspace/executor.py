@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeVar
 
+from conceptcaps.errors import Failure
 from conceptcaps.workspace.project import PROJECT
 
 EXECUTORS = ("local", "ray")
@@ -51,7 +52,7 @@ def finish(
 
     Raises:
         Exception: What a job raises; those that have not begun are dropped.
-        RuntimeError: If three actors die of one job, or as they start.
+        Failure: If three actors die of one job, or as they start.
     """
     if ray is not None:
         yield from _finish_on_ray(make, jobs, workers, ray)
@@ -163,7 +164,7 @@ def _finish_on_ray(
                 deaths[number] += 1
                 if deaths[number] == _DEATHS:
                     what = "as they began" if number is None else f"of job {number} of {len(jobs)}"
-                    raise RuntimeError(f"{_DEATHS} actors died {what}: {error}") from error
+                    raise Failure(f"{_DEATHS} actors died {what}: {error}") from error
                 waiting += [] if number is None else [number]
                 new = 1
             else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from conceptcaps.errors import InputError
 from conceptcaps.workspace.hashing import content, digest, file_sha256
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -17,14 +18,14 @@ _MODULE = re.compile(r"conceptcaps(\.\w+)+")
 
 
 def closure(file: Path, *, project: Path = PROJECT) -> tuple[Path, ...]:
-    """Files of the project that a Python file reaches: itself, what it imports, and so on, with their data files.
+    """Files of the project that a Python file reaches: itself, its package, what they import, and data files.
 
     A module that is named by a string counts as imported; a data file is one that lies beside a module which names it
     or bears its name.
     Code that was typed in has no file and reaches nothing.
     """
     found: set[Path] = set()
-    waiting = [file] if file.is_file() else []
+    waiting = [path for path in (file, file.parent / "__init__.py") if file.is_file() and path.is_file()]
     while waiting:
         path = waiting.pop()
         if path not in found:
@@ -113,13 +114,13 @@ def entry_point(name: str, *, project: Path = PROJECT) -> tuple[dict[str, str | 
     """Parameters of an MLproject entry point with their defaults as text (None where there is none), and its command.
 
     Raises:
-        ValueError: If MLproject has no entry point of that name.
+        InputError: If MLproject has no entry point of that name.
         FileNotFoundError: If this is an installed package and no checkout.
     """
     _require_checkout(project)
     entry_points = yaml.load((project / "MLproject").read_text(), Loader=yaml.BaseLoader)["entry_points"]
     if name not in entry_points:
-        raise ValueError(f"expected an entry point among {', '.join(entry_points)}, got {name!r}")
+        raise InputError(f"expected an entry point among {', '.join(entry_points)}, got {name!r}")
     spec = entry_points[name]
     defaults = {
         key: value.get("default") if isinstance(value, dict) else None for key, value in spec["parameters"].items()
@@ -131,7 +132,8 @@ def step_key(name: str, parameters: Mapping[str, object], *, project: Path = PRO
     """Key under which a finished run of an entry point may be used in place of a new one.
 
     It covers the entry point's name and command, all its parameters as text with MLproject's defaults merged in, the
-    contents of parameters that name local files or folders, the files that the stage reaches, and the lock file.
+    contents of parameters that name local files or folders, the files that the stage reaches, and the lock file. Those
+    that only record are among them: a run is used for its records too.
 
     Args:
         name: Entry point.

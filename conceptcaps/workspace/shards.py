@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from tqdm import tqdm
 
+from conceptcaps.errors import InputError
 from conceptcaps.workspace import executor, hashing, project
 
 MANIFEST = "manifest.json"
@@ -66,20 +67,20 @@ def map_shards(
         where shards outside of ``shard_range`` are missing.
 
     Raises:
-        ValueError: If there are no rows, ids repeat, ``shard_size`` is below 1, the range holds no shard, ``out`` holds
+        InputError: If there are no rows, ids repeat, ``shard_size`` is below 1, the range holds no shard, ``out`` holds
             another map, or ``function`` returns another number of rows.
     """
     if shard_size < 1:
-        raise ValueError(f"expected shard_size of at least 1, got {shard_size}")
+        raise InputError(f"expected shard_size of at least 1, got {shard_size}")
     if rows.empty:
-        raise ValueError("expected at least one row to map, got none")
+        raise InputError("expected at least one row to map, got none")
     repeated = rows["id"][rows["id"].duplicated()].unique()
     if len(repeated):
-        raise ValueError(f"expected unique ids, got {len(repeated)} repeated ones, {repeated[0]!r} among them")
+        raise InputError(f"expected unique ids, got {len(repeated)} repeated ones, {repeated[0]!r} among them")
     count = -(-len(rows) // shard_size)
     first, last = shard_range or (0, count)
     if not 0 <= first < min(last, count):
-        raise ValueError(f"expected a range within the {count} shards, got {first}:{last}")
+        raise InputError(f"expected a range within the {count} shards, got {first}:{last}")
 
     fs, root = fsspec.core.url_to_fs(out)
     work = {
@@ -95,7 +96,7 @@ def map_shards(
     if fs.exists(f"{root}/{PLAN}"):
         found = json.loads(fs.cat_file(f"{root}/{PLAN}"))
         if found["fingerprint"] != fingerprint:
-            raise ValueError(
+            raise InputError(
                 f"expected {out} to be empty or begun with the same rows, settings and code, "
                 f"got a folder begun with {found['rows']} rows and {found['settings']}; name another folder"
             )
@@ -139,7 +140,7 @@ def parse_range(text: str) -> tuple[int, int] | None:
         return None
     first, colon, last = text.partition(":")
     if not (colon and first.isdecimal() and last.isdecimal()):
-        raise ValueError(f"expected all, or a range of shards such as 0:100, got {text!r}")
+        raise InputError(f"expected all, or a range of shards such as 0:100, got {text!r}")
     return int(first), int(last)
 
 
@@ -158,7 +159,7 @@ def _make(
     fs, root = fsspec.core.url_to_fs(out)
     result = function(part.reset_index(drop=True))
     if len(result) != len(part):
-        raise ValueError(f"expected {len(part)} rows back for {root}/{name}, got {len(result)}")
+        raise InputError(f"expected {len(part)} rows back for {root}/{name}, got {len(result)}")
     table = pa.Table.from_pylist(result.to_dict("records"), schema=schema)
     sink = pa.BufferOutputStream()
     packed = [path for path, type_ in _leaves(schema) if pa.types.is_binary(type_)]  # files, compressed as they are
@@ -183,11 +184,11 @@ def read_manifest(folder: str) -> dict[str, Any]:
     """The manifest of a finished folder of shards.
 
     Raises:
-        ValueError: If there is none: the map that makes the folder has not finished.
+        InputError: If there is none: the map that makes the folder has not finished.
     """
     fs, root = fsspec.core.url_to_fs(folder)
     if not fs.exists(f"{root}/{MANIFEST}"):
-        raise ValueError(
+        raise InputError(
             f"expected a finished folder of shards with {MANIFEST}, got {folder} without one; "
             "run the stage that writes it again with the same parameters and it will resume there"
         )
@@ -205,7 +206,7 @@ def read(folder: str, *, columns: list[str] | None = None) -> pd.DataFrame:
         One row per item, in order; list and struct columns as Python lists and dicts.
 
     Raises:
-        ValueError: If the folder is unfinished, or a shard is missing or differs from its hash.
+        InputError: If the folder is unfinished, or a shard is missing or differs from its hash.
     """
     found = list(batches(folder, columns=columns))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
@@ -230,16 +231,16 @@ def batches(folder: str, *, columns: list[str] | None = None, size: int = 256) -
         Batches in order; none is empty.
 
     Raises:
-        ValueError: As ``read``.
+        InputError: As ``read``.
     """
     fs, root = fsspec.core.url_to_fs(folder)
     for shard in read_manifest(folder)["shards"]:
         path = f"{root}/{shard['file']}"
         if not fs.exists(path):
-            raise ValueError(f"expected shard {path} named in {MANIFEST}, got no such file")
+            raise InputError(f"expected shard {path} named in {MANIFEST}, got no such file")
         found = _sha256(fs, path)
         if found != shard["sha256"]:
-            raise ValueError(
+            raise InputError(
                 f"expected shard {path} with sha256 {shard['sha256'][:12]}…, got {found[:12]}…; "
                 "it is truncated or changed: delete it with manifest.json and run its stage again"
             )

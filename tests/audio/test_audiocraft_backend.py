@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from conceptcaps.audio import audiocraft_backend, table
+from conceptcaps.errors import Failure
 from tests import tiny_audio
 
 pytestmark = pytest.mark.slow  # the environment is built once into the cache
@@ -59,7 +60,7 @@ def test_a_clip_longer_than_the_window_is_continued(model):
 
 def test_a_model_that_cannot_be_opened_says_why(tmp_path, model):
     broken = audiocraft_backend.Audiocraft(str(tmp_path), model.python, model.device)
-    with pytest.raises(RuntimeError, match=r"audiocraft's process ended \(1\): .*state_dict.bin"):
+    with pytest.raises(Failure, match=r"audiocraft's process ended \(1\): .*state_dict.bin"):
         make(broken)
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from conceptcaps import tracking
+from conceptcaps.errors import InputError
 from conceptcaps.listening import hearing, trials, verifier
 from conceptcaps.workspace import shards
 from tests import stages, toy_clips
@@ -106,7 +107,7 @@ def test_a_clip_that_failed_in_one_font_is_left_out_there_alone(store, monkeypat
 
     def fit(features, truth, **given):
         told.update(features=features, truth=truth["piano"], **given)
-        raise ValueError("seen")
+        raise InputError("seen")
 
     monkeypatch.setattr(verifier, "fit", fit)
     with pytest.raises(ValueError, match="seen"):

@@ -4,6 +4,7 @@ import torch
 from captum.attr import LayerActivation, LayerGradientXActivation
 from torch import nn
 
+from conceptcaps.errors import InputError
 from conceptcaps.listening import musicnn
 from conceptcaps.probing import activations, heads
 from conceptcaps.probing import heard as heard_clips
@@ -141,7 +142,7 @@ def test_a_clip_that_cannot_be_read_has_a_reason_and_no_numbers():
 
     def cut(clip):
         if clip == clips[7]:
-            raise ValueError("expected an audio file")
+            raise InputError("expected an audio file")
         return windows(clip)
 
     found = activations.read(Deep(), clips, windows=cut, layers=["first"], wanted=[[0]] * 24)
@@ -163,7 +164,7 @@ def test_clips_are_decoded_once_while_there_is_room_and_networks_see_the_same(ro
     def windows(clip):
         decoded.append(clip[0])
         if clip[0] == 3:
-            raise ValueError("silence")
+            raise InputError("silence")
         return cut(clip)
 
     heard = heard_clips.Heard(clips, windows)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conceptcaps.errors import InputError
 from conceptcaps.probing import clips, encoders, linear_probes, zoo
 from conceptcaps.probing.encoders import Encoder
 from conceptcaps.probing.linear_probes import Task
@@ -30,7 +31,7 @@ def encoder(name, **layers):
 
 
 def broken(_clips, _seed):
-    raise ValueError("expected weights, got none")
+    raise InputError("expected weights, got none")
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def main():
     args = parser.parse_args()
     with tracking.run(STAGE, vars(args)):
         if getattr(args, "x", "") == "-1":
-            raise ValueError("expected x of at least 0, got -1")
+            raise InputError("expected x of at least 0, got -1")
         tracking.log_metrics({"val/answer": 1.0})
 tracking.execute(main)
 """

@@ -50,7 +50,12 @@ def test_a_version_carries_one_archive_and_the_packages_that_its_module_needs(st
     root = tracking.fetch("models:/toy/1").parents[1]
     code = [path for path in (root / "code").rglob("*") if path.is_file()]
     assert [path.name for path in code] == ["conceptcaps.zip"]
-    assert zipfile.ZipFile(code[0]).namelist() == ["tests/__init__.py", "tests/toy_model.py"]
+    assert zipfile.ZipFile(code[0]).namelist() == [
+        "conceptcaps/__init__.py",
+        "conceptcaps/errors.py",
+        "tests/__init__.py",
+        "tests/toy_model.py",
+    ]
     assert not list(root.rglob("*.pkl"))
     needed = {line.split("==")[0] for line in (root / "requirements.txt").read_text().splitlines()}
     assert {"mlflow-skinny", "pandas", "numpy", "fastapi"} <= needed and not needed & {"torch", "transformers", "scipy"}

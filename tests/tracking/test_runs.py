@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from conceptcaps import tracking
-from conceptcaps.errors import Refused
+from conceptcaps.errors import InputError, Refused
 from conceptcaps.results import promotion
 from conceptcaps.tracking import store as runs_store
 from conceptcaps.workspace import project
@@ -76,10 +76,10 @@ def test_run_under_mlflow_run_does_not_log_parameters_again(store, monkeypatch):
 
 def test_failed_run_keeps_its_error(store):
     with pytest.raises(ValueError, match="expected a"), tracking.run("stage", {}) as run_id:
-        raise ValueError("expected a,\n got b")
+        raise InputError("expected a,\n got b")
     assert tracking.info(run_id)["status"] == "FAILED"
     assert tracking.tags(run_id)["error"] == "expected a, got b"
-    assert "ValueError" in tracking.fetch(f"runs:/{run_id}/traceback.txt").read_text()
+    assert "InputError" in tracking.fetch(f"runs:/{run_id}/traceback.txt").read_text()
 
 
 def test_interrupted_run_is_killed(store):
@@ -109,7 +109,7 @@ def test_children_are_nested_and_fail_alone(store):
         with tracking.child_run("trial", {"beta": 1}):
             tracking.log_metrics({"val/loss": 2.0})
         with pytest.raises(ValueError), tracking.child_run("trial", {"beta": 2}):
-            raise ValueError("expected beta of at most 1, got 2")
+            raise InputError("expected beta of at most 1, got 2")
         tracking.log_metrics({"trials": 2})
     assert [(name, status) for name, _, status in tracking.children(parent)] == [
         ("trial", "FINISHED"),

@@ -14,6 +14,7 @@ from mlflow.pyfunc import scoring_server
 from starlette.testclient import TestClient
 
 from conceptcaps import tracking
+from conceptcaps.errors import InputError
 from conceptcaps.tracking import served
 from tests import toy_model
 
@@ -27,7 +28,7 @@ def load(path: Path) -> int:
 def predict(model: int, frame: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     time.sleep(max(frame["x"].max() - 90, 0))
     if (frame["x"] < 0).any():
-        raise ValueError("expected x of at least 0,\n got less")
+        raise InputError("expected x of at least 0,\n got less")
     if (frame["x"] > 100).any():
         raise KeyError("a bug")
     return pd.DataFrame({"z": frame["x"] + frame["y"] + model + seed})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conceptcaps.errors import Failure, InputError
 from conceptcaps.workspace import executor, shards
 from tests.workspace.test_shards import hashes, make, square
 
@@ -49,7 +50,7 @@ def shards_of(folder: Path) -> dict[str, str]:
 
 
 def test_a_job_that_kills_every_actor_ends_and_what_is_done_is_kept(tmp_path, joined):
-    with pytest.raises(RuntimeError, match="3 actors died of job 2 of 5"):
+    with pytest.raises(Failure, match="3 actors died of job 2 of 5"):
         make(
             tmp_path / "out",
             shard_size=2,
@@ -62,12 +63,12 @@ def test_a_job_that_kills_every_actor_ends_and_what_is_done_is_kept(tmp_path, jo
 
 def fails_at_seven(rows):
     if 7 in rows["n"].tolist():
-        raise ValueError("seven")
+        raise InputError("seven")
     return square(rows)
 
 
 def test_what_a_shard_raises_is_raised_here(tmp_path, joined):
-    with pytest.raises(ValueError, match=r"^seven$"):
+    with pytest.raises(InputError, match=r"^seven$"):
         make(tmp_path / "out", shard_size=2, workers=2, cluster=joined, function=fails_at_seven)
 
 

@@ -131,8 +131,12 @@ def test_a_stage_reaches_what_it_imports_and_the_data_beside_it_and_no_more():
     assert {"conceptcaps/publishing/card.md.j2", "conceptcaps/publishing/dataset.py"} <= dataset
 
 
+def test_what_is_run_before_a_stage_is_reached():
+    assert "entrypoints/__init__.py" in reached("entrypoints/train_vae.py")
+
+
 def test_a_module_named_by_a_string_is_reached():
-    assert "conceptcaps/tags/sampling.py" in reached("entrypoints/train_vae.py")
+    assert "conceptcaps/tags/served.py" in reached("entrypoints/train_vae.py")
 
 
 def test_work_goes_on_after_a_comment_elsewhere_and_begins_anew_after_an_edit_of_its_own(tmp_path):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from conceptcaps.errors import InputError
 from conceptcaps.workspace import shards
 
 SCHEMA = pa.schema([("id", pa.string()), ("words", pa.list_(pa.string())), ("square", pa.int64())])
@@ -202,7 +203,7 @@ def test_a_range_without_shards_is_refused(tmp_path, wrong):
 
 def fails_at_seven(rows: pd.DataFrame) -> pd.DataFrame:
     if 7 in rows["n"].tolist():
-        raise ValueError("seven")
+        raise InputError("seven")
     return square(rows)
 
 

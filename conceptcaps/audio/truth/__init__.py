@@ -9,6 +9,7 @@ from conceptcaps.audio.score import Piece
 from conceptcaps.audio.truth import rules
 from conceptcaps.audio.truth.harmony import NAMES, Harmony
 from conceptcaps.audio.truth.sounding import Levels, Sounding, sounding_notes
+from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 
 __all__ = ["Levels", "Truth", "truth"]
@@ -44,10 +45,10 @@ def truth(piece: Piece, *, duration: float, taxonomy: Taxonomy, levels: Levels |
         levels: Loudness of the stems as they were mixed; None takes every part for as loud as the mix.
 
     Raises:
-        ValueError: If the duration is not above 0.
+        InputError: If the duration is not above 0.
     """
     if not duration > 0:
-        raise ValueError(f"expected a duration above 0 s, got {duration}")
+        raise InputError(f"expected a duration above 0 s, got {duration}")
     music = sounding_notes(piece, duration=duration, levels=levels)
     judge = rules.Judge(music)
     values = rules.decide(judge, taxonomy)
