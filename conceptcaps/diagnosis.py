@@ -41,13 +41,13 @@ def checks() -> Iterator[Check]:
     )
     yield Check("checkout", state, f"{project.PROJECT} at {commit[:12]}{'+' * commit.endswith('+')}", mend)
     free = shutil.disk_usage(Path.cwd()).free
-    mend = "" if free > _SPACE else f"a demo wants {_SPACE / 2**30:.0f} GB; free some, or set CONCEPTCAPS_CACHE"
+    mend = "" if free > _SPACE else f"a demo needs {_SPACE / 2**30:.0f} GB; free some, or set CONCEPTCAPS_CACHE"
     yield Check("disk", "broken" if mend else "ok", f"{free / 2**30:.0f} GB free here", mend)
     kept = cache.size(cache.root()) if cache.root().exists() else 0
     yield Check("cache", "ok", f"{cache.root()}, {kept / 2**30:.2f} GB; it can be removed at any time")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     yield Check(
-        "gpu", "ok" if gpu else "missing", gpu or "none", "" if gpu else "nf4, MusicGen-large and vLLM want one"
+        "gpu", "ok" if gpu else "missing", gpu or "none", "" if gpu else "nf4, MusicGen-large and vLLM need one"
     )
     vllm = importlib.util.find_spec("vllm") is not None or (project.PROJECT / ".vllm").exists()
     yield Check("vllm", "ok" if vllm else "missing", "installed" if vllm else "none", "make vllm")
@@ -62,7 +62,7 @@ def _packages() -> Check:
     lines = (project.PROJECT / project.LOCK).read_text(encoding="utf-8").splitlines()
     pinned = (re.match(r"([\w.-]+)(?:\[[^]]*\])?==([^\s;\\]+)", line) for line in lines)
     pins = {match[1]: match[2] for match in pinned if match}
-    wrong = [f"{name} {have or 'not there'} for {pin}" for name, pin in pins.items() if (have := _version(name)) != pin]
+    wrong = [f"{name} {have or 'missing'} for {pin}" for name, pin in pins.items() if (have := _version(name)) != pin]
     if not wrong:
         return Check("packages", "ok", f"{len(pins)} as locked")
     found = f"{len(wrong)} of {len(pins)} differ from the lock: {', '.join(wrong[:3])}"

@@ -16,7 +16,7 @@ class Failure(Exception):
 
 
 class Refused(Failure):
-    """A gate that does not hold: nothing is broken, and nothing was changed."""
+    """A gate that refused: nothing is broken, and nothing was changed."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""The stages. Importing this sets a stage's process up, before the libraries that it imports: they keep quiet."""
+"""The stages. Importing this package sets up a stage's process and silences its libraries before they are imported."""
 
 import logging
 import os

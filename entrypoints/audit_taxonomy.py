@@ -1,4 +1,4 @@
-"""Print and log what a taxonomy covers of a corpus and what it leaves out."""
+"""Print and log what a taxonomy covers in a corpus and what it leaves out."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", default="demo", help="demo, a CSV or Parquet file, or a Hub id with @revision")
     parser.add_argument("--caption_column", default="auto", help="column of captions; auto: the first known name")
     parser.add_argument("--aspect_column", default="auto", help="column of aspects, or auto; none: read from captions")
-    parser.add_argument("--id_column", default="auto", help="column of ids, or auto, which counts rows without any")
+    parser.add_argument("--id_column", default="auto", help="column of ids; auto: first known name, else row numbers")
     parser.add_argument("--taxonomy", default="builtin", help="builtin, or a taxonomy file")
     parser.add_argument("--top", type=int, default=40, help="aspects printed of each table")
     return parser
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_metrics({"corpus/coverage": found.share, "corpus/distinct_coverage": found.distinct})
         print(f"covered: {found.share:.1%} of occurrences, {found.distinct:.1%} of distinct aspects")
         print(found.covered.head(args.top).to_string(index=False))
-        print("\nleft:")
+        print("\nnot covered:")
         print(found.uncovered.head(args.top).to_string(index=False))
 
 

@@ -23,7 +23,7 @@ def command_line() -> argparse.ArgumentParser:
         "--feature_layer", type=int, default=metrics.MINILM_LAYER, help="hidden layer that BERTScore compares"
     )
     parser.add_argument("--judge_model", default="none", help="chat model that wrote none of the captions, or none")
-    parser.add_argument("--count", type=int, default=500, help="most captions of each writer, drawn by seed")
+    parser.add_argument("--count", type=int, default=500, help="maximum number of captions per writer, drawn by seed")
     parser.add_argument("--seed", type=int, default=0, help="seed of draws, intervals, tests and planted faults")
     return parser
 

@@ -19,7 +19,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--tag_sets", required=True, help="folder or runs:/<id>/tag_sets of distill_tags")
     parser.add_argument("--count", type=int, default=20000, help="distinct tag sets to draw from each prior")
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the decoder's logits")
-    parser.add_argument("--min_categories", type=int, default=3, help="fewest categories in a tag set")
+    parser.add_argument("--min_categories", type=int, default=3, help="minimum number of categories in a tag set")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 

@@ -1,4 +1,4 @@
-"""Distil a captioned corpus to rows of canonical tags and split them."""
+"""Distil a captioned corpus into rows of canonical tags and split them."""
 
 import argparse
 import tempfile
@@ -16,11 +16,11 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", default="demo", help="demo, a CSV or Parquet file, or a Hub id with @revision")
     parser.add_argument("--caption_column", default="auto", help="column of captions; auto: the first known name")
     parser.add_argument("--aspect_column", default="auto", help="column of aspects, or auto; none: read from captions")
-    parser.add_argument("--id_column", default="auto", help="column of ids, or auto, which counts rows without any")
+    parser.add_argument("--id_column", default="auto", help="column of ids; auto: first known name, else row numbers")
     parser.add_argument(
         "--taxonomy", default="builtin", help="builtin, or a taxonomy file (YAML, or the reference's JSON)"
     )
-    parser.add_argument("--min_categories", type=int, default=3, help="categories that a row's tags must touch")
+    parser.add_argument("--min_categories", type=int, default=3, help="minimum number of categories among a row's tags")
     parser.add_argument(
         "--split", choices=["grouped", "official"], default="grouped", help="how the test rows are chosen"
     )

@@ -19,7 +19,7 @@ FEWEST = 400  # clips; twice the dimensions of musicnn's embedding
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--audio", required=True, help="folder or runs:/<id>/audio of generate_audio")
-    parser.add_argument("--reference", default="self", help="audio to compare with, or self: halves with each other")
+    parser.add_argument("--reference", default="self", help="audio to compare with; self: its halves with each other")
     parser.add_argument("--clap_checkpoint", default="none", help="LAION-CLAP checkpoint: file or runs:/ URI, or none")
     parser.add_argument("--embedding", default="musicnn_mtt,musicnn_msd", help="musicnn_mtt, musicnn_msd, or both")
     parser.add_argument("--seed", type=int, default=0, help="seed of subsets, halves and intervals")

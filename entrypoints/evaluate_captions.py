@@ -21,8 +21,8 @@ def command_line() -> argparse.ArgumentParser:
         "--feature_layer", type=int, default=metrics.MINILM_LAYER, help="hidden layer that BERTScore compares"
     )
     parser.add_argument("--perplexity_model", default="smollm2", help="language model that wrote no caption, or none")
-    parser.add_argument("--learnt", default="none", help="caption_corpus that was learnt from, or none")
-    parser.add_argument("--judge_model", default="none", help="chat model to compare with references, or none")
+    parser.add_argument("--learnt", default="none", help="caption_corpus that the captioner learnt from, or none")
+    parser.add_argument("--judge_model", default="none", help="chat model to judge captions and references, or none")
     parser.add_argument("--seed", type=int, default=0, help="seed of intervals, shuffles and clusterings")
     return parser
 

@@ -28,7 +28,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--batch_size", type=int, default=2, help="examples in a step")
     parser.add_argument("--max_examples", type=int, default=1200, help="captions to learn from; 0 takes all")
     parser.add_argument("--max_tokens", type=int, default=256, help="longest prompt and caption (tokens)")
-    parser.add_argument("--params_from", default="none", help="runs:/<id> of a sweep, for its best dials; or none")
+    parser.add_argument("--params_from", default="none", help="runs:/<id> of a sweep, for its best parameters; or none")
     parser.add_argument("--seed", type=int, default=0, help="seed of rows, adapter, order and dropout")
     return parser
 

@@ -19,8 +19,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--backend", choices=backends.BACKENDS, default="soundfont", help="what plays or generates the clips"
     )
-    parser.add_argument("--model", default="none", help="of a neural backend: folder, Hub id, or debug of audiocraft")
-    parser.add_argument("--guidance", type=float, default=3.0, help="neural models: weight of the caption, above 1")
+    parser.add_argument("--model", default="none", help="neural backends: folder, Hub id, or debug of audiocraft")
+    parser.add_argument("--guidance", type=float, default=3.0, help="neural models: guidance scale, above 1")
     parser.add_argument("--temperature", type=float, default=1.0, help="neural models: divides the logits")
     parser.add_argument("--top_k", type=int, default=250, help="neural models: number of likeliest codes kept")
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
@@ -29,7 +29,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--batch_size", type=int, default=8, help="clips that a neural model makes at once")
     parser.add_argument("--shard_size", type=int, default=64, help="clips in a shard")
     parser.add_argument("--shard_range", default="all", help="shards that this run makes, such as 0:100, or all")
-    parser.add_argument("--workers", type=int, default=2, help="most processes, or actors without a GPU, at once")
+    parser.add_argument("--workers", type=int, default=2, help="maximum number of processes, or actors without a GPU")
     parser.add_argument("--executor", choices=executor.EXECUTORS, default="local", help="where shards are made")
     parser.add_argument("--ray_address", default="local", help="ray: a running cluster, or local to start one")
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, resumable after a kill, or auto")

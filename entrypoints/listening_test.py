@@ -16,7 +16,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--audio", required=True, help="runs:/<id>/audio of clips whose truth is known")
     parser.add_argument(
-        "--tags", default="auto", help="tags to ask for, comma-separated, or auto: those with enough clips"
+        "--tags", default="auto", help="tags to ask about, comma-separated, or auto: those with enough clips"
     )
     parser.add_argument("--count", type=int, default=40, help="trials, without hidden repeats and catch trials")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")

@@ -16,10 +16,10 @@ from conceptcaps.workspace.hashing import file_sha256
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tags", required=True, help="tags to put in and leave out, comma-separated, or all")
+    parser.add_argument("--tags", required=True, help="tags that the pairs differ in, comma-separated, or all")
     parser.add_argument("--count", type=int, default=10, help="pairs of each tag")
     parser.add_argument(
-        "--contexts", default="auto", help="tag sets to combine with: samples, tag sets, captions; auto draws them"
+        "--contexts", default="auto", help="samples, tag sets or captions to take contexts from; auto: drawn by seed"
     )
     parser.add_argument("--soundfont", default="embedded", help="embedded, or sf2 and sf3 files a,b,c")
     parser.add_argument(
@@ -29,7 +29,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--sample_rate", type=int, default=32_000, help="samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="1 for mono, 2 for stereo")
     parser.add_argument("--shard_size", type=int, default=16, help="pairs in a shard")
-    parser.add_argument("--workers", type=int, default=2, help="most processes at once")
+    parser.add_argument("--workers", type=int, default=2, help="maximum number of processes")
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, resumable after a kill, or auto")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser

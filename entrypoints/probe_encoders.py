@@ -1,4 +1,4 @@
-"""Probe which encoder's layers hold which concepts."""
+"""Probe which encoder layers hold which concepts."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from conceptcaps.workspace import cache
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoders", default="musicnn_mtt,musicnn_msd", help=encoders.HELP)
-    parser.add_argument("--concepts", required=True, help="concepts/ of design_concepts")
+    parser.add_argument("--concepts", required=True, help="folder or runs:/<id>/concepts of design_concepts")
     parser.add_argument(
         "--random_weights", type=int, choices=[0, 1], default=1, help="1: probe each network with random weights too"
     )

@@ -1,4 +1,4 @@
-"""Make a version the champion if it beats the present one on the same validation rows."""
+"""Make a version the champion if it beats the current one on the same validation rows."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--metric", required=True, help="column of both runs' per_item.parquet; must begin with val/")
     parser.add_argument("--margin", type=float, default=0.0, help="gain that is required, in the metric's unit")
     parser.add_argument(
-        "--replace", type=int, choices=[0, 1], default=0, help="1: promote whatever the present champion is"
+        "--replace", type=int, choices=[0, 1], default=0, help="1: replace any champion, without a comparison"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     return parser

@@ -15,7 +15,7 @@ ROWS = 8
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", required=True, help="run id of main, or a JSON object of stage names and run ids")
-    parser.add_argument("--against", default="none", help="runs of another pipeline, to stand beside; or none")
+    parser.add_argument("--against", default="none", help="runs of another pipeline to show beside these, or none")
     return parser
 
 

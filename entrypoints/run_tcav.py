@@ -16,9 +16,9 @@ from conceptcaps.tags.carried import taxonomy_of
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--classifier", default=registered.CHAMPION, help=registered.HELP)
-    parser.add_argument("--audio", required=True, help="clips of the concepts: of generate_audio, concepts/ or pairs/")
-    parser.add_argument("--target_audio", default="none", help="clips of the classes: the same, or a GTZAN folder")
-    parser.add_argument("--interventions", default="none", help="interventions.parquet of intervene, same classifier")
+    parser.add_argument("--audio", required=True, help="clips of the concepts: runs:/<id>/audio, /concepts or /pairs")
+    parser.add_argument("--target_audio", default="none", help="clips of the classes, or a GTZAN folder; none: --audio")
+    parser.add_argument("--interventions", default="none", help="interventions.parquet of the same classifier, or none")
     parser.add_argument(
         "--concepts", default="auto", help="tags, or tag|other tag, comma-separated; auto: 8 with most clips"
     )

@@ -24,9 +24,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=vae.DRAWING["temperature"], help="divides logits")
     parser.add_argument("--condition", default="none", help="tags that each set has, or has not: jazz,-piano; or none")
     parser.add_argument("--one_of", default="none", help="tags of which each set has exactly one, in equal shares")
-    parser.add_argument("--realisable_by", default="any", help="soundfont: only tags that it can make true, or any")
-    parser.add_argument("--apart_from", default="none", help="runs:/<id>/samples, none of whose like is drawn; or none")
-    parser.add_argument("--min_categories", type=int, default=3, help="fewest categories in a tag set")
+    parser.add_argument("--realisable_by", default="any", help="soundfont: only tags that it can realise; any: all")
+    parser.add_argument("--apart_from", default="none", help="runs:/<id>/samples that no set may resemble; or none")
+    parser.add_argument("--min_categories", type=int, default=3, help="minimum number of categories in a tag set")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 

@@ -1,4 +1,4 @@
-"""Trace rows to what made them, and make them again."""
+"""Trace rows to their runs, and make the rows again."""
 
 import argparse
 import tempfile
@@ -18,7 +18,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--row", required=True, help="ids of rows, comma-separated")
     parser.add_argument("--dataset", required=True, help="runs:/<id>/dataset of build_dataset, or a folder")
-    parser.add_argument("--replay", type=int, choices=[0, 1], default=0, help="1: make the rows again, compare bytes")
+    parser.add_argument("--replay", type=int, choices=[0, 1], default=0, help="1: make rows again and compare bytes")
     return parser
 
 

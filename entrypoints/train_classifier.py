@@ -22,9 +22,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--head", choices=heads.HEADS, default="linear", help="linear or mlp on musicnn, or a cnn")
     parser.add_argument("--min_clips", type=int, default=6, help="training clips that a genre needs")
     parser.add_argument(
-        "--permute_labels", type=int, choices=[0, 1], default=0, help="1: a control that must not learn"
+        "--permute_labels", type=int, choices=[0, 1], default=0, help="1: shuffle labels; a control that must not learn"
     )
-    parser.add_argument("--epochs", type=int, default=60, help="most epochs")
+    parser.add_argument("--epochs", type=int, default=60, help="maximum number of epochs")
     parser.add_argument("--batch_size", type=int, default=32, help="clips in a step")
     parser.add_argument("--learning_rate", type=float, default=0.001, help="learning rate of AdamW")
     parser.add_argument("--weight_decay", type=float, default=1.0, help="weight decay of AdamW")

@@ -25,12 +25,12 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--warmup", type=int, default=0, help="epochs over which beta rises to its value")
     parser.add_argument("--learning_rate", type=float, default=0.001, help="learning rate of AdamW")
     parser.add_argument("--batch_size", type=int, default=32, help="rows in a step")
-    parser.add_argument("--epochs", type=int, default=400, help="most passes over the rows")
+    parser.add_argument("--epochs", type=int, default=400, help="maximum number of passes over the rows")
     parser.add_argument("--patience", type=int, default=20, help="epochs without a better bound before training stops")
     parser.add_argument("--head", type=int, choices=[0, 1], default=1, help="1 lets each tag depend on those before it")
-    parser.add_argument("--penalty", type=float, default=0.001, help="weight of the squares of the head's links")
+    parser.add_argument("--penalty", type=float, default=0.001, help="weight of the L2 penalty on the head's links")
     parser.add_argument("--batch_norm", type=int, choices=[0, 1], default=0, help="1 normalises the hidden layers")
-    parser.add_argument("--params_from", default="none", help="runs:/<id> of a sweep, for its best dials; or none")
+    parser.add_argument("--params_from", default="none", help="runs:/<id> of a sweep, for its best parameters; or none")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order, latents and dropout")
     return parser
 

@@ -93,7 +93,7 @@ def generate_rows(
     MusicGen goes on window by window past 30 s. MAGNeT keeps its authors' dials and is cut to the duration.
 
     Raises:
-        Failure: If audiocraft's process fails; its last words are told.
+        Failure: If audiocraft's process fails; the message ends with its last output.
     """
     dials = {"top_k": guidance.top_k, "temperature": guidance.temperature, "cfg_coef": guidance.scale}
     seeds = [row_seed(row_id, seed) for row_id in rows["id"]]

@@ -24,7 +24,7 @@ from conceptcaps.audio.batching import in_batches
 
 
 class Draws:
-    """Draws of a batch, each clip's from a generator of its own; ``broken`` tells which clips met no numbers."""
+    """Draws of a batch, each clip's from a generator of its own; ``broken`` marks clips with NaN or infinity."""
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         """Start a generator for each seed."""

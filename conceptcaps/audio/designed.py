@@ -1,4 +1,4 @@
-"""Designed concept sets: of the sides of pairs those that balance all other tags, played."""
+"""Designed concept sets: sides of pairs, chosen so that all other tags are balanced, and played."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -50,7 +50,7 @@ def design(
     channels: int,
     workers: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
-    """Choose positives and negatives for each concept whose other tags are equally frequent.
+    """Choose for each concept positives and negatives in which all other tags are equally frequent.
 
     Candidates are the sides of pairs, a quarter of them in contexts kept for testing. They are compared by what is
     present once they are mixed, as ``play_concepts`` will play them. Tags that the concept implies or excludes, and

@@ -100,7 +100,7 @@ def generate(
 
     Returns:
         For each caption a waveform ``(channels, samples)`` at ``sample_rate``, at the loudness of
-        ``loudness.normalise``, or the error that says why there is none: the model gave no numbers, or silence.
+        ``loudness.normalise``, or the error that says why there is none: NaN or infinity from the model, or silence.
 
     Raises:
         InputError: If lengths differ or a dial is out of its range.

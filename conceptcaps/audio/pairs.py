@@ -47,7 +47,7 @@ class Pair(NamedTuple):
 
 
 def make(tag: str, context: Sequence[str], *, duration: float, seed: int, taxonomy: Taxonomy) -> Pair | None:
-    """The pair of a tag in a context in which least else changes.
+    """The pair of a tag in a context, with as little else changed as possible.
 
     An instrument's stems are taken out of the piece, another tempo is given to the same notes; otherwise the piece is
     composed again, without the tag or with one that excludes it. Truth decides whether it is a pair, never the request.
@@ -151,7 +151,7 @@ def _fits(tag: str, tags: list[str], taxonomy: Taxonomy) -> bool:
 
 
 def slowed(piece: Piece, fast: str, slow: str) -> Piece:
-    """The notes of a piece in one class of tempo at the same place within a slower class."""
+    """A piece slowed from one tempo class to the same relative tempo in a slower class, its notes unchanged."""
     (low, high), (least, most) = TEMPI[fast], TEMPI[slow]
     place = (piece.tempi[0][1] - low) / (high - low)
     ratio = (least + place * (most - least)) / piece.tempi[0][1]

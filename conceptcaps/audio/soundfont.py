@@ -66,12 +66,12 @@ def perform(
 ) -> Clip:
     """Play a piece and say what sounds in it; nothing is drawn at random.
 
-    A kit that the soundfont lacks is told as the standard kit, which plays for it.
+    A kit that the soundfont lacks is reported as the standard kit, which plays in its place.
 
     Args:
         piece: The score.
         duration: Length of the clip (s), at least 0.5.
-        taxonomy: Tags that are told.
+        taxonomy: Tags to decide.
         soundfont: A General MIDI soundfont (sf2, sf3).
         sample_rate: Hz.
         channels: 1 or 2.

@@ -65,7 +65,7 @@ def play_rows(
     Args:
         rows: Columns ``id``, ``tags``, ``caption`` and ``split``; and ``sample_id``, that of the tag set, if it is not
             ``id``.
-        taxonomy: Its tags are told of every clip.
+        taxonomy: Its tags are decided for every clip.
         duration: Length of a clip (s).
         seed: Seed of the run; a row draws from ``row_seed(sample_id, seed)``, so that its music does not depend on
             its caption, which may be written for what will sound (``foreseen``).
@@ -99,7 +99,7 @@ def foreseen(rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, seed: i
 
     Args:
         rows: Columns ``id`` and ``tags``.
-        taxonomy: Its tags are told.
+        taxonomy: Its tags are decided.
         duration: Length of a clip (s).
         seed: As for ``play_rows``.
 

@@ -219,8 +219,8 @@ def load(folder: Path, *, variant: str, engine: str, precision: str, cache: Path
     if variant == "tuned":
         if not (folder / _IDIOM).is_file():
             raise InputError(
-                f"expected a captioner's {_IDIOM} in {folder}, got none: it is of a version before 0.2.4 and knows no "
-                "good sentence from a strange one; train it again with finetune_captioner"
+                f"expected a captioner's {_IDIOM} in {folder}, got none: it was saved before version 0.2.4 and cannot "
+                "tell good sentences from strange ones; train it again with finetune_captioner"
             )
         idiom = Idiom.load(folder / _IDIOM, taxonomy=taxonomy)
     again = partial(load, folder.resolve(), variant=variant, engine=engine, precision=precision, cache=cache)

@@ -31,7 +31,7 @@ _VERBS = set(
 
 @dataclass
 class Piece:
-    """What is to be told: the noun, and what has not been told yet."""
+    """A piece to describe: its noun, and what has not been said of it yet."""
 
     noun: str
     genre: bool = False
@@ -47,7 +47,7 @@ class Piece:
     frames: set[str] = field(default_factory=set)
 
     def copy(self) -> "Piece":
-        """The same, to be told in another way: what is told of it is not told of this one."""
+        """A copy to describe in another way: what is said of the one still has to be said of the other."""
         lists: dict[str, Any] = {name: [*value] for name, value in vars(self).items() if isinstance(value, list)}
         return replace(self, **lists, parts={role: [*tags] for role, tags in self.parts.items()})
 

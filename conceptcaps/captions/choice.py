@@ -1,4 +1,4 @@
-"""Which of several candidates for a sentence to keep: the one with the least against it, then the likeliest.
+"""Which of several candidates for a sentence to keep: the one whose faults weigh least, then the likeliest.
 
 What speaks against one is counted by cheap measures; what judges captions in the end is another instrument
 (``evaluate_captions``).
@@ -27,7 +27,7 @@ _BEGINNING = 3  # words that two sentences should not begin with alike
 def faults(
     sentence: str, *, asked: Collection[str], others: Collection[str], said: str, ended: bool, taxonomy: Taxonomy
 ) -> dict[str, int]:
-    """What speaks against a sentence of a caption.
+    """The faults of a sentence of a caption, counted by kind.
 
     Args:
         sentence: The sentence.
@@ -86,9 +86,9 @@ def weight(counts: dict[str, int]) -> int:
 def by_plan(
     plans: Sequence[Plan], *, taxonomy: Taxonomy, idiom: Idiom | None
 ) -> Callable[[int, int, str, Sequence[Answer]], tuple[int, bool]]:
-    """A choice among candidates for the sentences of planned texts, as ``decoding.generate`` asks for it.
+    """The function that chooses among candidate sentences of planned texts, for ``decoding.generate``.
 
-    An ``idiom`` speaks against words that it does not have, and against words put together as it has none.
+    With an ``idiom``, words that it does not hold and combinations of words that it does not hold are faults too.
     """
 
     def choose(row: int, part: int, said: str, found: Sequence[Answer]) -> tuple[int, bool]:

@@ -1,4 +1,4 @@
-"""Captions evaluated as a table: what they say by two readers, how they read, how near they are to real ones."""
+"""Captions evaluated as a table: what two readers find in them, how they read, how near they are to real ones."""
 
 import re
 from collections.abc import Sequence
@@ -133,7 +133,7 @@ def require_few_failures(items: pd.DataFrame) -> None:
 def second_reading(
     captions: pd.DataFrame, *, taxonomy: Taxonomy, reader: MentionReader
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the reader that did not help to write finds in captions, and where the matcher finds something else.
+    """What the reader that took no part in the writing finds in captions, and where the matcher disagrees.
 
     Returns:
         A row for each caption with ``second_recall`` (of its tags, 0 to 1, best 1); 0 or 1 each: ``second_all_tags``,

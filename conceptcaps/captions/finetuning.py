@@ -227,7 +227,7 @@ def encoded(
 ) -> tuple[list[tuple[list[int], int]], int]:
     """Tokens of each example with the place where its caption begins, and how many were too long and are left out.
 
-    A caption that is cut off would teach to end nowhere, so that none is.
+    A truncated caption would teach the model never to stop, so none is truncated.
 
     Raises:
         InputError: If no example has at most ``max_tokens`` tokens.

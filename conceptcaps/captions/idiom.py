@@ -1,4 +1,4 @@
-"""Whether a sentence is put together as those of a corpus are: runs of words, and what stands beside each tag.
+"""Whether a sentence is worded like those of a corpus: runs of words, and the words beside each tag.
 
 A small model fills a phrase that it has learnt with the wrong kind of thing ("rounded out by indie rock", "a snare drum
 holds the bottom"). In the corpus, where "rounded out by" has instruments behind it and a bass holds the bottom, no such
@@ -34,7 +34,7 @@ Unit = tuple[str, list[str]]
 
 
 class Idiom:
-    """The runs of three words that stand in captions, a tag's name standing for its kind, and the ties of each tag."""
+    """The word trigrams of captions, a tag's name standing for its kind, and the ties of each tag to its neighbours."""
 
     def __init__(self, runs: Iterable[str], ties: Iterable[str], *, taxonomy: Taxonomy) -> None:
         """Take runs and ties; ``taxonomy`` tells which words of a sentence name a tag."""
@@ -47,7 +47,7 @@ class Idiom:
 
     @classmethod
     def of(cls, captions: Iterable[str], *, taxonomy: Taxonomy) -> "Idiom":
-        """The idiom of captions; of tags that they name seldom the ties are not known."""
+        """The idiom of captions; the ties of tags that they rarely name are not kept."""
         reader = cls([], [], taxonomy=taxonomy)
         texts = [reader._units(sentence) for caption in captions for sentence in sentences(caption)]
         often = Counter(tags[0] for units in texts for _, tags in units if tags)
@@ -65,7 +65,7 @@ class Idiom:
         return cls(**json.loads(file.read_text(encoding="utf-8")), taxonomy=taxonomy)
 
     def foreign(self, sentence: str) -> int:
-        """How many words of a sentence stand in no caption and are no tag's.
+        """How many words of a sentence occur in no caption and name no tag.
 
         >>> idiom = Idiom.of(["A jazz tune led by a piano."], taxonomy=Taxonomy.load())
         >>> idiom.foreign("A jazz mermaid led by a violin.")

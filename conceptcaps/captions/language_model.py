@@ -102,7 +102,7 @@ def _nf4(device: str) -> BitsAndBytesConfig:
     if not device.startswith("cuda") or not is_bitsandbytes_available():
         raise InputError(
             "expected a CUDA device and the package bitsandbytes for quantization=nf4, "
-            f"got device {device} and bitsandbytes {'there' if is_bitsandbytes_available() else 'missing'}; "
+            f"got device {device} and bitsandbytes {'installed' if is_bitsandbytes_available() else 'missing'}; "
             "use quantization=none, or install bitsandbytes on a machine with a GPU"
         )
     return BitsAndBytesConfig(

@@ -1,4 +1,4 @@
-"""What a captioner learns: captions with the plans that they follow, of a corpus whose words become its idiom."""
+"""What a captioner learns from: captions with the plans that they follow, and the idiom of their corpus."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,7 +68,7 @@ class Examples(NamedTuple):
 def read_examples(folder: Path, *, source: str, most: int, seed: int) -> Examples:
     """Examples of three tags or more, and the corpus that they are of.
 
-    A sixteenth as many validate as teach, 8 to 48: they are read often.
+    The validation set is a sixteenth of the training set, 8 to 48 examples, because it is read often.
 
     Args:
         folder: A tag_sets folder; has the taxonomy.

@@ -1,4 +1,4 @@
-"""Plan, then write: which sentence says which tags, in which order, after the plans of captions that were learnt.
+"""Plan, then write: which sentence says which tags, in which order, following the plans of training captions.
 
 References:
     Moryossef et al., Step-by-step: separating planning from realization in neural data-to-text generation (2019),

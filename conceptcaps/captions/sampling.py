@@ -67,7 +67,7 @@ def repeating(tokens: Sequence[int], *, size: int) -> set[int]:
 
 
 def heat(rounds: int) -> float:
-    """What multiplies the temperature after some rounds: where no candidate would do, the next ones differ more."""
+    """Factor on the temperature after some rounds: where no candidate was good enough, the next ones differ more."""
     return 1.0 + rounds / 2
 
 

@@ -50,7 +50,7 @@ class Engine:
         """Answers to chats, in order, as ``decoding.generate``; vLLM sizes its batches and shares prefixes itself.
 
         Raises:
-            InputError: If a dial is set that vLLM has not, or counts otherwise: its repetition penalty counts the
+            InputError: If a dial is set that vLLM lacks, or defines differently: its repetition penalty counts the
                 prompt, which asks for the very words that a caption has to say.
         """
         if sampling.no_repeat_ngram or sampling.repetition_penalty != 1:

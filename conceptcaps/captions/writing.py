@@ -109,7 +109,7 @@ def longest(tags: Iterable[str], *, tokenizer: PreTrainedTokenizerBase) -> int:
 def telling(text: str, tags: Iterable[str], *, taxonomy: Taxonomy) -> str:
     """A text without the later sentences that say no tag of a set that was not said before, as learnt ones are.
 
-    Its articles and capitals are right ("a intense indian tune"): small slips of a small model, plain to mend.
+    Articles and capitals are corrected ("a intense indian tune"): small slips of a small model, easy to mend.
 
     >>> telling("An indian waltz. It waltzes. It hums.", ["indian music", "waltz time"], taxonomy=Taxonomy.load())
     'An Indian waltz.'

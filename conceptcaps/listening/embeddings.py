@@ -30,7 +30,7 @@ _AT_ONCE = 8  # clips in memory for each thread
 
 
 class Sounds(Protocol):
-    """Encoded audio files that are counted, and read anew whenever they are iterated."""
+    """A sized collection of encoded audio files that is read anew at every iteration."""
 
     def __len__(self) -> int:
         """How many there are."""

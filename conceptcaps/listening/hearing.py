@@ -1,4 +1,4 @@
-"""What detectors hear with: layers of musicnn's two taggers, and the pulse, as one vector for each clip."""
+"""The features of detectors: layers of musicnn's two taggers, and the pulse, as one vector for each clip."""
 
 from collections.abc import Iterator
 from pathlib import Path

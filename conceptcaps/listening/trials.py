@@ -1,6 +1,6 @@
 """A blind listening test on one page: what is asked, of which clip, and how to tell a listener from a guesser.
 
-Each trial is one clip and one question, whether a tag is heard. By truth half of each tag's clips have it. Some trials
+Each trial is one clip and one question, whether a tag is heard. Half of each tag's clips truly have it. Some trials
 come back later, hidden, and some are obvious: a plain tone, and noise without one.
 """
 

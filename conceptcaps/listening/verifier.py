@@ -110,7 +110,7 @@ def fit(
     sources: Sequence[str],
     seed: int,
 ) -> tuple[Verifier, pd.DataFrame, Floats]:
-    """Fit a detector for every tag that can be told.
+    """Fit a detector for every tag that can be told from chance.
 
     Args:
         features: Of the clips ``(clips, d)``, see ``hearing.features``.
@@ -165,7 +165,7 @@ def fit(
     table = pd.DataFrame(rows, columns=names)
     if not kept:
         raise InputError(
-            f"expected tags with {FEWEST} clips each way whose AUC is at least {LEAST_AUC}, "
+            f"expected tags with {FEWEST} clips on each side whose AUC is at least {LEAST_AUC}, "
             f"got {len(table)} with enough clips of {len(truth)}, none above it"
         )
     tags, weights, bias, slope, intercept, present, absent = zip(*kept, strict=True)

@@ -29,7 +29,7 @@ _CHANGES_NOTHING = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Dropout, nn.Identity)
 
 
 class Several(Protocol[One]):
-    """Things that are counted, and read anew whenever they are iterated."""
+    """A sized collection of items that is read anew at every iteration."""
 
     def __len__(self) -> int:
         """How many there are."""

@@ -39,7 +39,7 @@ def assess(model: Classifier, parts: Mapping[str, Part]) -> tuple[dict[str, floa
         Clopper and Pearson's, which has a width where all clips are right too), ``accuracy_majority`` and
         ``calibration_error``;
         ``test/interpretable``, 1 if the lower end exceeds the majority's accuracy: a network that does not know its
-        classes has nothing to be asked for. A table with ``val/nll`` and ``val/accuracy`` of every validation clip. The
+        classes is not worth probing. A table with ``val/nll`` and ``val/accuracy`` of every validation clip. The
         confusion matrix on test.
     """
     majority = int(parts["train"][1].bincount().argmax())

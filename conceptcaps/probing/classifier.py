@@ -171,7 +171,7 @@ def fit(
             if stopping.over:
                 break
     if not stopping.weights:
-        raise InputError(f"expected a finite validation NLL, got {nll}; a smaller learning_rate than {learning_rate}?")
+        raise InputError(f"expected a finite validation NLL, got {nll}; try a learning_rate below {learning_rate}")
     model.load_state_dict(stopping.weights)
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return calibrate(model.cpu().eval(), validation)

@@ -160,9 +160,9 @@ def concept(name: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> Concept:
 
 
 def frequent(clips: pd.DataFrame, *, taxonomy: Taxonomy, most: int) -> list[str]:
-    """The tags that are no genre with most clips on their smaller side whose effect can be told, at most ``most``.
+    """At most ``most`` tags other than genres, those with most clips on their smaller side whose effect can be told.
 
-    Where clips were made for concepts, it is those of these with most clips, genres included.
+    Where clips were made for concepts, those concepts with most clips are taken, genres included.
 
     Raises:
         InputError: If there is none.

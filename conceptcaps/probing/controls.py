@@ -111,7 +111,7 @@ def own_targets(scores: pd.DataFrame, meanings: Mapping[str, Sequence[str]]) -> 
 
 
 def stability(tables: Sequence[pd.DataFrame]) -> float:
-    """Of the cells that are significant under some seed of permutations, the share that are so under all; or NaN."""
+    """Share of the cells significant under some permutation seed that are significant under all; NaN without any."""
     marks = np.stack([table["significant"].to_numpy(dtype=bool) for table in tables])
     return float(marks.all(0).sum() / marks.any(0).sum()) if marks.any() else float("nan")
 
@@ -119,7 +119,7 @@ def stability(tables: Sequence[pd.DataFrame]) -> float:
 def domain_gap(
     concepts: Mapping[str, NDArray[np.float64]], targets: Mapping[str, NDArray[np.float64]], *, seed: int
 ) -> dict[str, float]:
-    """How plainly each layer tells the concepts' clips from the targets': accuracy of a linear reader, .5 for not.
+    """How plainly each layer tells the concepts' clips from the targets': accuracy of a linear classifier (chance .5).
 
     Directions that were learnt in one kind of sound may mean something else in another.
     """

@@ -30,7 +30,7 @@ Rows = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Encoder:
-    """A network that hears.
+    """An audio network.
 
     Attributes:
         name: As it was asked for.

@@ -1,4 +1,4 @@
-"""Classifiers of genre: a small CNN on spectra, and heads on what musicnn already hears. Each is probed end to end.
+"""Genre classifiers: a small CNN on spectra, and heads on musicnn's features. Each is probed end to end.
 
 All take what ``features`` makes of clips, cut or repeated to one length, ``(n, length, d)``, and give logits that are
 divided by a ``temperature`` (1 until ``classifier.calibrate`` sets it).

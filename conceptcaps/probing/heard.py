@@ -1,4 +1,4 @@
-"""Clips that several networks are asked about, decoded once."""
+"""Clips that several networks read, decoded once."""
 
 from collections.abc import Callable, Iterator
 from threading import Lock
@@ -13,7 +13,7 @@ _ROOM = 4_000_000_000  # bytes of windows that are kept for a second network
 
 
 class Heard:
-    """Clips that several networks are asked about: decoded once, their windows kept on the disk, 4 GB of them at most.
+    """Clips that several networks read: decoded once, up to 4 GB of their windows kept on disk.
 
     What does not fit is decoded anew each time; networks see the same.
     """

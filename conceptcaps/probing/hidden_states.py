@@ -127,7 +127,7 @@ def load(place: Place) -> Model:
         name for name in report["missing_keys"] if "masked_spec_embed" not in name
     )  # used in training only
     if missing:
-        raise InputError(f"expected all weights of {place.name!r}, got none of {len(missing)}, {missing[0]} first")
+        raise InputError(f"expected all weights of {place.name!r}, got {len(missing)} missing, {missing[0]} first")
     model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
     if place.config.model_type == "musicgen":
         return _of_musicgen(model)

@@ -36,7 +36,7 @@ MODEL, _FACTS = "model.pt", "model.json"
 
 @dataclass(frozen=True)
 class Probe:
-    """A network and what is needed to ask it.
+    """A network and what is needed to probe it.
 
     Attributes:
         network: Gives logits ``(windows, outputs)``.
@@ -108,7 +108,7 @@ def log_mel_windows(clip: bytes) -> Tensor:
 
 
 def of_function(name: str) -> Probe:
-    """What a user's function gives, named as ``module:function``; the working folder's modules are found too.
+    """The probe that a user's ``module:function`` returns; modules of the working folder can be imported too.
 
     Raises:
         InputError: If there is no such function, or it gives no ``Probe``.

@@ -76,7 +76,7 @@ def test(
     redrawn: int | None = None,
     intervals: bool = True,
 ) -> pd.DataFrame:
-    """Effects of every concept on every target through every layer, and whether they are any (``Contrast.p_values``).
+    """Effects of every concept on every target through every layer, and their p-values (``Contrast.p_values``).
 
     Args:
         points: By layer, activations ``(n, d)`` of the concepts' clips.

@@ -114,7 +114,7 @@ def compare(
 
     Returns:
         Column ``id``, and whether ``tags``, ``caption``, ``clip`` (FLAC bytes) and ``score`` (MIDI bytes) are equal;
-        what was not made again is not.
+        what was not made again counts as unequal.
     """
     tags = dict(zip(samples["id"], samples["tags"], strict=True))
     texts = dict(zip(captions["sample_id"], captions["caption"], strict=True))

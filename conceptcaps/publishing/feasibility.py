@@ -1,4 +1,4 @@
-"""Whether a pipeline can be run with its dials at all: what would fail after hours is reported in the first minute."""
+"""Whether a pipeline can run with its parameters: what would fail after hours is reported in the first minute."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _COPIES = 3  # shards, artifact and dataset
 
 
 def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
-    """Check the dials of ``main`` before any stage begins.
+    """Check the parameters of ``main`` before any stage begins.
 
     Args:
         dials: ``count``, ``classifier_count``, ``concept_count``, ``duration``, ``corpus``, ``taxonomy``, ``concepts``,
@@ -33,7 +33,7 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
     if project.commit() == "unknown":
         wrong.append("expected a git checkout, whose commit the dataset's card names, got none: git clone")
     if dials["quantization"] != "none" and not torch.cuda.is_available():
-        wrong.append(f"expected a CUDA GPU for quantization={dials['quantization']}, got none: quantization=none")
+        wrong.append(f"expected a CUDA GPU for quantization={dials['quantization']}, got none: use quantization=none")
     if dials["audio_backend"] != "soundfont" and dials["audio_model"] == "none":
         wrong.append(f"expected audio_model of audio_backend={dials['audio_backend']}, got none")
     if not wrong:

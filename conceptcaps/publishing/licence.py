@@ -82,7 +82,7 @@ def derive(materials: Mapping[str, Collection[str]], *, stated: str = "derived")
     if unknown and stated == "derived":
         raise InputError(
             f"expected materials with a known licence, got {', '.join(unknown)}; "
-            "say which licence follows with license=<identifier of the Hub>, or name runs in place of folders"
+            "say which licence applies with license=<identifier of the Hub>, or name runs in place of folders"
         )
     credits = list(dict.fromkeys(str(facts["credit"]) for facts in known.values() if facts is not None))
     if stated != "derived":

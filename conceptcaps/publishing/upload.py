@@ -35,7 +35,7 @@ def push(folder: Path, name: str, *, version: str) -> None:
     client = HfApi()
     client.create_repo(name, repo_type="dataset", exist_ok=True)
     if version and version in {tag.name for tag in client.list_repo_refs(name, repo_type="dataset").tags}:
-        raise InputError(f"expected a version that {name} does not have, got {version}: say the next with version=")
+        raise InputError(f"expected a version that {name} does not have, got {version}: give the next one as version=")
     sent = client.upload_folder(
         folder_path=folder, repo_id=name, repo_type="dataset", delete_patterns=["data/**", "*.json"]
     )

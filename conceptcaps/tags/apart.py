@@ -1,4 +1,4 @@
-"""Tag sets that are like none of other samples: what tests one model has taught none that it is compared with."""
+"""Tag sets unlike those of other samples, so that what tests one model has trained none that it is compared with."""
 
 from pathlib import Path
 

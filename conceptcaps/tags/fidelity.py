@@ -1,4 +1,4 @@
-"""How like real tag sets samples are, and how new: figures on samples, over whole sets, off the diagonal."""
+"""How similar samples are to real tag sets, and how new: figures on samples, over whole sets, off the diagonal."""
 
 from collections.abc import Callable
 from itertools import combinations

@@ -123,7 +123,7 @@ def sample(
 def wish(condition: Sequence[str], *, taxonomy: Taxonomy) -> Tensor:
     """What a condition asks of each tag: 1 hold, -1 do not hold, 0 nothing, ``(tags,)``.
 
-    What a tag to hold excludes is not to hold either: no set is lost because it was drawn before.
+    Tags that an asked tag excludes must not hold either, so that no set is lost because one was drawn before.
 
     Raises:
         InputError: If a tag is unknown or the condition contradicts itself.

@@ -132,7 +132,7 @@ def fit(
             _checkpoint(folder, model, optimiser, state={**state, "settings": hashing.digest(settings)})
             stopped = bool(on_epoch(epoch, metrics))
     if not stopping.weights:
-        raise InputError(f"expected a finite validation bound; a smaller learning_rate than {learning_rate}?")
+        raise InputError(f"expected a finite validation bound, got none; try a learning_rate below {learning_rate}")
     model.load_state_dict(stopping.weights)
     model.remember(rows)
     return model

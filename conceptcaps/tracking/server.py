@@ -1,4 +1,4 @@
-"""A tracking server that is down, that comes back, what is in it, and passwords that must not reach it."""
+"""The tracking server: whether it answers, waiting for it, what is in it, and passwords that must not reach it."""
 
 import collections
 import logging

@@ -17,7 +17,7 @@ def file_sha256(path: Path) -> str:
 
 
 def share_of(value: object) -> float:
-    """Place of a value in [0, 1), uniform over values and always the same: draws that new values do not move."""
+    """A fixed number in [0, 1) for a value, uniform over values: draws that do not change when values are added."""
     return int(digest(value)[:8], 16) / 2**32
 
 
