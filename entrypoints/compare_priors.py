@@ -8,7 +8,7 @@ import pandas as pd
 
 from conceptcaps import tracking
 from conceptcaps.results import figures
-from conceptcaps.tags import fidelity, priors, rivals, sampling, two_sample, vae
+from conceptcaps.tags import fidelity, priors, rivals, sampling, splits, two_sample, vae
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tracking.run("compare_priors", vars(args)):
         model = vae.load(tracking.fetch(args.vae))
         folder = tracking.fetch(args.tag_sets)
-        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "validation", "test")}
+        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in splits.SPLITS}
         for name, frame in frames.items():
             tracking.log_dataset(frame, name=f"tag_sets/{name}", source=args.tag_sets, context="evaluation")
         taxonomy = model.taxonomy

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_metrics(data.counts)
         inputs = classifier.features(data.clips, head=args.head, cache=cache.embeddings())
         parts = classifier.parts(inputs, rows, classes=data.classes, permute=bool(args.permute_labels), seed=args.seed)
-        for name in clips.SPLITS:
+        for name in parts:
             tracking.log_dataset(rows[rows["split"] == name], name=f"clips/{name}", source=args.audio, context=name)
         model = classifier.fit(
             head=args.head,

@@ -19,8 +19,8 @@ from conceptcaps.captions.caption_grammar import Grammar
 from conceptcaps.errors import InputError
 from conceptcaps.tags import phrases
 from conceptcaps.tags.corpus import clean_caption
+from conceptcaps.tags.splits import split_by_hash
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
-from conceptcaps.workspace.hashing import share_of
 
 BUILTIN_COUNT = 2000
 FURTHER_COUNT = 10_000
@@ -131,7 +131,7 @@ def select(captions: Iterable[str], *, taxonomy: Taxonomy, most: int | None = No
             continue
         tags = taxonomy.find(text)
         own = tag_set_id(tags, caption=text)
-        kept[_key(text)] = {"id": own, "caption": text, "tags": tags, "split": _split(tags)}
+        kept[_key(text)] = {"id": own, "caption": text, "tags": tags, "split": split_by_hash(tags)}
         if len(kept) == most:
             break
     if not kept:
@@ -248,9 +248,3 @@ def _read(source: str) -> list[str]:
 
 def _key(text: str) -> str:
     return re.sub(r"\W+", " ", text.lower()).strip()
-
-
-def _split(tags: Iterable[str]) -> str:
-    """The part of a tag set, by its hash alone: no set stands in two."""
-    share = share_of(sorted(tags))
-    return "validation" if share < 0.05 else "test" if share < 0.1 else "train"

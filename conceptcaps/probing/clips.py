@@ -17,11 +17,10 @@ from tqdm import tqdm
 from conceptcaps.audio import waveform
 from conceptcaps.audio.clips import fault, require_few
 from conceptcaps.errors import InputError
-from conceptcaps.tags.splits import SHARES, stratify
+from conceptcaps.tags.splits import SPLITS, split_clips
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 from conceptcaps.workspace import shards
 
-SPLITS = tuple(SHARES)
 _ENDINGS = {".wav", ".au", ".flac", ".mp3", ".ogg"}
 _AT_ONCE = 16
 _CARRIED = ("split", "concept", "positive", "part", "pair_id", "tag", "side")
@@ -262,10 +261,7 @@ def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Lab
     rows = clips.rows.copy()
     rows["genre"] = genres
     if "split" not in rows:
-        names, number = np.unique([genre or "" for genre in genres], return_inverse=True)
-        groups = pd.factorize(rows["group"])[0]
-        part = stratify(np.eye(len(names), dtype=bool)[number], groups, shares=list(SHARES.values()), seed=seed)
-        rows["split"] = [SPLITS[place] for place in part]
+        rows["split"] = split_clips(genres, rows["group"].tolist(), seed=seed)
     training = [genre for genre, split in zip(genres, rows["split"], strict=True) if split == "train"]
     classes = merge_rare(training, taxonomy=taxonomy, min_clips=min_clips)
     rows["class"] = [class_of(genre, classes=classes, taxonomy=taxonomy) for genre in genres]

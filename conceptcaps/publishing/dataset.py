@@ -20,10 +20,10 @@ from conceptcaps.errors import InputError
 from conceptcaps.publishing import chain, croissant
 from conceptcaps.publishing.evidence import Evidence, weigh
 from conceptcaps.publishing.parquet import MOST_BYTES, ParquetFiles
+from conceptcaps.tags.splits import SPLITS
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 from conceptcaps.workspace import hashing
 
-SPLITS = ("train", "validation", "test")
 SUBSETS = ("10pct", "25pct", "all")  # the first two lie in the third, the first in the second
 _STRINGS = List(Value("string"))
 TEXT = {
