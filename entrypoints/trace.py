@@ -47,7 +47,8 @@ def replay(rows: Sequence[dict[str, Any]], scratch: Path) -> dict[str, pd.DataFr
     written = tracking.repeat(runs["write_captions"], samples=scratch, out=scratch / "captions")
     captions = f"runs:/{written}/captions"
     played = tracking.repeat(runs["generate_audio"], captions=captions, out=scratch / "audio", shard_range="all")
-    texts, clips = (shards.read(str(tracking.fetch(uri))) for uri in (captions, f"runs:/{played}/audio"))
+    texts = shards.read(str(tracking.fetch(captions)), columns=["sample_id", "caption"])
+    clips = shards.read(str(tracking.fetch(f"runs:/{played}/audio")), columns=["id", "audio", "midi"])
     return {"samples": samples, "captions": texts, "clips": clips}
 
 

@@ -81,6 +81,13 @@ def test_links_lead_to_files_of_the_repository(page):
     assert not [link for link in local if not (page.parent / link).exists()]
 
 
+def test_paths_of_the_repository_that_text_and_commands_name_are_there():
+    """Every path that begins with one of its folders, in code or in prose; a pattern must match something."""
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    named = set(re.findall(rf"(?<![\w./$-])((?:{'|'.join(folders | {'docs', 'notebooks'})})/[\w./*-]*\w)", TEXT))
+    assert len(named) > 10 and not [path for path in named if not [*ROOT.glob(path)]]
+
+
 def test_no_path_outside_of_a_fresh_clone_is_named():
     assert "../shared" not in TEXT and not re.search(r"[ =`](/work|/root|/tmp|/home)/", TEXT)
 

@@ -63,7 +63,7 @@ class Clap:
         return nn.functional.normalize(torch.stack(made).mean(0), dim=0).cpu().numpy()
 
     def embed_clip(self, clip: bytes) -> dict[str, NDArray[np.float32]]:
-        """``clap``, the embedding of an encoded clip, as ``embeddings.compute`` wants it."""
+        """``clap``, the embedding of an encoded clip, as ``embeddings.stream`` wants it."""
         sound, rate = waveform.decode(clip)
         return {"clap": self.embed_audio(waveform.resample(waveform.to_mono(sound), rate, SAMPLE_RATE)[0])}
 

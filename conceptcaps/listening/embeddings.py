@@ -91,13 +91,6 @@ def stream(
     prune(cache)
 
 
-def compute(
-    clips: Iterable[bytes], *, function: Callable[[bytes], Embedding], name: str, cache: Path, weights: str = ""
-) -> list[Embedding]:
-    """All of ``stream`` at once, for arrays that are needed together."""
-    return list(stream(clips, function=function, name=name, cache=cache, weights=weights))
-
-
 def samples(clip: bytes, *, seconds: float = 0.0) -> NDArray[np.float32]:
     """Mono waveform ``(samples,)`` at musicnn's 16 kHz of an encoded clip, repeated until it lasts ``seconds``."""
     decoded, rate = waveform.decode(clip)

@@ -23,7 +23,9 @@ from conceptcaps.workspace import shards
 
 _ENDINGS = {".wav", ".au", ".flac", ".mp3", ".ogg"}
 _AT_ONCE = 16
+_TAGS = ("tags", "present", "absent", "unrealised", "added")
 _CARRIED = ("split", "concept", "positive", "part", "pair_id", "tag", "side")
+_READ = {"id", "error", "group", *_TAGS, *_CARRIED}
 _LISTS = {"train": "train_filtered.txt", "validation": "valid_filtered.txt", "test": "test_filtered.txt"}
 
 
@@ -107,13 +109,13 @@ def read(folder: Path, *, split_file: Path | None = None) -> Clips:
 
 def _read_shards(folder: Path) -> Clips:
     first = folder / shards.read_manifest(str(folder))["shards"][0]["file"]
-    columns = [name for name in pq.read_schema(first).names if name not in ("audio", "midi")]
+    columns = [name for name in pq.read_schema(first).names if name in _READ]
     rows = shards.read(str(folder), columns=columns)
     failed = rows["error"].notna() & (rows["error"] != "") if "error" in rows else pd.Series(False, index=rows.index)
     unreadable = dict(zip(rows["id"][failed], rows["error"][failed] if failed.any() else (), strict=True))
     require_few(unreadable, total=len(rows))
     rows = rows[~failed].reset_index(drop=True)
-    lists = {name: _lists(rows, name) for name in ("tags", "present", "absent", "unrealised", "added")}
+    lists = {name: _lists(rows, name) for name in _TAGS}
     asked, present, known = [], [], []
     for tags, sounding, silent, unrealised, added in zip(*lists.values(), strict=True):
         asked.append(sorted({*tags} - {*unrealised}))

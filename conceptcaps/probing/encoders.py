@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from conceptcaps.errors import InputError
@@ -17,6 +18,7 @@ from conceptcaps.probing.concepts import unique
 from conceptcaps.probing.hidden_states import Model
 from conceptcaps.probing.networks import Probe
 from conceptcaps.workspace import hashing
+from conceptcaps.workspace.spool import Spool
 
 HELP = (
     "by commas: musicnn_mtt, musicnn_msd, what run_tcav takes as classifier, clap:<checkpoint>, or a folder or Hub id "
@@ -42,7 +44,7 @@ class Encoder:
 
     name: str
     version: str
-    read: Callable[[Clips, int | None], dict[str, Rows]]
+    read: Callable[[Clips, int | None], Mapping[str, Rows]]
 
 
 def named(names: str, *, fetch: Callable[[str], Path], cache: Path) -> list[Encoder]:
@@ -53,7 +55,7 @@ def named(names: str, *, fetch: Callable[[str], Path], cache: Path) -> list[Enco
     Args:
         names: As ``HELP`` says.
         fetch: Gives the file or folder of a URI or path.
-        cache: Folder that keeps what pretrained models made of clips (``embeddings.compute``).
+        cache: Folder that keeps what pretrained models made of clips (``embeddings.stream``).
 
     Raises:
         InputError: If one is not known or stands twice.
@@ -101,16 +103,39 @@ def _own(name: str, probe: Probe) -> Encoder:
 def _pretrained(name: str, version: str, load: Callable[[], Model], *, cache: Path) -> Encoder:
     """A model whose layers are kept by clip."""
 
-    def read(clips: Clips, seed: int | None) -> dict[str, Rows]:
+    def read(clips: Clips, seed: int | None) -> Mapping[str, Rows]:
         model = load()
         if seed is not None:
             networks.randomise(model.network, seed=seed)
         weights = hashing.digest([version, seed])
-        made = embeddings.compute(clips, function=model.read, name="hidden_states", cache=cache, weights=weights)
-        order = sorted(made[0], key=_place)
-        return {layer: np.stack([layers[layer] for layers in made]).astype(np.float64) for layer in order}
+        return _Layers(
+            embeddings.stream(clips, function=model.read, name="hidden_states", cache=cache, weights=weights)
+        )
 
     return Encoder(name, version, read)
+
+
+class _Layers(Mapping[str, Rows]):
+    """What every layer holds of every clip, on the disk, read layer by layer."""
+
+    def __init__(self, clips: Iterable[embeddings.Embedding]) -> None:
+        """Keep what each clip gives, by layer."""
+        self._spool, self._kept = Spool(), dict[str, list[int]]()
+        for layers in clips:
+            for layer, values in layers.items():
+                self._kept.setdefault(layer, []).append(self._spool.append(torch.from_numpy(values)))
+
+    def __getitem__(self, layer: str) -> Rows:
+        """``(n, d)``."""
+        return np.stack([self._spool[number].numpy() for number in self._kept[layer]]).astype(np.float64)
+
+    def __iter__(self) -> Iterator[str]:
+        """From the input on."""
+        return iter(sorted(self._kept, key=_place))
+
+    def __len__(self) -> int:
+        """How many layers there are."""
+        return len(self._kept)
 
 
 def _place(layer: str) -> tuple[bool, int]:

@@ -1,7 +1,7 @@
 """The encoder zoo, probed: one table of encoders, layers and concepts, and what stands out in it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from conceptcaps.errors import InputError
 from conceptcaps.probing.clips import Clips
-from conceptcaps.probing.encoders import Encoder
+from conceptcaps.probing.encoders import Encoder, Rows
 from conceptcaps.probing.linear_probes import Task, probe
 
 COLUMNS = (
@@ -45,7 +45,7 @@ def run(
     for encoder in encoders:
         try:
             layers = encoder.read(clips, None)
-            random = encoder.read(clips, seed) if random_weights else {}
+            random: Mapping[str, Rows] = encoder.read(clips, seed) if random_weights else {}
         except InputError as error:
             layers, random, fault = {"all": np.full((len(clips), 1), np.nan)}, {}, str(error)
         else:

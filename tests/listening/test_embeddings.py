@@ -32,11 +32,11 @@ def test_each_content_is_computed_once_and_given_back_in_order(tmp_path):
 
     contents = [b"long", b"a", b"long", b"bc"]
     for _ in range(2):
-        made = embeddings.compute(contents, function=function, name="test", cache=tmp_path)
+        made = list(embeddings.stream(contents, function=function, name="test", cache=tmp_path))
         assert [int(arrays["length"][0]) for arrays in made] == [4, 1, 4, 2]
         assert made[0]["matrix"].tolist() == [[0, 3], [1, 4], [2, 5]]
     assert sorted(calls) == [b"a", b"bc", b"long"]
-    embeddings.compute([b"a"], function=function, name="other", cache=tmp_path)
+    list(embeddings.stream([b"a"], function=function, name="other", cache=tmp_path))
     assert len(calls) == 4
 
 
@@ -47,7 +47,7 @@ def test_works_on_one_torch_thread_each_and_restores_them(tmp_path):
         seen.add((torch.get_num_threads(), threading.current_thread() is threading.main_thread()))
         return {"x": np.zeros(1, np.float32)}
 
-    embeddings.compute([b"a", b"b"], function=function, name="test", cache=tmp_path)
+    list(embeddings.stream([b"a", b"b"], function=function, name="test", cache=tmp_path))
     assert seen == {(1, False)} and torch.get_num_threads() == threads
 
 
@@ -59,7 +59,7 @@ def test_a_failure_leaves_no_half_written_file_and_is_raised(tmp_path):
 
     threads = torch.get_num_threads()
     with pytest.raises(ValueError, match="bad clip"):
-        embeddings.compute([b"good", b"bad"], function=function, name="test", cache=tmp_path)
+        list(embeddings.stream([b"good", b"bad"], function=function, name="test", cache=tmp_path))
     assert [path.suffix for path in tmp_path.glob("test-*/*")] == [".safetensors"]
     assert torch.get_num_threads() == threads
 
@@ -72,9 +72,9 @@ def test_other_weights_or_code_are_computed_anew(tmp_path):
         return {"x": np.zeros(1, np.float32)}
 
     for weights in ("one", "one", "two"):
-        embeddings.compute([b"a"], function=function, name="test", cache=tmp_path, weights=weights)
+        list(embeddings.stream([b"a"], function=function, name="test", cache=tmp_path, weights=weights))
     assert len(calls) == 2
-    embeddings.compute([b"a"], function=toy_clips.tell_length, name="test", cache=tmp_path, weights="one")
+    list(embeddings.stream([b"a"], function=toy_clips.tell_length, name="test", cache=tmp_path, weights="one"))
     assert len(list(tmp_path.iterdir())) == 3, "a function of another file has a folder of its own"
 
 
@@ -92,7 +92,7 @@ def test_clips_are_read_a_few_at_a_time(tmp_path):
             nonlocal alive
             alive -= 1
 
-    made = embeddings.compute(map(Clip, range(300)), function=toy_clips.tell_length, name="test", cache=tmp_path)
+    made = list(embeddings.stream(map(Clip, range(300)), function=toy_clips.tell_length, name="test", cache=tmp_path))
     assert len(made) == 300 and most < 60
 
 
