@@ -59,6 +59,8 @@ def checks() -> Iterator[Check]:
 
 def _packages() -> Check:
     """Installed versions against the lock file."""
+    if not (project.PROJECT / project.LOCK).is_file():
+        return Check("packages", "missing", "no lock file", "git clone the repository; stages run in a checkout")
     lines = (project.PROJECT / project.LOCK).read_text(encoding="utf-8").splitlines()
     pinned = (re.match(r"([\w.-]+)(?:\[[^]]*\])?==([^\s;\\]+)", line) for line in lines)
     pins = {match[1]: match[2] for match in pinned if match}

@@ -76,6 +76,15 @@ def test_few_files_lie_at_the_door():
     assert {path.stem for path in (ROOT / "conceptcaps").glob("*.py")} == {"__init__", "errors", "diagnosis"}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "conceptcaps/audio").rglob("*.py")), ids=ids)
+def test_truth_is_told_from_the_notes_and_not_by_the_composer(path):
+    """Within audio: who composes and who judges do not know each other, and neither knows how it is played."""
+    folder = path.relative_to(ROOT / "conceptcaps/audio").parts[0]
+    others = {"composing": {"truth", "soundfont"}, "truth": {"composing", "composition", "soundfont"}}
+    found = {name.split(".")[2] for name in imports(path) if name.startswith("conceptcaps.audio.")}
+    assert not found & others.get(folder, set())
+
+
 def test_every_folder_is_a_room_with_its_floor():
     assert {path.parent.name for path in (ROOT / "conceptcaps").glob("*/__init__.py")} == set(ALLOWED)
 

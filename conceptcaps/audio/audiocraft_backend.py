@@ -31,7 +31,7 @@ from conceptcaps.errors import Failure, InputError
 from conceptcaps.workspace import cache
 from conceptcaps.workspace.files import first_folder
 from conceptcaps.workspace.hashing import content, file_sha256, row_seed
-from conceptcaps.workspace.project import PROJECT
+from conceptcaps.workspace.project import PROJECT, require_checkout
 
 REQUIREMENTS = PROJECT / "requirements-audiocraft.txt"
 _WORKER = "conceptcaps.audio.audiocraft_worker"
@@ -75,6 +75,7 @@ def environment(*, root: Path | None = None) -> Path:
         ConnectionError: If the packages could not be fetched or built.
     """
     root = root or cache.root() / "environments"
+    require_checkout()
     folder = root / f"audiocraft-{file_sha256(REQUIREMENTS)[:16]}"
     if not folder.exists():
         _LOG.warning("building audiocraft's environment in %s", folder)

@@ -7,16 +7,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_auc_score
 
 from conceptcaps.errors import InputError
 from conceptcaps.listening.verifier import VERDICTS, Vectors, Verifier
 from conceptcaps.results import figures
+from conceptcaps.results.calibration import calibration_error
 from conceptcaps.results.intervals import bootstrap_mean
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _FEWEST = 5  # clips with a tag, and without it, that a figure of it needs
-_BINS = 10
 
 
 def labels(
@@ -157,21 +158,6 @@ def worth(frame: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def calibration_error(probabilities: ArrayLike, truth: ArrayLike) -> float:
-    """Expected calibration error, over ten bins of equal width: mean distance of confidence and frequency; best 0.
-
-    References:
-        Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, 2015.
-
-    >>> calibration_error([0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0])
-    0.0
-    """
-    values, y = np.asarray(probabilities, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    bins = np.minimum((values * _BINS).astype(int), _BINS - 1)
-    gaps = [abs(values[bins == own].sum() - y[bins == own].sum()) for own in range(_BINS)]
-    return float(sum(gaps) / len(values))
-
-
 def summarise(frame: pd.DataFrame, table: pd.DataFrame, *, seed: int) -> dict[str, float]:
     """Rates over all rows, and means over detectors.
 
@@ -210,9 +196,9 @@ def reliability_figure(frame: pd.DataFrame) -> Figure:
     drawn = Figure(figsize=(5, 5), layout="constrained")
     axes = drawn.subplots()
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
-    bins = np.minimum((known["probability"] * _BINS).astype(int), _BINS - 1)
-    binned = known.assign(present=known["truth"] == "present").groupby(bins)[["probability", "present"]].mean()
-    axes.plot(binned["probability"], binned["present"], "o-", color="#4477aa")
+    if len(known):
+        shares, probabilities = calibration_curve(known["truth"] == "present", known["probability"], n_bins=10)
+        axes.plot(probabilities, shares, "o-", color="#4477aa")
     axes.set(title=f"{len(known)} rows with known truth", xlabel="probability", ylabel="share present", aspect="equal")
     return drawn
 

@@ -12,19 +12,7 @@ from torch import Tensor
 
 from conceptcaps.probing.classifier import Part, evaluate
 from conceptcaps.probing.heads import Classifier
-
-_BINS = 10
-
-
-def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.float64]) -> float:
-    """Expected calibration error in [0, 1], best 0: |accuracy - probability| over ten bins, weighted by their clips.
-
-    >>> calibration_error(np.array([0.75, 0.75, 0.75, 0.75]), np.array([1.0, 1.0, 1.0, 0.0]))
-    0.0
-    """
-    place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
-    gaps = np.bincount(place, correct - probability, minlength=_BINS)
-    return float(np.abs(gaps).sum() / len(probability))
+from conceptcaps.results.calibration import calibration_error
 
 
 def assess(model: Classifier, parts: Mapping[str, Part]) -> tuple[dict[str, float], pd.DataFrame, Figure]:

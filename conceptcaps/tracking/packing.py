@@ -36,6 +36,7 @@ def pack(module: str, path: Path) -> tuple[Path, ...]:
 
 def requirements(files: Iterable[Path]) -> list[str]:
     """Pins, from the lock file, of the packages that Python files import, MLflow's server, and what these need."""
+    project.require_checkout()
     lock = (project.PROJECT / project.LOCK).read_text(encoding="utf-8").splitlines()
     pins = {canonicalize_name(re.split(r"[=\[ ]", line)[0]): line for line in lock if re.match(r"\w", line)}
     owners = metadata.packages_distributions()

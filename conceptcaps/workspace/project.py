@@ -82,7 +82,7 @@ def work_hash(stage: str, *, project: Path = PROJECT) -> str:
     Raises:
         FileNotFoundError: If this is an installed package and no checkout.
     """
-    _require_checkout(project)
+    require_checkout(project)
     return code_hash(project / "entrypoints" / f"{stage}.py", project=project, without=(_RECORDS,))
 
 
@@ -117,7 +117,7 @@ def entry_point(name: str, *, project: Path = PROJECT) -> tuple[dict[str, str | 
         InputError: If MLproject has no entry point of that name.
         FileNotFoundError: If this is an installed package and no checkout.
     """
-    _require_checkout(project)
+    require_checkout(project)
     entry_points = yaml.load((project / "MLproject").read_text(), Loader=yaml.BaseLoader)["entry_points"]
     if name not in entry_points:
         raise InputError(f"expected an entry point among {', '.join(entry_points)}, got {name!r}")
@@ -161,7 +161,12 @@ def commit(*, project: Path = PROJECT) -> str:
     return f"{found}{'+' if _git(project, 'status', '--porcelain') else ''}" if found else "unknown"
 
 
-def _require_checkout(project: Path) -> None:
+def require_checkout(project: Path = PROJECT) -> None:
+    """Refuse to go on where there is the installed library alone: stages, lock files and data are a checkout's.
+
+    Raises:
+        FileNotFoundError: Says so.
+    """
     if not (project / "MLproject").is_file():
         raise FileNotFoundError(
             f"expected a checkout of ConceptCaps with MLproject in {project}, got the library alone; "
