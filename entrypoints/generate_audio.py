@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ):
             return  # other runs make the other shards; the last of them goes on from here
         made = shards.read(out, columns=["id", "tags", "duration", "unrealised", "added", "error"])
-        tracking.log_metrics(table.summary(made))
+        tracking.log_metrics(table.summarise(made))
         clips.require_few(table.failures(made), total=len(made))
         tracking.log_shards(out, "audio", rows=made, upload=bool(args.upload))
         tracking.log_figure(table.spectra(shown := table.examples(out)), "spectra")

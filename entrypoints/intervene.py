@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         reasons = {str(pairs.rows["id"][clip]): reason for clip, reason in readings.reasons.items()}
         tracking.log_json({**pairs.unreadable, **reasons}, "unreadable.json")
         meanings = {name: networks.meaning(name, taxonomy=taxonomy) for name in chosen}
-        tracking.log_metrics(interventions.summary(table, meanings) | {"data/unreadable": len(reasons)})
+        tracking.log_metrics(interventions.summarise(table, meanings) | {"data/unreadable": len(reasons)})
         tracking.log_figure(interventions.figure(table), "interventions")
 
 

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             workers=args.workers,
         )
         made = shards.read(out, columns=["id", "tag", "changed", "means", "error"])
-        tracking.log_metrics(pairs.summary(made, taxonomy=source.taxonomy))
+        tracking.log_metrics(pairs.summarise(made, taxonomy=source.taxonomy))
         clips.require_few(table.failures(made), total=len(made))
         tracking.log_folder(tracking.fetch(out), "pairs")
 

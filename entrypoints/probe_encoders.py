@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tasks = linear_probes.tasks(sounds.rows, taxonomy=taxonomy_of(sounds.folder))
         table = zoo.run(listeners, sounds, tasks, random_weights=bool(args.random_weights), seed=args.seed)
         tracking.log_frame(table, "probes.parquet")
-        metrics, best = zoo.summary(table)
+        metrics, best = zoo.summarise(table)
         tracking.log_metrics(metrics)
         tracking.set_tags({f"best_layer.{title}": layer for title, layer in best.items()})
         tracking.log_json({encoder.name: encoder.version for encoder in listeners}, "encoders.json")

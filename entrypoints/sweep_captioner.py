@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 found = {"val/loss": losses.mean()}
                 if args.objective != "val/loss":
                     writer = captioner.of(tuned, tokenizer, **corpus)
-                    found |= table.validate(rows["validation"], writer, seed=args.seed)
+                    found |= table.evaluate(rows["validation"], writer, seed=args.seed)
                 tracking.log_metrics(found)
                 if sweeps.leads(trial, found):
                     tracking.log_frame(rows["validation"][["id"]].assign(**{"val/loss": losses}), "per_item.parquet")

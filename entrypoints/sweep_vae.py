@@ -55,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)) as run_id:
                 model = vae_training.fit(**rows, taxonomy=taxonomy, **budget, on_epoch=on_epoch, **dials)
                 found = vae.evaluate(model, rows["validation"], prefix="val", seed=args.seed)
-                found |= fidelity.glance(sampling.sample(model, **DRAWS, seed=args.seed).rows, **rows, prefix="val")
+                found |= fidelity.evaluate_quickly(
+                    sampling.sample(model, **DRAWS, seed=args.seed).rows, **rows, prefix="val"
+                )
                 tracking.log_metrics(found)
                 if sweeps.leads(trial, found):
                     vae.save(model, out := Path(scratch, str(trial.number)))

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from conceptcaps import tracking
-from conceptcaps.probing import assessment, classifier, clips, heads
+from conceptcaps.probing import classifier, clips, evaluation, heads
 from conceptcaps.tags.carried import taxonomy_of
 from conceptcaps.workspace import cache
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             device="cuda" if torch.cuda.is_available() else "cpu",
             on_epoch=lambda epoch, metrics: tracking.log_metrics(metrics, step=epoch),
         )
-        metrics, per_item, figure = assessment.assess(model, parts)
+        metrics, per_item, figure = evaluation.evaluate(model, parts)
         tracking.log_metrics(metrics)
         per_item.insert(0, "id", rows["id"][rows["split"] == "validation"].to_list())
         tracking.log_frame(per_item, "per_item.parquet")

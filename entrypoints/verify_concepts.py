@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             taxonomy=taxonomy,
             bad=bad,
         )
-        table = verification.worth(frame, taxonomy=taxonomy)
+        table = verification.evaluate(frame, taxonomy=taxonomy)
         tracking.log_frame(frame, "verification/verification.parquet")
         tracking.log_frame(table, "verification/detectors.parquet")
         tracking.log_metrics(verification.summarise(frame, table, seed=args.seed))
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             agreed, answers = ratings.agreement(ratings.read(tracking.fetch(args.ratings)), rows, frame, seed=args.seed)
             tracking.log_metrics(agreed)
             tracking.log_frame(answers, "verification/ratings.parquet")
-        tracking.log_figure(verification.worth_figure(table), "detectors")
+        tracking.log_figure(verification.detectors_figure(table), "detectors")
         tracking.log_figure(verification.reliability_figure(frame), "reliability")
 
 

@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             cluster=executor.cluster(args.executor, args.ray_address),
         )
         tracking.log_shards(out, "captions", rows=(written := shards.read(out)), upload=bool(args.upload))
-        tracking.log_metrics(table.summary(written, taxonomy=writer.taxonomy, seed=args.seed))
+        tracking.log_metrics(table.summarise(written, taxonomy=writer.taxonomy, seed=args.seed))
         for name, label in {"tag_recall": "tag recall", "words": "words"}.items():
             tracking.log_figure(figures.histogram(written[name], title=label, label=label, ylabel="captions"), name)
 

@@ -24,7 +24,7 @@ folder, cache = map(Path, sys.argv[1:3])
 taxonomy = Taxonomy.load()
 """
 CLASSIFIER = """
-from conceptcaps.probing import assessment, classifier, clips
+from conceptcaps.probing import classifier, clips, evaluation
 data = clips.label(clips.read(folder).readable(), taxonomy=taxonomy, min_clips=2, seed=0)
 inputs = classifier.features(data.clips, head="HEAD", cache=cache)
 parts = classifier.parts(inputs, data.clips.rows, classes=data.classes, permute=False, seed=0)
@@ -32,7 +32,7 @@ dials = {"epochs": 1, "batch_size": 32, "learning_rate": 0.001, "weight_decay": 
 model = classifier.fit(
     head="HEAD", train=parts["train"], validation=parts["validation"], genres=data.classes, **dials
 )
-assessment.assess(model, parts)
+evaluation.evaluate(model, parts)
 """
 STEPS = {
     "evaluate_audio": """
@@ -68,7 +68,7 @@ model = verifier.Verifier(
 frame = verification.verify(
     rows["id"].tolist(), rows["tags"].tolist(), truth, heard, verifier=model, taxonomy=taxonomy, bad={}
 )
-verification.summarise(frame, verification.worth(frame, taxonomy=taxonomy), seed=0)
+verification.summarise(frame, verification.evaluate(frame, taxonomy=taxonomy), seed=0)
 """,
     "train_verifier": """
 from conceptcaps.audio.clips import Clips

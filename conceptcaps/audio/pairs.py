@@ -191,7 +191,7 @@ def _carries(piece: Piece, part: Part, key: int | None, tag: str, duration: floa
     return len(music.start) > 0 and Judge(music).tag(tag) == PRESENT
 
 
-def summary(rows: pd.DataFrame, *, taxonomy: Taxonomy) -> dict[str, float]:
+def summarise(rows: pd.DataFrame, *, taxonomy: Taxonomy) -> dict[str, float]:
     """How little else changes.
 
     Args:

@@ -191,7 +191,7 @@ def to_play(folder: Path, *, wordless: bool) -> pd.DataFrame:
     return shards.read(str(folder), columns=columns)
 
 
-def summary(rows: pd.DataFrame) -> dict[str, float]:
+def summarise(rows: pd.DataFrame) -> dict[str, float]:
     """What a table holds.
 
     Args:

@@ -80,7 +80,7 @@ def evaluate(
     f1 = metrics.bert_score(texts, nearest, scorer=scorer)
     floor = float(metrics.bert_score(texts, _deranged(nearest, seed=seed), scorer=scorer).mean())
     scores = pd.concat(
-        [table.judge(alive, taxonomy=taxonomy), read, reading_figures(texts, known=known, outside=outside)], axis=1
+        [table.check_all(alive, taxonomy=taxonomy), read, reading_figures(texts, known=known, outside=outside)], axis=1
     ).assign(**metrics.overlap(texts, nearest), bertscore_f1=f1, bertscore_rescaled=(f1 - floor) / max(1 - floor, 1e-9))
     if judge is not None:
         scores["judge"] = llm_judge.preferences(

@@ -113,7 +113,7 @@ def show(rows: pd.DataFrame, captioner: Captioner, *, most: int = 3) -> list[dic
     return json.loads(written[["plan", "caption", "tag_recall"]].to_json(orient="records"))
 
 
-def validate(rows: pd.DataFrame, captioner: Captioner, *, seed: int) -> dict[str, float]:
+def evaluate(rows: pd.DataFrame, captioner: Captioner, *, seed: int) -> dict[str, float]:
     """What a training is worth beyond its loss: captions of validation rows, one greedy draw a sentence.
 
     Args:
@@ -171,7 +171,7 @@ def _by_what_was_asked(captions: pd.DataFrame) -> pd.DataFrame:
     return captions.assign(tags=captions["asked"]) if "asked" in captions else captions
 
 
-def judge(captions: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:
+def check_all(captions: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:
     """What each caption says of its tags, by the taxonomy's matcher.
 
     Returns:
@@ -192,14 +192,14 @@ def judge(captions: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:
     )
 
 
-def summary(captions: pd.DataFrame, *, taxonomy: Taxonomy, seed: int) -> dict[str, float]:
-    """Means over captions, with 95 % bootstrap intervals for what ``judge`` gives.
+def summarise(captions: pd.DataFrame, *, taxonomy: Taxonomy, seed: int) -> dict[str, float]:
+    """Means over captions, with 95 % bootstrap intervals for what ``check_all`` gives.
 
     Returns:
         ``captions/<column of judge>``, each with ``_low`` and ``_high``, and ``captions/words`` and ``/count``.
     """
     found: dict[str, float] = {"captions/count": len(captions)}
-    found |= means(judge(_by_what_was_asked(captions), taxonomy=taxonomy), seed=seed)
+    found |= means(check_all(_by_what_was_asked(captions), taxonomy=taxonomy), seed=seed)
     return found | {"captions/words": float(captions["words"].mean())}
 
 

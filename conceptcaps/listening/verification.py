@@ -124,7 +124,7 @@ def _named(codes: NDArray[np.integer[Any]], names: Sequence[str]) -> "pd.Categor
     return pd.Categorical.from_codes(codes, pd.Index(list(names)))
 
 
-def worth(frame: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:
+def evaluate(frame: pd.DataFrame, *, taxonomy: Taxonomy) -> pd.DataFrame:
     """What each detector is worth on clips whose truth is known.
 
     Args:
@@ -163,7 +163,7 @@ def summarise(frame: pd.DataFrame, table: pd.DataFrame, *, seed: int) -> dict[st
 
     Args:
         frame: Of ``verify``.
-        table: Of ``worth``.
+        table: Of ``evaluate``.
         seed: Of the bootstrap over detectors.
 
     Returns:
@@ -203,7 +203,7 @@ def reliability_figure(frame: pd.DataFrame) -> Figure:
     return drawn
 
 
-def worth_figure(table: pd.DataFrame, *, most: int = 40) -> Figure:
+def detectors_figure(table: pd.DataFrame, *, most: int = 40) -> Figure:
     """Bars of AUC, and false verdicts, of the detectors with most clips, best first."""
     usable = table.dropna(subset="auc") if len(table) else table
     chosen = usable.nlargest(most, "positives").sort_values("auc") if len(usable) else usable

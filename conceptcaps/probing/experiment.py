@@ -148,7 +148,7 @@ def run(
     others = [test(redrawn=seed + number) for number in range(_DRAWS)]
     meanings = {name: networks.meaning(name, taxonomy=taxonomy) for name in rows}
     metrics = {
-        **summary(scores),
+        **summarise(scores),
         "control/random_weights": controls.random_share(random, random_logits, outputs, truth),
         "control/random_significant": float(random["significant"].mean()),
         "control/permuted_labels": float(test(permuted=True)["significant"].mean()),
@@ -164,7 +164,7 @@ def run(
     return Experiment(scores, random, local, _balance(readable), knows, cavs, metrics, reasons)
 
 
-def summary(scores: pd.DataFrame) -> dict[str, float]:
+def summarise(scores: pd.DataFrame) -> dict[str, float]:
     """Shares of the cells: significant, starred, contradicted and not to be told; and mean accuracy of the CAVs."""
     known = scores[scores["change_q"].notna()]
     starred = scores["confirmed"] & scores["interpretable"]

@@ -115,7 +115,7 @@ def join(scores: pd.DataFrame, interventions: pd.DataFrame | None) -> pd.DataFra
     return table.assign(confirmed=real & same, contradicted=real & ~same)
 
 
-def summary(table: pd.DataFrame, meanings: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def summarise(table: pd.DataFrame, meanings: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Concepts, pairs and the share of cells that change; and of concepts with an output of their own, which rise.
 
     Args:

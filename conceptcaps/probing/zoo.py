@@ -65,7 +65,7 @@ def run(
     return table
 
 
-def summary(table: pd.DataFrame) -> tuple[dict[str, float], dict[str, str]]:
+def summarise(table: pd.DataFrame) -> tuple[dict[str, float], dict[str, str]]:
     """Figures of each encoder, and its best layer.
 
     Args:

@@ -226,7 +226,7 @@ def evaluate_condition(samples: Rows, *, real: Rows, seed: int) -> dict[str, flo
     return found | {"copies": float((nearest_jaccard(samples, real) == 1).mean())}
 
 
-def glance(samples: Rows, *, train: Rows, validation: Rows, prefix: str) -> dict[str, float]:
+def evaluate_quickly(samples: Rows, *, train: Rows, validation: Rows, prefix: str) -> dict[str, float]:
     """Figures that a sweep may trade off against each other.
 
     Returns:

@@ -23,7 +23,7 @@ def test_a_caption_is_judged_by_what_it_says():
         "A jazz piece with a trumpet.",
         "A sad song.",
     ]
-    found = table.judge(frame(texts, tags), taxonomy=TAXONOMY)
+    found = table.check_all(frame(texts, tags), taxonomy=TAXONOMY)
     assert found["tag_recall"].tolist() == [1, 1, 0.5, 0]
     assert found["all_tags"].tolist() == [1, 1, 0, 0]
     assert found["hallucinating"].tolist() == [0, 1, 1, 1]

@@ -60,7 +60,7 @@ def test_worth_is_measured_on_known_truth_only():
     present = [["piano"] if value else [] for value in truth]
     absent = [[] if value else ["piano"] for value in truth]
     frame = verified(features, [["piano", "drums"]] * 40, present, absent)
-    table = verification.worth(frame, taxonomy=TAXONOMY).set_index("tag")
+    table = verification.evaluate(frame, taxonomy=TAXONOMY).set_index("tag")
     assert table.loc["piano", ["positives", "negatives"]].tolist() == [20, 20]
     assert table.loc["piano", "auc"] == pytest.approx(0.95**2 + 0.05 * 0.95, abs=0.01)
     assert table.loc["piano", "false_present"] == table.loc["piano", "false_absent"] == 0.05
@@ -68,7 +68,7 @@ def test_worth_is_measured_on_known_truth_only():
     found = verification.summarise(frame, table.reset_index(), seed=0)
     assert found["verify/false_present_rate"] == found["verify/false_absent_rate"] == 0.05
     assert found["verify/decided_rate"] == 0.5, "the drums are uncertain everywhere"
-    bars, points = verification.worth_figure(table.reset_index()).axes
+    bars, points = verification.detectors_figure(table.reset_index()).axes
     assert [bar.get_width() for bar in bars.patches] == [table.loc["piano", "auc"]]
     drawn = {line.get_label(): list(line.get_xdata()) for line in points.lines}
     assert drawn["false present"] == drawn["false absent"] == [5.0], "per cent"
@@ -85,7 +85,7 @@ def test_rows_of_worth_and_summary_of_two_detectors():
     absent = [[] if value else ["piano", "drums"] for value in truth]
     asked = [["piano", "polka metal"]] * 10
     frame = verified(np.stack([right, turned], axis=1), asked, present, absent)
-    table = verification.worth(frame, taxonomy=TAXONOMY).set_index("tag")
+    table = verification.evaluate(frame, taxonomy=TAXONOMY).set_index("tag")
     assert table.loc["piano", "auc"] == 1 and table.loc["drums", "auc"] == pytest.approx(20 / 25), "five are enough"
     for tag, counts in {"piano": [5, 0, 5], "drums": [4, 0, 6]}.items():
         assert table.loc[tag, ["present", "uncertain", "absent"]].tolist() == counts
@@ -99,7 +99,7 @@ def test_rows_of_worth_and_summary_of_two_detectors():
     assert found["verify/false_present_rate"] == 0 and found["verify/false_absent_rate"] == 0.1
     assert found["verify/calibration_error"] == pytest.approx(table["calibration_error"].mean())
     few = verified(right[:8, None], asked[:8], present[:8], absent[:8], tags=("piano",), bad={})
-    assert np.isnan(verification.worth(few, taxonomy=TAXONOMY)["auc"][0]), "four are not"
+    assert np.isnan(verification.evaluate(few, taxonomy=TAXONOMY)["auc"][0]), "four are not"
 
 
 def test_calibration_error_of_known_answers():

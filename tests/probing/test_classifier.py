@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from conceptcaps.probing import assessment, classifier, heads
+from conceptcaps.probing import classifier, evaluation, heads
 from tests import toy_clips
 
 GENRES = ("classical", "metal", "techno")
@@ -190,11 +190,11 @@ def test_stereo_and_other_rates_are_heard_alike():
     np.testing.assert_allclose(found[0][5:25], found[1][5:25], atol=0.05)
 
 
-def test_assess_counts_the_majority_and_gives_an_interval():
+def test_evaluation_counts_the_majority_and_gives_an_interval():
     spectra, labels = toy_parts(30)
     model = fit(epochs=8)
     parts = {"train": (spectra, labels), "validation": (spectra[:9], labels[:9]), "test": (spectra[9:], labels[9:])}
-    metrics, per_item, figure = assessment.assess(model, parts)
+    metrics, per_item, figure = evaluation.evaluate(model, parts)
     assert metrics["test/accuracy_majority"] == pytest.approx(1 / 3)
     assert metrics["test/accuracy_low"] <= metrics["test/accuracy"] <= metrics["test/accuracy_high"]
     assert metrics["val/nll"] == pytest.approx(per_item["val/nll"].mean())
@@ -206,5 +206,5 @@ def test_three_right_answers_are_no_proof():
     """All right, but a coin between two classes is that in one case of eight."""
     model, parts = fit(epochs=30), toy_parts(90)
     few = {"train": parts, "validation": parts, "test": (parts[0][:3], parts[1][:3])}
-    metrics, _, _ = assessment.assess(model, few)
+    metrics, _, _ = evaluation.evaluate(model, few)
     assert metrics["test/accuracy_low"] < 0.5 and not metrics["test/interpretable"]

@@ -105,6 +105,6 @@ def test_the_picture_says_what_its_marks_mean_and_shows_none_where_nothing_can_b
 def test_summary_counts_concepts_that_raise_their_own_output():
     logits = np.random.default_rng(0).normal(size=(24, 2)) * 0.1 + np.tile([[1.0, 0.0], [0.0, 0.0]], (12, 1))
     table = interventions.test(interventions.changes(pairs(), logits, ["piano", "other"]))
-    found = interventions.summary(table, {"piano": ("piano",), "other": ("flute",)})
+    found = interventions.summarise(table, {"piano": ("piano",), "other": ("flute",)})
     assert found["interventions/own_rises_share"] == 1 and found["interventions/pairs"] == 12
     assert interventions.figure(table).axes[0].get_xlabel() == "output"

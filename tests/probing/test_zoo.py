@@ -69,13 +69,13 @@ def test_what_cannot_be_used_keeps_its_rows_with_a_reason(table):
 
 
 def test_the_best_layer_is_chosen_by_training_clips(table):
-    metrics, best = zoo.summary(table)
+    metrics, best = zoo.summarise(table)
     assert best == {"good": "second"}
     part = table[(table["encoder"] == "models/good") & (table["layer"] == "second")]
     assert metrics["good/best_auc"] == pytest.approx(part["auc"].mean())
     assert (metrics["probes/cells"], metrics["probes/failed"]) == (10, 4)
     swapped = table.assign(cv_auc=table["cv_auc"].where(table["layer"] != "third", 1.1))
-    assert zoo.summary(swapped)[1] == {"good": "third"}
+    assert zoo.summarise(swapped)[1] == {"good": "third"}
 
 
 def test_the_picture_shows_every_cell(table):

@@ -238,18 +238,18 @@ def test_a_condition_s_margins_are_beside_those_of_half_of_the_real_rows_against
 
 def test_a_glance_at_two_tags_that_go_together_where_they_should_keep_apart():
     apart, together = np.array([[1, 0], [0, 1]], dtype=bool), np.array([[1, 1], [0, 0]], dtype=bool)
-    found = fidelity.glance(together, train=apart, validation=apart, prefix="val")
+    found = fidelity.evaluate_quickly(together, train=apart, validation=apart, prefix="val")
     assert found == pytest.approx({"val/covariance": -1, "val/novelty": 0.75, "val/novelty_error": 0.75})
-    copied = fidelity.glance(apart, train=apart, validation=together, prefix="sweep")
+    copied = fidelity.evaluate_quickly(apart, train=apart, validation=together, prefix="sweep")
     assert copied == pytest.approx({"sweep/covariance": -1, "sweep/novelty": 0, "sweep/novelty_error": 0.75})
     with pytest.raises(ValueError, match="expected sets of two rows or more"):
-        fidelity.glance(apart, train=apart, validation=apart[:1], prefix="val")
+        fidelity.evaluate_quickly(apart, train=apart, validation=apart[:1], prefix="val")
 
 
 def test_novelty_is_a_target_that_noise_misses():
     real, held_out = blocks(500, 0), blocks(100, 1)
     noise = np.random.default_rng(0).random((300, 200)) < 0.025
-    figures = {name: fidelity.glance(rows, train=real, validation=held_out, prefix="val")
+    figures = {name: fidelity.evaluate_quickly(rows, train=real, validation=held_out, prefix="val")
                for name, rows in {"noise": noise, "like": blocks(300, 2), "copies": real[:300]}.items()}  # fmt: skip
     assert figures["noise"]["val/novelty"] > figures["like"]["val/novelty"] > figures["copies"]["val/novelty"] == 0
     errors = {name: found["val/novelty_error"] for name, found in figures.items()}

@@ -10,12 +10,13 @@ from scipy.stats import binomtest
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
-from conceptcaps.probing.classifier import Part, evaluate
+from conceptcaps.probing import classifier
+from conceptcaps.probing.classifier import Part
 from conceptcaps.probing.heads import Classifier
 from conceptcaps.results.calibration import calibration_error
 
 
-def assess(model: Classifier, parts: Mapping[str, Part]) -> tuple[dict[str, float], pd.DataFrame, Figure]:
+def evaluate(model: Classifier, parts: Mapping[str, Part]) -> tuple[dict[str, float], pd.DataFrame, Figure]:
     """How good a trained network is, compared with always answering the most frequent training genre.
 
     Args:
@@ -32,7 +33,7 @@ def assess(model: Classifier, parts: Mapping[str, Part]) -> tuple[dict[str, floa
     """
     majority = int(parts["train"][1].bincount().argmax())
     metrics: dict[str, float] = {"train/temperature": float(model.temperature)}
-    found = {name: evaluate(model, *parts[name]) for name in ("validation", "test")}
+    found = {name: classifier.evaluate(model, *parts[name]) for name in ("validation", "test")}
     for prefix, name in (("val", "validation"), ("test", "test")):
         correct = found[name]["correct"]
         metrics[f"{prefix}/nll"] = float(found[name]["nll"].mean())
