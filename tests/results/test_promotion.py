@@ -68,6 +68,13 @@ def test_a_gain_below_the_margin_is_not_enough():
     assert decide(items(-0.1), items(0), margin=0.05).promoted
 
 
+def test_a_gain_that_chance_may_have_made_is_not_enough():
+    """Its mean is above the margin, and so is not the lower end of its interval."""
+    decision = exact("val/iwae", [3.0, -2.0] * 10)
+    assert decision.metrics["promote/difference"] == 0.5 and decision.metrics["promote/low"] < 0
+    assert not decision.promoted and "not above" in decision.reason
+
+
 def test_the_same_seed_decides_alike():
     assert decide(items(-0.1), items(0)) == decide(items(-0.1), items(0))
 
