@@ -96,6 +96,9 @@ networks.of_musicnn("musicnn_mtt").read(clips.read(folder), description="pairs")
     "probe_encoders": """
 from conceptcaps.probing import clips, encoders, linear_probes, zoo
 sounds = clips.read(folder).readable()
+sounds.rows["concept"] = [taxonomy.tags[number // 40] for number in range(len(sounds))]
+sounds.rows["positive"] = [number % 2 == 0 for number in range(len(sounds))]
+sounds.rows["part"] = ["test" if number % 4 > 1 else "train" for number in range(len(sounds))]
 listeners = encoders.named("musicnn_mtt", fetch=Path, cache=cache)
 zoo.run(listeners, sounds, linear_probes.tasks(sounds.rows, taxonomy=taxonomy), random_weights=True, seed=0)
 """,

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import inspect
 import io
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -153,8 +154,15 @@ def lineage_of(uri: str) -> tuple[str, str] | None:
 
 
 def model_version(uri: str) -> tuple[str, str, str]:
-    """Name, version and training run id of a registered model's URI."""
-    name, version = resolve(uri).removeprefix("models:/").rsplit("/", 1)
+    """Name, version and training run id of a registered model's URI.
+
+    Raises:
+        InputError: If it is none.
+    """
+    parts = re.fullmatch(r"models:/([^/]+)/(\d+)", resolve(uri))
+    if parts is None:
+        raise InputError(f"expected models:/<name>/<version> or models:/<name>@<alias>, got {uri!r}")
+    name, version = parts.groups()
     return name, version, str(client().get_model_version(name, version).run_id)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from conceptcaps import tracking
+from conceptcaps.errors import InputError
 from conceptcaps.tracking import packing
 from conceptcaps.workspace import project
 from tests import toy_model
@@ -134,3 +135,9 @@ def test_metrics_are_sent_in_batches_and_none_is_lost(store, monkeypatch, second
         assert len(tracking.history(run, "train/loss")) == epoch + 1, "what waits is sent before it is read back"
         sizes = [len(one["metrics"]) for one in sent if one.get("metrics")]
         assert sizes == ([1, 900, 900, 199] if seconds else [1] * 6)
+
+
+@pytest.mark.parametrize("uri", ["train_vae", "models:/train_vae", "models:/train_vae/latest", "runs:/1/model"])
+def test_what_is_no_version_of_a_model_is_refused(store, uri):
+    with pytest.raises(InputError, match=r"expected models:/<name>/<version> or models:/<name>@<alias>, got "):
+        tracking.model_version(uri)
