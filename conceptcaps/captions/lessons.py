@@ -10,10 +10,13 @@ from conceptcaps.captions import caption_corpus, planning
 from conceptcaps.captions.idiom import Idiom
 from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace import cache, hashing, project
+from conceptcaps.workspace.files import whole
 
 CORPUS_HELP = "builtin, tag_sets (their captions), a CSV or Parquet file, or a Hub id with @revision"
 LEAST_TAGS = 3
 VALIDATION_ROWS = (8, 48)
+_IDIOMS = 2**28  # bytes of them in the cache
 
 
 def examples(rows: pd.DataFrame, *, taxonomy: Taxonomy, most: int, seed: int, min_tags: int = 1) -> pd.DataFrame:
@@ -85,5 +88,19 @@ def read_examples(folder: Path, *, source: str, most: int, seed: int) -> Example
         for name, size in sizes.items()
     }
     text = rows.loc[rows["split"] == "train", "caption"].tolist()
-    idiom = Idiom.of([*text, *caption_corpus.further(source, seed=seed)], taxonomy=taxonomy)
+    idiom = _idiom(text, source=source, seed=seed, taxonomy=taxonomy)
     return Examples(parts, {"taxonomy": taxonomy, "idiom": idiom, "learnt": parts["train"]})
+
+
+def _idiom(captions: list[str], *, source: str, seed: int, taxonomy: Taxonomy) -> Idiom:
+    """The idiom of captions and of further ones of their source, kept in the cache: a sweep and a training share it."""
+    code = project.code_hash(__file__)
+    key = hashing.digest([code, captions, source, seed, taxonomy.to_yaml()])
+    kept = cache.root() / "idioms" / f"{key[:32]}.json"
+    if not kept.exists():
+        with whole(kept) as temporary:
+            Idiom.of([*captions, *caption_corpus.further(source, seed=seed)], taxonomy=taxonomy).save(temporary)
+    kept.touch()
+    found = Idiom.load(kept, taxonomy=taxonomy)
+    cache.prune(kept.parent, limit=_IDIOMS)
+    return found
