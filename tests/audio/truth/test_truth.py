@@ -217,6 +217,9 @@ def test_how_a_guitar_is_played_decides_which_guitar_it_is():
     assert "slide guitar" in read(slide).present and "slide guitar" in read(solo).absent
     tremolo = Part("", 25, False, [Note(place / 4, 0.2, 72 + place // 16, 80) for place in range(64)])
     assert "mandolin" in read(tremolo).present and "acoustic guitar" not in read(tremolo).present
+    quick = Part("", 25, False, [Note(place / 4, 0.2, 50 + 5 * tone, 80) for place in range(64) for tone in range(5)])
+    assert "acoustic guitar" in read(quick).present, "however fast it is strummed: no mandolin reaches D3"
+    assert "mandolin" in read(quick).absent
 
 
 def test_voices_by_how_many_and_how_high():
