@@ -201,7 +201,7 @@ GUITAR, PIANO = seat("guitar"), seat("piano")
         (("pop", "syncopated"), {}, PIANO, {"skank", "offbeat"}),
         (("country", "driving rhythm"), {}, PIANO, {"eighths"}),
         (("country", "driving rhythm"), {}, seat("distorted guitar"), {"power"}),
-        (("country", "groovy"), {}, PIANO, {"funk"}),
+        (("country", "groovy"), {}, PIANO, {"groove"}),
         (("reggae", "groovy"), {}, PIANO, {"skank"}),
         (("pop", "swing rhythm"), {}, PIANO, {"charleston", "boogie"}),
         (("soft rock",), {"density": 0.5}, GUITAR, {"strum", "picking"}),
