@@ -39,7 +39,7 @@ def checks() -> Iterator[Check]:
     state, mend = (
         ("missing", "without a git checkout no step is reused; git clone") if commit == "unknown" else ("ok", "")
     )
-    yield Check("checkout", state, f"{project.PROJECT} at {commit[:12]}{'+' * commit.endswith('+')}", mend)
+    yield Check("checkout", state, f"{project.PROJECT} at {project.short(commit)}", mend)
     free = shutil.disk_usage(Path.cwd()).free
     mend = "" if free > _SPACE else f"a demo needs {_SPACE / 2**30:.0f} GB; free some, or set CONCEPTCAPS_CACHE"
     yield Check("disk", "broken" if mend else "ok", f"{free / 2**30:.0f} GB free here", mend)

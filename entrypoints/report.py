@@ -8,6 +8,7 @@ from pathlib import Path
 
 from conceptcaps import tracking
 from conceptcaps.publishing import examples, report
+from conceptcaps.workspace import project
 
 ROWS = 8
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
             rows = [examples.describe(row) for row in chosen]
         source = tracking.provenance(own)
-        facts = {"made": source["date"], "commit": source["commit"][:12]}
+        facts = {"made": source["date"], "commit": project.short(source["commit"])}
         if "distill_tags" in runs:
             facts = {"corpus": tracking.params(runs["distill_tags"])["corpus"], **facts}
         page = Path(folder, "report.html")

@@ -143,9 +143,11 @@ def save(
     Raises:
         InputError: If the adapter would change no output, as before training, or diverged (``require_trained``).
     """
-    adapter.peft_config["default"].base_model_name_or_path = HUB.get(base, base)
+    name, _, revision = (base, "", "") if Path(base).is_dir() else HUB.get(base, base).partition("@")
+    adapter.peft_config["default"].base_model_name_or_path = name
+    adapter.peft_config["default"].revision = revision or None
     adapter.save_pretrained(folder / "adapter", save_embedding_layers=False)
-    card = ADAPTER_CARD.format(base=HUB.get(base, base.partition("@")[0]))
+    card = ADAPTER_CARD.format(base=name)
     (folder / "adapter" / "README.md").write_text(card, encoding="utf-8")
     require_trained(folder / "adapter")
     tokenizer.save_pretrained(folder / "tokenizer")

@@ -98,13 +98,22 @@ def unpacked(name: str, *, cache: Path | None = None) -> Path:
     return folder
 
 
-def _nf4(device: str) -> BitsAndBytesConfig:
+def require_nf4(device: str) -> None:
+    """Refuse where weights cannot be quantised.
+
+    Raises:
+        InputError: Says what is missing.
+    """
     if not device.startswith("cuda") or not is_bitsandbytes_available():
         raise InputError(
             "expected a CUDA device and the package bitsandbytes for quantization=nf4, "
             f"got device {device} and bitsandbytes {'installed' if is_bitsandbytes_available() else 'missing'}; "
             "use quantization=none, or install bitsandbytes on a machine with a GPU"
         )
+
+
+def _nf4(device: str) -> BitsAndBytesConfig:
+    require_nf4(device)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

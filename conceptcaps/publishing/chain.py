@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from datasets import List, Value
 
 from conceptcaps.errors import InputError
+from conceptcaps.workspace import project
 
 CHAIN = {
     "latent_seed": Value("int64"),
@@ -71,7 +72,9 @@ def describe(row: Mapping[str, Any]) -> list[str]:
     runs = {run["stage"]: run for run in chain["runs"] or []}
 
     def made_by(stage: str) -> str:
-        return f"run {runs[stage]['run']} at commit {runs[stage]['commit'][:12]}" if stage in runs else "run unknown"
+        if stage not in runs:
+            return "run unknown"
+        return f"run {runs[stage]['run']} at commit {project.short(runs[stage]['commit'])}"
 
     others = [f"{stage} {made_by(stage)}" for stage in runs if stage not in ROW_STAGES]
     return [

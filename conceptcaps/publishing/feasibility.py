@@ -1,11 +1,13 @@
 """Whether a pipeline can run with its parameters: what would fail after hours is reported in the first minute."""
 
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from conceptcaps.captions import language_model
 from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import project
@@ -13,7 +15,7 @@ from conceptcaps.workspace import project
 CONCEPTS = "piano,electric guitar,violin,flute,trumpet,organ,strings,drums"
 GENRES = "blues,classical,country,disco,hip hop,jazz,metal,pop,reggae,rock"  # those of GTZAN
 _SECOND = 64_000  # bytes of FLAC that a second of a clip takes at most, 32 kHz mono
-_COPIES = 3  # shards, artifact and dataset
+_COPIES = 3  # shards, artifact and dataset; the dataset is put together in the temporary folder
 
 
 def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
@@ -22,7 +24,7 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
     Args:
         dials: ``count``, ``classifier_count``, ``concept_count``, ``duration``, ``corpus``, ``taxonomy``, ``concepts``,
             ``genres``, ``base_model``, ``quantization``, ``audio_backend`` and ``audio_model``.
-        free: Bytes free for outputs; those of the working folder if None.
+        free: Bytes free for outputs and for temporary files; what the disk has if None.
 
     Raises:
         InputError: With everything that is in the way, in one sentence each.
@@ -32,17 +34,22 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
     wrong += _missing_files(dials)
     if project.commit() == "unknown":
         wrong.append("expected a git checkout, whose commit the dataset's card names, got none: git clone")
-    if dials["quantization"] != "none" and not torch.cuda.is_available():
-        wrong.append(f"expected a CUDA GPU for quantization={dials['quantization']}, got none: use quantization=none")
+    if dials["quantization"] != "none":
+        try:
+            language_model.require_nf4("cuda" if torch.cuda.is_available() else "cpu")
+        except InputError as error:
+            wrong.append(str(error))
     if dials["audio_backend"] != "soundfont" and dials["audio_model"] == "none":
         wrong.append(f"expected audio_model of audio_backend={dials['audio_backend']}, got none")
     if not wrong:
         names = f"{dials['concepts']},{dials['genres']}".split(",")
         wrong += _unknown(names, taxonomy=str(dials["taxonomy"]))
-    bytes_needed = (numbers["count"] + numbers["classifier_count"]) * numbers["duration"] * _SECOND * _COPIES
-    bytes_free = shutil.disk_usage(Path.cwd()).free if free is None else free
-    if bytes_needed > bytes_free:
-        wrong.append(f"expected {bytes_needed / 2**30:.1f} GB free here for the clips, got {bytes_free / 2**30:.1f} GB")
+    seconds = (numbers["count"] + numbers["classifier_count"]) * numbers["duration"]
+    for place, copies in {Path.cwd(): _COPIES, Path(tempfile.gettempdir()): 1}.items():
+        needed, bytes_free = seconds * _SECOND * copies, shutil.disk_usage(place).free if free is None else free
+        if needed > bytes_free:
+            sizes = f"{needed / 2**30:.1f} GB free in {place} for the clips, got {bytes_free / 2**30:.1f} GB"
+            wrong.append(f"expected {sizes}")
     if wrong:
         raise InputError("; ".join(wrong))
 

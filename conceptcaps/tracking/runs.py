@@ -60,9 +60,9 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
     Raises:
         ConnectionError: If the tracking server does not answer, or does not let this user write.
     """
-    server.require()
     by_hand = "MLFLOW_RUN_ID" not in os.environ
     nested = RUN_NAME in os.environ
+    server.require(patient=nested)
     called = os.environ.pop(RUN_NAME, name)
     with processes.interruptible():
         processes.close_orphans()

@@ -4,6 +4,7 @@ import collections
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
 
 import mlflow
@@ -14,30 +15,44 @@ from conceptcaps.errors import InputError, masked, one_line
 from conceptcaps.tracking.store import client, search
 
 _UNAUTHORIZED = 401
+_PATIENCE, _PAUSE = 300.0, 5.0  # seconds
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 
 
-def require() -> None:
+def require(*, patient: bool = False) -> None:
     """Fail at once, before any work is done, if the named tracking server does not answer.
 
     Later, in the middle of a stage, MLflow's client waits some minutes for a server that is gone (it asks again after
     2, 4, 8 … seconds, ``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` times), and a line says so.
+
+    Args:
+        patient: Wait five minutes for it, as a step of a pipeline that has work behind it.
 
     Raises:
         ConnectionError: If ``/health`` of the server gives no answer within five seconds, or it does not let us in.
     """
     uri = mlflow.get_tracking_uri()
     if uri.startswith(("http://", "https://")):
-        try:
-            requests.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()
-        except requests.RequestException as error:
-            raise ConnectionError(
-                f"expected a tracking server at MLFLOW_TRACKING_URI={masked(uri)}, got {type(error).__name__}; "
-                "start it (make server) or unset the variable to use the local store"
-            ) from None
+        end = time.monotonic() + (_PATIENCE if patient else 0)
+        while (fault := _unhealthy(uri)) is not None:
+            if time.monotonic() >= end:
+                raise ConnectionError(
+                    f"expected a tracking server at MLFLOW_TRACKING_URI={masked(uri)}, got {fault}; "
+                    "start it (make server) or unset the variable to use the local store"
+                )
+            print(f"waiting for the tracking server at {masked(uri)}: {fault}", file=sys.stderr, flush=True)
+            time.sleep(_PAUSE)
         _require_login(uri)
         if not any(isinstance(one, _SayThatItWaits) for one in _URLLIB3.filters):
             _URLLIB3.addFilter(_SayThatItWaits())
+
+
+def _unhealthy(uri: str) -> str | None:
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()
+    except requests.RequestException as error:
+        return type(error).__name__
+    return None
 
 
 def _require_login(uri: str) -> None:

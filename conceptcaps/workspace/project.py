@@ -161,6 +161,15 @@ def commit(*, project: Path = PROJECT) -> str:
     return f"{found}{'+' if _git(project, 'status', '--porcelain') else ''}" if found else "unknown"
 
 
+def short(name: str) -> str:
+    """The first letters of a commit, and its ``+`` where the checkout differed from it.
+
+    >>> short("0123456789abcdef+"), short("unknown")
+    ('0123456789ab+', 'unknown')
+    """
+    return name[:12] + "+" * name.endswith("+")
+
+
 def require_checkout(project: Path = PROJECT) -> None:
     """Refuse to go on where there is the installed library alone: stages, lock files and data are a checkout's.
 

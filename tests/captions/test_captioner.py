@@ -299,6 +299,20 @@ def test_an_asset_as_base_is_named_by_package_and_hash_and_on_the_hub(trained, t
     assert config["base_model_name_or_path"] in (tmp_path / "adapter" / "README.md").read_text()
 
 
+def test_a_base_on_the_hub_is_named_with_its_revision_beside_it(trained, tmp_path):
+    """As peft opens it: a name with an @ is no repository."""
+    tuned, tokenizer, *_ = trained
+    config = tuned.peft_config["default"]
+    before = config.base_model_name_or_path, config.revision
+    try:
+        save(tmp_path, tuned, tokenizer, "owner/model@0123abc")
+    finally:
+        config.base_model_name_or_path, config.revision = before
+    written = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert (written["base_model_name_or_path"], written["revision"]) == ("owner/model", "0123abc")
+    assert json.loads((tmp_path / "captioner.json").read_text())["base"] == "owner/model@0123abc"
+
+
 def test_served_answers_have_the_signature_s_columns_and_heed_the_seed(trained):
     writer = opened(trained[2], variant="base")
     asked = pd.DataFrame({"tags": ["jazz, piano", "rock, drums"]})

@@ -21,9 +21,10 @@ def test_the_demo_and_one_row_can_be_done():
         ({"audio_backend": "musicgen"}, "expected audio_model of audio_backend=musicgen, got none"),
         ({"concepts": "piano,zzz"}, "zzz"),
         ({"genres": "jazz,yyy"}, "yyy"),
+        ({"quantization": "nf4"}, "the package bitsandbytes for quantization=nf4, got device cpu and bitsandbytes"),
         (
             {"count": 10**6 - 1, "classifier_count": 1, "duration": 30.0},
-            "expected 5364.4 GB free here for the clips, got 16.0 GB",
+            r"expected 5364.4 GB free in \S+ for the clips, got 16.0 GB; expected 1788.1 GB free in",
         ),
     ],
 )
