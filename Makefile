@@ -1,6 +1,6 @@
 # make demo    the whole pipeline on this machine, with the models that the package index carries
 # make test    the whole test suite      make check   format, lint, types, tests, doctests
-# Both build what they need: git, make, Python 3.11 and pip are enough to begin with.
+# Both build what they need: git, make and Python 3.11 with venv are enough to begin with.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LAUNCHER := .launcher
