@@ -27,7 +27,7 @@ def require_validation(metric: str) -> None:
 
     >>> require_validation("test/loss")
     Traceback (most recent call last):
-    InputError: expected a metric that begins with val/, got 'test/loss': test rows choose nothing
+    conceptcaps.errors.InputError: expected a metric that begins with val/, got 'test/loss': test rows choose nothing
     """
     if not metric.startswith("val/"):
         raise InputError(f"expected a metric that begins with val/, got {metric!r}: test rows choose nothing")
