@@ -28,6 +28,7 @@ entry_points:
 STAGE = """
 import argparse
 from conceptcaps import tracking
+from conceptcaps.errors import InputError
 TABLE = "table.txt"
 parser = argparse.ArgumentParser()
 for name in NAMES:
