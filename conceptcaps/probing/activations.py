@@ -74,7 +74,7 @@ def read(
         network: Gives logits ``(windows, outputs)``, or these and a dictionary of layers' outputs. Each core has a
             copy: on two threads of its own a small network is up to thirty times slower than on one.
         clips: Encoded audio files, read a few at a time, or whatever else ``windows`` takes.
-        windows: Makes the network's input ``(windows, ...)`` of a clip; a ``InputError`` is the clip's, not the run's.
+        windows: Makes the network's input ``(windows, ...)`` of a clip; an ``InputError`` is the clip's, not the run's.
         layers: Names of submodules, each used once in a pass. Of one that gives a tuple, as a GRU, the first is read.
         axes: Channel axis of layers for which it cannot be told: 1 for ``(n, channels, ...)``, -1 for
             ``(n, sequence, channels)``. Convolutions have the first, recurrent, attention and linear layers the second.

@@ -51,10 +51,11 @@ def run(
         else:
             fault = ""
         for layer, points in tqdm(layers.items(), desc=f"probes of {encoder.name}", unit="layer"):
+            untaught = random.get(layer)
             for task in found:
                 made = probe(points[task.clips], task, seed=seed)
-                if layer in random:
-                    made["random_auc"] = probe(random[layer][task.clips], task, seed=seed, controls=False)["auc"]
+                if untaught is not None:
+                    made["random_auc"] = probe(untaught[task.clips], task, seed=seed, controls=False)["auc"]
                 if fault:
                     made["error"] = fault
                 key = {"encoder": encoder.name, "layer": layer, "concept": task.concept}

@@ -44,9 +44,10 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
     if not wrong:
         names = f"{dials['concepts']},{dials['genres']}".split(",")
         wrong += _unknown(names, taxonomy=str(dials["taxonomy"]))
-    seconds = (numbers["count"] + numbers["classifier_count"]) * numbers["duration"]
-    for place, copies in {Path.cwd(): _COPIES, Path(tempfile.gettempdir()): 1}.items():
-        needed, bytes_free = seconds * _SECOND * copies, shutil.disk_usage(place).free if free is None else free
+    everything = (numbers["count"] + numbers["classifier_count"]) * _COPIES
+    for place, clips in ((Path.cwd(), everything), (Path(tempfile.gettempdir()), numbers["count"])):
+        needed = clips * numbers["duration"] * _SECOND
+        bytes_free = shutil.disk_usage(place).free if free is None else free
         if needed > bytes_free:
             sizes = f"{needed / 2**30:.1f} GB free in {place} for the clips, got {bytes_free / 2**30:.1f} GB"
             wrong.append(f"expected {sizes}")

@@ -17,7 +17,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can say: the same fi
 
 
 def pack(module: str, path: Path) -> tuple[Path, ...]:
-    """Write an archive of what a module of the project and ``served.py`` reach, and return the files that it holds.
+    """Write an archive of what a module of the project reaches, and return the files that it holds.
+
+    The project's errors are among them: ``served.py`` tells a refused row from a fault by them.
 
     Args:
         module: Dotted name.

@@ -33,14 +33,16 @@ def require(*, patient: bool = False) -> None:
     """
     uri = mlflow.get_tracking_uri()
     if uri.startswith(("http://", "https://")):
-        end = time.monotonic() + (_PATIENCE if patient else 0)
+        end, said = time.monotonic() + (_PATIENCE if patient else 0), False
         while (fault := _unhealthy(uri)) is not None:
             if time.monotonic() >= end:
                 raise ConnectionError(
                     f"expected a tracking server at MLFLOW_TRACKING_URI={masked(uri)}, got {fault}; "
                     "start it (make server) or unset the variable to use the local store"
                 )
-            print(f"waiting for the tracking server at {masked(uri)}: {fault}", file=sys.stderr, flush=True)
+            if not said:
+                print(f"waiting for the tracking server at {masked(uri)}: {fault}", file=sys.stderr, flush=True)
+                said = True
             time.sleep(_PAUSE)
         _require_login(uri)
         if not any(isinstance(one, _SayThatItWaits) for one in _URLLIB3.filters):

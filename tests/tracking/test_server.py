@@ -112,7 +112,7 @@ def test_a_step_of_a_pipeline_waits_for_it_and_says_so(away, capsys):
     finally:
         away.shutdown()
         timer.join()
-    assert "waiting for the tracking server at http://127.0.0.1:" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("waiting for the tracking server at http://127.0.0.1:") == 1
 
 
 def test_its_patience_ends(away, monkeypatch):
