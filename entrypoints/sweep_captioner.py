@@ -8,6 +8,10 @@ from conceptcaps import sweeps, tracking
 from conceptcaps.captions import captioner, finetuning, language_model, lessons, table, writing
 from conceptcaps.sweeps import figures as study_figures
 from conceptcaps.workspace import project, shards
+from entrypoints import finetune_captioner
+
+UNSEARCHED = ("batch_size", "max_tokens", "adapter", "target_modules")
+FIXED = {name: finetune_captioner.command_line().get_default(name) for name in UNSEARCHED}
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -19,9 +23,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, default=8, help="trials in the study, earlier ones included")
     parser.add_argument("--study", default="auto", help="name of the study, or auto: a hash of the parameters")
     parser.add_argument("--storage", default="sqlite:///outputs/optuna.db", help="database URL, shared by processes")
-    parser.add_argument(
-        "--objective", default="val/loss", help="val/loss, val/tag_recall, val/bertscore_f1, or several"
-    )
+    parser.add_argument("--objective", default="val/loss", help="some of val/loss, val/tag_recall, val/bertscore_f1")
     parser.add_argument("--max_examples", type=int, default=8, help="captions a trial learns from; 0 takes all")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler and of every training")
     return parser
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         work = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
 
         def evaluate(trial: sweeps.Trial) -> dict[str, float]:
-            dials = sweeps.captioner_dials(trial)
+            dials = FIXED | sweeps.captioner_dials(trial)
 
             def report(step: int, metrics: dict[str, float]) -> None:
                 tracking.log_metrics(metrics, step)
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 model, tokenizer = language_model.load(args.base_model, quantization=args.quantization)
                 common = {**rows, "folder": out / "checkpoints", "seed": args.seed, "report": report}
                 tuned = finetuning.fit(model, tokenizer, **common, **dials)
-                losses = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=8)
+                losses = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=dials["batch_size"])
                 found = {"val/loss": losses.mean()}
                 if args.objective != "val/loss":
                     writer = captioner.of(tuned, tokenizer, **corpus)
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         best = sweeps.optimise(study, evaluate, trials=args.trials, seed=args.seed)
         found = dict(zip(sweeps.directions(args.objective), best.values, strict=True))
         drawn = study_figures.figures(study, seed=args.seed)
-        tracking.log_sweep(sweeps.table(study), best=sweeps.captioner_dials(best), values=found, figures=drawn)
+        tracking.log_sweep(sweeps.table(study), best=FIXED | sweeps.captioner_dials(best), values=found, figures=drawn)
         kept = f"runs:/{sweeps.kept(best)}"
         tracking.log_file(tracking.fetch(f"{kept}/per_item.parquet"))
         tracking.register("conceptcaps-captioner", tracking.fetch(f"{kept}/captioner"), **writing.SERVED)

@@ -12,7 +12,9 @@ from conceptcaps.sweeps import figures as study_figures
 from conceptcaps.tags import fidelity, sampling, served, vae, vae_training
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import project, shards
+from entrypoints import train_vae
 
+FIXED = {name: train_vae.command_line().get_default(name) for name in ("head", "batch_size", "warmup")}
 DRAWS = {"count": 2000, "condition": [], "min_categories": 1, **vae.DRAWING}
 
 
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         budget = {"epochs": args.epochs, "patience": args.patience, "seed": args.seed}
 
         def evaluate(trial: sweeps.Trial) -> dict[str, float]:
-            dials = sweeps.vae_dials(trial)
+            dials = FIXED | sweeps.vae_dials(trial)
 
             def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
                 tracking.log_metrics(metrics, epoch)
@@ -55,9 +57,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             with tracking.child_run(f"trial {trial.number}", dials, stops=(sweeps.Pruned,)) as run_id:
                 model = vae_training.fit(**rows, taxonomy=taxonomy, **budget, on_epoch=on_epoch, **dials)
                 found = vae.evaluate(model, rows["validation"], prefix="val", seed=args.seed)
-                found |= fidelity.evaluate_quickly(
-                    sampling.sample(model, **DRAWS, seed=args.seed).rows, **rows, prefix="val"
-                )
+                draws = sampling.sample(model, **DRAWS, seed=args.seed).rows
+                found |= fidelity.evaluate_quickly(draws, **rows, prefix="val")
                 tracking.log_metrics(found)
                 if sweeps.leads(trial, found):
                     vae.save(model, out := Path(scratch, str(trial.number)))
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model = vae.load(weights := tracking.fetch(f"runs:/{sweeps.kept(best)}/vae"))
         found = dict(zip(sweeps.directions(args.objective), best.values, strict=True))
         drawn = study_figures.figures(study, seed=args.seed)
-        tracking.log_sweep(sweeps.table(study), best=sweeps.vae_dials(best), values=found, figures=drawn)
+        tracking.log_sweep(sweeps.table(study), best=FIXED | sweeps.vae_dials(best), values=found, figures=drawn)
         bounds = vae.bounds(model, rows["validation"], seed=args.seed)["iwae"]
         tracking.log_frame(pd.DataFrame({"id": frames["validation"]["id"], "val/iwae": bounds}), "per_item.parquet")
         tracking.register("conceptcaps-vae", weights, **served.REGISTERED)

@@ -114,7 +114,7 @@ def test_search_spaces_are_arguments_of_fit(tmp_path):
 
 
 @pytest.mark.parametrize("dials", [sweeps.vae_dials, sweeps.captioner_dials])
-def test_the_best_trial_gives_all_its_dials_back_the_fixed_ones_too(tmp_path, dials):
+def test_the_best_trial_gives_all_its_dials_back(tmp_path, dials):
     given = []
 
     def evaluate(trial):
@@ -122,7 +122,7 @@ def test_the_best_trial_gives_all_its_dials_back_the_fixed_ones_too(tmp_path, di
         return {OBJECTIVE: given[-1]["learning_rate"]}
 
     best = optimise(open_study(tmp_path), evaluate, trials=3)
-    assert dials(best) == given[best.number] and set(dials(best)) > set(best.params)
+    assert dials(best) == given[best.number]
 
 
 def _work(folder, seed: int) -> None:

@@ -46,7 +46,7 @@ def vae_dials(trial: BaseTrial) -> Dials:
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True),
         "batch_norm": trial.suggest_categorical("batch_norm", [False, True]),
         "penalty": trial.suggest_float("penalty", 1e-4, 1e-2, log=True),
-    } | {"head": True, "batch_size": 32, "warmup": 0}
+    }
 
 
 def captioner_dials(trial: BaseTrial) -> Dials:
@@ -57,7 +57,7 @@ def captioner_dials(trial: BaseTrial) -> Dials:
         "dropout": trial.suggest_float("dropout", 0.0, 0.3),
         "learning_rate": trial.suggest_float("learning_rate", 2e-4, 4e-3, log=True),
         "epochs": trial.suggest_int("epochs", 1, 2),
-    } | {"batch_size": 8, "max_tokens": 256, "adapter": "lora", "target_modules": "all-linear"}
+    }
 
 
 def directions(objective: str) -> dict[str, str]:

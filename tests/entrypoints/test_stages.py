@@ -129,6 +129,16 @@ def test_sweeps_nest_their_trials_and_keep_the_best(pipeline):
         assert any(tag.startswith("best.") for tag in tracking.tags(pipeline[stage]))
 
 
+@pytest.mark.parametrize(("sweep", "trains"), [("sweep_vae", "train_vae"), ("sweep_captioner", "finetune_captioner")])
+def test_what_a_sweep_does_not_search_is_as_the_training_has_it(pipeline, sweep, trains):
+    best = {name.removeprefix("best.") for name in tracking.tags(pipeline[sweep]) if name.startswith("best.")}
+    defaults, _ = project.entry_point(trains)
+    searched = set(pd.read_parquet(tracking.fetch(f"runs:/{pipeline[sweep]}/trials.parquet")).columns) & best
+    assert best - searched and best < set(defaults)
+    for name in best - searched:
+        assert tracking.tags(pipeline[sweep])[f"best.{name}"] == defaults[name]
+
+
 def test_a_training_takes_its_dials_from_a_sweep(pipeline):
     best = {name: value for name, value in tracking.tags(pipeline["sweep_vae"]).items() if name.startswith("best.")}
     taken = tracking.tags(pipeline["train_vae"])
