@@ -186,6 +186,8 @@ READINGS = [
     ("An electric, distorted guitar.", ["distorted guitar", "electric guitar"], []),
     ("Electric bass and guitar.", ["bass guitar", "guitar"], []),
     ("Subtle music.", [], []),
+    ("There is a man who sings.", ["male vocals"], []),
+    ("A flute-like lead.", [], []),
 ]
 
 

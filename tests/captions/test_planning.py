@@ -37,6 +37,7 @@ def test_the_order_of_tags_in_a_sentence():
     for text, tags in {
         "A violin, a piano and drums play slow jazz.": ["violin", "piano", "drums", "jazz", "slow tempo"],
         "Jazz at a slow tempo, for drums, piano and violin.": ["jazz", "slow tempo", "drums", "piano", "violin"],
+        "Violin, piano, flute and accordion, sad jazz.": ["violin", "piano", "flute", "accordion", "sad", "jazz"],
         "There it goes on and on, and then a piano plays.": ["piano"],
         "It goes on.": [],
     }.items():

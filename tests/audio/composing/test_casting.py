@@ -48,6 +48,13 @@ def test_core_roles_of_a_genre_are_filled_and_others_by_chance_where_nobody_was_
     assert "guitar solo" in ever("rock", "drums"), "a kit alone asks for a band"
 
 
+def test_a_genre_without_a_band_of_its_own_is_played_on_piano_or_guitar():
+    for tags in (("ballad",), ("ballad", "drums")):
+        found = [[seat for seat in cast(*tags, seed=seed) if seat.role != "kit"] for seed in range(30)]
+        assert {seat.tag for seats in found for seat in seats} >= {"piano", "acoustic guitar"}
+        assert all(any(seat.role == "harmony" for seat in seats) for seats in found)
+
+
 def test_what_is_asked_for_fills_a_role_of_the_genre():
     assert not names("rock", "piano") & {"electric guitar", "distorted guitar"}
     assert names("rock", "synth bass") & {"electric guitar", "distorted guitar"}

@@ -37,6 +37,17 @@ def test_a_lead_plays_the_tune_in_its_register():
     assert mean(weak) / 106 == pytest.approx(1 - 0.7 * 0.18, abs=0.02)
 
 
+def test_a_lead_begins_with_the_tune_and_later_phrases_vary_it():
+    varied = 0
+    for seed in range(12):
+        plan = plain(seed=seed, bars=16, gestures=gesture())
+        played, written = ([part.start for part in parts] for parts in (tune(plan), melody.tune(plan, "tune")))
+        phrase = plan.form.phrase * plan.meter
+        assert [start for start in played if start < phrase] == [start for start in written if start < phrase]
+        varied += played != written
+    assert varied > 6
+
+
 def test_register_moves_instruments_by_all_of_it_and_voices_by_less():
     def height(tag: str, register: float) -> float:
         plans = [plain(seed=seed, bars=8, register=register) for seed in range(8)]
