@@ -35,16 +35,16 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
-    dials = tracking.best_dials(args.params_from, {name: getattr(args, name) for name in finetuning.DIALS})
+    given = {name: getattr(args, name) for name in finetuning.DIALS}
     if not finetuning.first_process():  # of accelerate launch: the first keeps the records, the others only train
-        train(args, dials, *read(args), *language_model.load(args.base_model, quantization=args.quantization))
+        train(args, tracking.best_dials(args.params_from, given), *read(args))
         return
     with tracking.run("finetune_captioner", vars(args)) as run_id, tempfile.TemporaryDirectory() as scratch:
+        dials = tracking.best_dials(args.params_from, given)
         tracking.set_tags({f"dial.{name}": value for name, value in dials.items()})
-        rows, corpus = read(args)
+        rows, corpus, model, tokenizer = read(args)
         for name, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(rows[name], name=f"captions/{name}", source=args.caption_corpus, context=context)
-        model, tokenizer = language_model.load(args.base_model, quantization=args.quantization)
         before = finetuning.caption_losses(model, tokenizer, rows["validation"], batch_size=args.batch_size)
         tracking.log_metrics({"val/loss": before.mean()}, step=0)  # an adapter begins as its base
         tuned, checkpoints = train(args, dials, rows, corpus, model, tokenizer)
@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def read(args: argparse.Namespace) -> Any:
     dials = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
-    return lessons.read_examples(tracking.fetch(args.tag_sets), **dials)
+    examples = lessons.read_examples(tracking.fetch(args.tag_sets), **dials)
+    return *examples, *language_model.load(args.base_model, quantization=args.quantization)
 
 
 def train(args: Any, dials: Any, rows: Any, corpus: Any, model: Any, tokenizer: Any) -> Any:

@@ -13,6 +13,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--taxonomy", default="builtin", help="builtin, or a taxonomy file")
     parser.add_argument("--count", type=int, default=200, help="rows of the dataset")
     parser.add_argument("--trials", type=int, default=2, help="trials of each sweep; 0: no sweeps")
+    parser.add_argument("--from_sweeps", type=int, choices=[0, 1], default=0, help="1: train with what sweeps find")
     parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
     parser.add_argument("--quantization", default="none", help="of the base weights: none, or nf4 (needs a GPU)")
     parser.add_argument("--caption_corpus", default="builtin", help="text to learn: builtin, tag_sets, or a file")
@@ -39,19 +40,19 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         feasibility.require(vars(args))
         pipeline = tracking.Pipeline(pull=args.pull)
         step, optional, promoted = pipeline.step, pipeline.optional, pipeline.promoted
-        tag_sets = step("distill_tags", "tag_sets", corpus=args.corpus, taxonomy=args.taxonomy, **seed)
-        base = {"tag_sets": tag_sets, "base_model": args.base_model, "quantization": args.quantization, **seed}
-        if args.trials:
-            step("sweep_vae", tag_sets=tag_sets, trials=args.trials, **seed)
-            step("sweep_captioner", trials=args.trials, **base)
-        step("train_vae", tag_sets=tag_sets, **seed)
-        drawn = {"vae": promoted("vae"), "tag_sets": tag_sets, "realisable_by": args.audio_backend}
-        samples = step("sample_tags", "samples", count=args.count, **drawn, **seed)
-        learnt = {"caption_corpus": args.caption_corpus, "max_examples": args.max_examples}
-        step("finetune_captioner", batch_size=args.batch_size, **learnt, **base)
+        same = seed | {"tag_sets": step("distill_tags", "tag_sets", corpus=args.corpus, taxonomy=args.taxonomy, **seed)}
+        base = same | {key: vars(args)[key] for key in ("base_model", "quantization", "caption_corpus", "batch_size")}
+        most = args.max_examples if args.from_sweeps else 8  # a demonstration needs no more
+        searches = {"sweep_vae": same, "sweep_captioner": base | {"max_examples": most}}
+        found = {name: step(name, trials=args.trials, **dials) for name, dials in searches.items() if args.trials}
+        best = found if args.from_sweeps else {}
+        step("train_vae", params_from=best.get("sweep_vae"), **same)
+        drawn = same | {"vae": promoted("vae"), "realisable_by": args.audio_backend}
+        samples = step("sample_tags", "samples", count=args.count, **drawn)
+        step("finetune_captioner", max_examples=args.max_examples, params_from=best.get("sweep_captioner"), **base)
         writer = promoted("captioner")
         captions = step("write_captions", "captions", captioner=writer, samples=samples, duration=played, **seed)
-        optional("evaluate_captions", captions=captions, references=tag_sets, **seed)
+        optional("evaluate_captions", captions=captions, references=same["tag_sets"], **seed)
         sound = {"backend": args.audio_backend, "model": args.audio_model, "duration": args.duration, **seed}
         audio = step("generate_audio", "audio", captions=captions, **sound)
         optional("evaluate_audio", audio=audio, **seed)
@@ -61,16 +62,16 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         pairs = optional("make_pairs", "pairs", count=max(args.concept_count // 2, 1), **design)
         optional("train_verifier", concepts=concepts, **seed)
         heard = optional("verify_concepts", "verification", audio=audio, verifier=promoted("verifier"), **seed)
-        told = {"label": "sample_tags more", "one_of": args.genres, "count": args.classifier_count}
-        more = step("sample_tags", "samples", apart_from=samples, **told, **drawn, seed=1)
-        clips = step("generate_audio", "audio", label="generate_audio more", captions=more, **sound)
+        told = {"label": "sample_tags more", "one_of": args.genres, "count": args.classifier_count, "seed": 1}
+        more = optional("sample_tags", "samples", apart_from=samples, **drawn | told)
+        clips = optional("generate_audio", "audio", label="generate_audio more", captions=more, **sound)
         optional("train_classifier", audio=clips, min_clips=20, **seed)
         for of, net in {"": promoted("classifier"), " musicnn": "musicnn_mtt"}.items():
             asked = {"audio": concepts, "target_audio": clips, "classifier": net, **seed}
             moved = optional("intervene", "interventions.parquet", label=f"intervene{of}", classifier=net, pairs=pairs)
             optional("run_tcav", label=f"run_tcav{of}", interventions=moved, **asked)
         made = {"captions": captions, "audio": audio, "verification": heard, "pairs": pairs, "concepts": concepts}
-        dataset = step("build_dataset", "dataset", tag_sets=tag_sets, **made, **seed)
+        dataset = step("build_dataset", "dataset", **made, **same)
         page = step("report", "report.html", runs=pipeline.runs)
         print(report.summary(pipeline.summarise(report.KEYS_BY_STEP, dataset=dataset, report=page), runs=pipeline.runs))
 

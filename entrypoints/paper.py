@@ -15,6 +15,7 @@ def command_line() -> argparse.ArgumentParser:
         corpus="google/MusicCaps",
         count=21_433,
         trials=50,
+        from_sweeps=1,
         base_model="meta-llama/Llama-3.1-8B-Instruct",
         quantization="nf4",
         max_examples=0,

@@ -10,8 +10,8 @@ from conceptcaps.sweeps import figures as study_figures
 from conceptcaps.workspace import project, shards
 from entrypoints import finetune_captioner
 
-UNSEARCHED = ("batch_size", "max_tokens", "adapter", "target_modules")
-FIXED = {name: finetune_captioner.command_line().get_default(name) for name in UNSEARCHED}
+of_training = finetune_captioner.command_line().get_default
+FIXED = {name: of_training(name) for name in ("max_tokens", "adapter", "target_modules")}
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -24,7 +24,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--study", default="auto", help="name of the study, or auto: a hash of the parameters")
     parser.add_argument("--storage", default="sqlite:///outputs/optuna.db", help="database URL, shared by processes")
     parser.add_argument("--objective", default="val/loss", help="some of val/loss, val/tag_recall, val/bertscore_f1")
-    parser.add_argument("--max_examples", type=int, default=8, help="captions a trial learns from; 0 takes all")
+    parser.add_argument("--max_examples", type=int, default=240, help="captions a trial learns from; 0 takes all")
+    parser.add_argument("--batch_size", type=int, default=of_training("batch_size"), help="examples in a step")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler and of every training")
     return parser
 
@@ -33,16 +34,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("sweep_captioner", vars(args)):
         given = {"source": args.caption_corpus, "most": args.max_examples, "seed": args.seed}
-        rows, corpus = lessons.read_examples(tracking.fetch(args.tag_sets), **given)
+        rows, facts = lessons.read_examples(tracking.fetch(args.tag_sets), **given)
         for part, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(rows[part], name=f"captions/{part}", source=args.caption_corpus, context=context)
         content = shards.content(*rows.values())
         name = project.study_name("sweep_captioner", args.study, {**vars(args), "rows": content})
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, rows=content)
+        fixed = FIXED | {"batch_size": args.batch_size}
         work = Path(project.default_folder("sweep_captioner", {"study": name, "storage": args.storage}))
 
         def evaluate(trial: sweeps.Trial) -> dict[str, float]:
-            dials = FIXED | sweeps.captioner_dials(trial)
+            dials = fixed | sweeps.captioner_dials(trial)
 
             def report(step: int, metrics: dict[str, float]) -> None:
                 tracking.log_metrics(metrics, step)
@@ -56,13 +58,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 losses = finetuning.caption_losses(tuned, tokenizer, rows["validation"], batch_size=dials["batch_size"])
                 found = {"val/loss": losses.mean()}
                 if args.objective != "val/loss":
-                    writer = captioner.of(tuned, tokenizer, **corpus)
-                    found |= table.evaluate(rows["validation"], writer, seed=args.seed)
+                    found |= table.evaluate(rows["validation"], captioner.of(tuned, tokenizer, **facts), seed=args.seed)
                 tracking.log_metrics(found)
                 if sweeps.leads(trial, found):
                     tracking.log_frame(rows["validation"][["id"]].assign(**{"val/loss": losses}), "per_item.parquet")
-                    facts = {"tokenizer": tokenizer, "base": args.base_model, **corpus}
-                    captioner.save(out / "captioner", adapter=tuned, **facts)
+                    captioner.save(out / "captioner", adapter=tuned, base=args.base_model, tokenizer=tokenizer, **facts)
                     tracking.log_file(out / "captioner")
                     sweeps.keep(trial, run_id)
             return found
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         best = sweeps.optimise(study, evaluate, trials=args.trials, seed=args.seed)
         found = dict(zip(sweeps.directions(args.objective), best.values, strict=True))
         drawn = study_figures.figures(study, seed=args.seed)
-        tracking.log_sweep(sweeps.table(study), best=FIXED | sweeps.captioner_dials(best), values=found, figures=drawn)
+        tracking.log_sweep(sweeps.table(study), best=fixed | sweeps.captioner_dials(best), values=found, figures=drawn)
         kept = f"runs:/{sweeps.kept(best)}"
         tracking.log_file(tracking.fetch(f"{kept}/per_item.parquet"))
         tracking.register("conceptcaps-captioner", tracking.fetch(f"{kept}/captioner"), **writing.SERVED)

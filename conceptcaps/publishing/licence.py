@@ -11,6 +11,7 @@ from conceptcaps.errors import InputError
 
 TABLE = Path(__file__).with_name("licences.yaml")
 UNKNOWN = "unknown"  # what no run has made
+OF_THE_PROJECT = ("builtin", "tag_sets")  # text to learn that is its own, or of the corpus that is counted already
 _FREE = {"cc-by-4.0"}
 _FILES = (".csv", ".parquet", ".json", ".sf2", ".sf3")
 
@@ -25,9 +26,9 @@ def table() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
 def materials(runs: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, list[str]]:
     """Everything that a dataset was made of, by kind and sorted, from the runs behind it.
 
-    A corpus is named by its Hub id or its file, a soundfont by its file, a model by its Hub id without revision. What
-    was not made by one of the runs, as in a local folder, is ``unknown``; so is the base of a captioner whose training
-    is not among them.
+    A corpus, of tags or of captions to learn, is named by its Hub id or its file, a soundfont by its file, a model by
+    its Hub id without revision. What was not made by one of the runs, as in a local folder, is ``unknown``; so is the
+    base of a captioner whose training is not among them.
 
     Args:
         runs: Stage and parameters of each.
@@ -53,7 +54,8 @@ def _of_run(stage: str, params: Mapping[str, str]) -> list[tuple[str, str]]:
     if stage == "distill_tags":
         return [("corpus", params["corpus"])]
     if stage in {"finetune_captioner", "sweep_captioner"}:
-        return [("base_model", params["base_model"])]
+        text = params["caption_corpus"]
+        return [("base_model", params["base_model"]), *([("corpus", text)] if text not in OF_THE_PROJECT else [])]
     if stage == "write_captions":
         return [("captioner", params["captioner"])]
     if stage in {"make_pairs", "design_concepts"} or (stage == "generate_audio" and params["backend"] == "soundfont"):

@@ -16,6 +16,7 @@ _MOST = 12  # figures that are shown
 _BOUNDS = ("_low", "_high")
 # What comes after a stage. Fields: the stage's parameters, ``run`` (its id) and ``model`` (what it registered).
 NEXT = {
+    "doctor": "main",
     "distill_tags": "train_vae tag_sets=runs:/{run}/tag_sets",
     "sweep_vae": "promote model={model} metric=val/iwae",
     "train_vae": "promote model={model} metric=val/iwae",
@@ -27,6 +28,8 @@ NEXT = {
     "evaluate_captions": "generate_audio captions={captions}",
     "generate_audio": "verify_concepts audio=runs:/{run}/audio",
     "evaluate_audio": "verify_concepts audio={audio}",
+    "make_pairs": "intervene pairs=runs:/{run}/pairs",
+    "design_concepts": "train_verifier concepts=runs:/{run}/concepts",
     "train_verifier": "promote model={model} metric=val/nll",
     "verify_concepts": "train_classifier audio={audio}",
     "train_classifier": "promote model={model} metric=val/nll",
@@ -93,7 +96,10 @@ def shown(figures: Mapping[str, float]) -> list[str]:
 
 
 def command(then: str, session: Session, params: Mapping[str, object]) -> str:
-    """The command of the next stage; empty where a field of it has no value, such as a model that was not registered.
+    """The command of the next stage.
+
+    Empty where something that it names is not there: a model that was not registered, or an artifact that other runs
+    complete, as with a part of the shards.
 
     Args:
         then: Stage and parameters, such as ``promote model={model}``.
@@ -103,6 +109,7 @@ def command(then: str, session: Session, params: Mapping[str, object]) -> str:
     stage, *settings = then.split()
     values = {**params, "run": session.run_id, "model": tags(session.run_id).get("registered")}
     missing = [field for field in re.findall(r"{(\w+)}", then) if values.get(field) is None]
-    if missing:
+    artifact = re.search(r"{run}/(\w+)", then)
+    if missing or (artifact and artifact[1] not in store.artifacts(session.run_id)):
         return ""
     return store.command(stage, [setting.format(**values) for setting in settings], run_id=session.run_id)

@@ -123,7 +123,7 @@ def log_sweep(
 
 
 def best_dials(uri: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters, with those of a sweep's best trial in place of the given ones.
+    """Parameters, with those of a sweep's best trial in place of the given ones; prints which those are.
 
     Args:
         uri: ``runs:/<id of the sweep>``, which ``log_sweep`` tagged; ``none`` leaves what was given.
@@ -138,6 +138,7 @@ def best_dials(uri: str, given: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: yaml.safe_load(named[f"best.{name}"]) for name in given if f"best.{name}" in named}
     if not found:
         raise InputError(f"expected runs:/<id> of a sweep that found {', '.join(given)}, got {uri!r}, which found none")
+    print(f"  takes      {', '.join(f'{name}={value}' for name, value in found.items())} of {uri}", flush=True)
     return {**given, **found}
 
 

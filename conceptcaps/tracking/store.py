@@ -113,6 +113,11 @@ def artifacts_of(run_id: str) -> str:
     return str(client().get_run(run_id).info.artifact_uri).removeprefix("file://")
 
 
+def artifacts(run_id: str) -> set[str]:
+    """Names of a run's artifacts: files and folders at the top."""
+    return {str(found.path) for found in client().list_artifacts(run_id)}
+
+
 def run_page(run_id: str) -> str:
     """The address of a run in the tracking UI, and for a local store what opens it."""
     experiment = client().get_run(run_id).info.experiment_id

@@ -4,7 +4,7 @@ from conceptcaps.publishing import licence
 
 DISTILLED = ("distill_tags", {"corpus": "demo"})
 WRITTEN = ("write_captions", {"captioner": "models:/conceptcaps-captioner/1"})
-TRAINED = ("finetune_captioner", {"base_model": "smollm2"})
+TRAINED = ("finetune_captioner", {"base_model": "smollm2", "caption_corpus": "builtin"})
 PLAYED = ("generate_audio", {"backend": "soundfont", "soundfont": "embedded", "model": "none"})
 
 
@@ -24,6 +24,14 @@ def test_follows_from_what_went_in(materials, expected):
     assert found == expected and len(credits) == sum(map(len, materials.values()))
 
 
+def test_text_that_a_captioner_learnt_is_a_material_too():
+    trained = ("finetune_captioner", {"base_model": "smollm2", "caption_corpus": "/data/theirs.csv"})
+    found = licence.materials([DISTILLED, WRITTEN, trained, PLAYED])
+    assert found["corpus"] == ["demo", "theirs.csv"]
+    with pytest.raises(ValueError, match=r"got corpus theirs.csv; say which licence"):
+        licence.derive(found)
+
+
 def test_one_material_of_two_names_is_credited_once():
     assert len(licence.derive({"corpus": ["demo"], "audio": ["TimGM6mb.sf2", "embedded"]})[1]) == 2
 
@@ -32,7 +40,7 @@ def test_materials_are_named_by_file_or_hub_id():
     runs = [
         ("distill_tags", {"corpus": "/data/musiccaps.csv"}),
         WRITTEN,
-        ("finetune_captioner", {"base_model": "meta-llama/Llama-3.1-8B-Instruct@abc"}),
+        ("finetune_captioner", {"base_model": "meta-llama/Llama-3.1-8B-Instruct@abc", "caption_corpus": "tag_sets"}),
         ("generate_audio", {"backend": "soundfont", "soundfont": "/fonts/FluidR3_GM.sf2", "model": "none"}),
     ]
     base = "meta-llama/Llama-3.1-8B-Instruct"
@@ -43,7 +51,7 @@ def test_materials_are_named_by_file_or_hub_id():
 
 def test_a_captioner_of_a_sweep_has_a_base_model_too():
     writing = ("write_captions", {"captioner": "models:/conceptcaps-captioner/1"})
-    sweep = ("sweep_captioner", {"base_model": "meta-llama/Llama-3.1-8B-Instruct"})
+    sweep = ("sweep_captioner", {"base_model": "meta-llama/Llama-3.1-8B-Instruct", "caption_corpus": "builtin"})
     assert licence.materials([writing, sweep])["base_model"] == ["meta-llama/Llama-3.1-8B-Instruct"]
 
 
@@ -52,7 +60,7 @@ def test_a_captioner_of_a_sweep_has_a_base_model_too():
     [
         ("models:/conceptcaps-captioner/1", []),
         ("/models/captioner", []),
-        ("/models/captioner", [("finetune_captioner", {"base_model": "smollm2"})]),
+        ("/models/captioner", [TRAINED]),
     ],
 )
 def test_a_captioner_whose_base_is_not_known_is_refused(captioner, trained):

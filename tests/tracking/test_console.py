@@ -23,8 +23,9 @@ def test_the_next_command_names_a_stage_its_parameters_and_fields_that_the_first
 
 def test_a_stage_says_its_name_inputs_figures_artifacts_and_what_comes_next(store, capsys):
     (store / "rows").mkdir()
+    (store / "rows" / "train.csv").write_text("id")
     with tracking.run("distill_tags", {}) as run:
-        tracking.fetch(str(store / "rows"))
+        tracking.log_folder(tracking.fetch(str(store / "rows")), "tag_sets")
         tracking.log_metrics({"train/loss": 3.0}, 1)
         tracking.log_metrics({"val/f1": 0.5, "val/f1_low": 0.4, "val/f1_high": 0.6})
     said = capsys.readouterr().out
@@ -42,6 +43,12 @@ def test_a_next_command_without_its_model_is_left_out(store, capsys):
     assert "next" not in capsys.readouterr().out
 
 
+def test_a_next_command_without_its_artifact_is_left_out(store, capsys):
+    with tracking.run("generate_audio", {"shard_range": "0:1"}):
+        tracking.log_json({}, "audio.json")
+    assert "next" not in capsys.readouterr().out
+
+
 def test_runs_by_hand_go_to_an_experiment_of_the_project_s_name(store, monkeypatch):
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
     with tracking.run("train_vae", {}) as run, tracking.child_run("trial", {}) as child:
@@ -54,6 +61,6 @@ def test_runs_by_hand_go_to_an_experiment_of_the_project_s_name(store, monkeypat
 def test_the_next_command_stays_in_the_experiment_of_its_run(store, monkeypatch, capsys, experiment, named):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", experiment)
     with tracking.run("distill_tags", {}) as run:
-        pass
+        tracking.log_json({}, "tag_sets/facts.json")
     command = f"mlflow run . --env-manager uv --experiment-name {named} -e train_vae -P tag_sets=runs:/{run}/tag_sets"
     assert f"next       {command}" in capsys.readouterr().out
