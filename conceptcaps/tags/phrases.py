@@ -10,7 +10,7 @@ Phrases = dict[tuple[str, ...], tuple[str, ...]]
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _TOKEN = re.compile(r"\d+/\d+|[a-z0-9]+|[,.;:!?()\[\]\"]")
-_KEPT_PLURALS = frozenset({"blues", "vibes", "keys", "strings", "lyrics", "always", "less", "this", "its"})
+_KEPT_PLURALS = frozenset({"blues", "keys", "strings", "lyrics", "always", "less", "this", "its"})
 _NEGATORS = frozenset("no not without lack lacking never nor neither non minus devoid isnt arent doesnt dont".split())
 _NOT_NEGATING = frozenset({"only", "just", "merely", "stop", "too", "quite", "long", "longer"})
 _BREAKERS = frozenset(

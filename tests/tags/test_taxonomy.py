@@ -77,13 +77,25 @@ def test_each_tag_is_found_by_its_name_and_by_no_other_tag_s(tag):
         ("a capella", ["a cappella"]),
         ("a snare snaps on the backbeat", ["snare drum"]),
         ("french harp", ["harmonica"]),
+        ("chill vibes", ["easygoing"]),
+        ("a vibes solo", ["vibraphone"]),
+        ("bass recorder", ["flute"]),
+        ("non-tuned percussion", ["percussion"]),
+        ("women chanting", ["chant", "female vocals"]),
+        ("male vocal harmony", ["male vocals", "vocal harmony"]),
+        ("processed male voice", ["male vocals", "processed vocals"]),
+        ("female child voice", ["child vocals"]),
+        ("ambient techno", ["ambient", "techno"]),
+        ("latin instrumental music", ["instrumental", "latin music"]),
+        ("funky electric guitar feedback", ["electric guitar", "funk"]),
+        ("growl synth bass", ["synth bass"]),
     ],
 )
 def test_aspects_map_by_alias_head_noun_and_negation(aspect, tags):
     assert TAXONOMY.match(aspect) == tags
 
 
-def test_an_audit_of_220_random_mappings_finds_215_right():
+def test_an_audit_of_220_random_mappings_finds_216_right():
     """Covered aspect occurrences of MusicCaps, each judged by hand: 100 of ``default_rng(2026)``, 120 of 2027.
 
     Of the 120, 113 were right when they were drawn; those mended since say so.
@@ -91,7 +103,7 @@ def test_an_audit_of_220_random_mappings_finds_215_right():
     audit = pd.read_csv(Path(__file__).parents[1] / "data" / "matching_audit.csv", keep_default_na=False)
     assert len(audit) == 220 and set(audit["right"]) == {"yes", "no"}
     assert [", ".join(TAXONOMY.match(aspect)) for aspect in audit["aspect"]] == audit["tags"].tolist()
-    assert (audit["right"] == "yes").sum() >= 215
+    assert (audit["right"] == "yes").sum() >= 216
 
 
 def test_parents_are_implied():
