@@ -219,10 +219,13 @@ def make(made, wave, voice, angles, let_go, glide, slide, first, places, states)
 
 
 @njit(cache=True, nogil=True)
-def mix(sound, tone, voice, first, let_go, choked, choking):  # type: ignore[no-untyped-def]
-    """Add a tone to a waveform, with its gain and its volume envelope in straight pieces of at most a block."""
-    room = min(sound.shape[1] - first, int(voice.delay) + len(tone))
-    rest = _gain(voice.attenuation) / np.sqrt(voice.resonance)
+def mix(sound, tone, split, rest, most, voice, first, let_go, choked, choking):  # type: ignore[no-untyped-def]
+    """Add a tone to a waveform, with its gain and its volume envelope in straight pieces of at most a block.
+
+    The tone is the first ``split`` samples of ``tone`` and then ``rest``, of both together the first ``most``.
+    """
+    room = min(sound.shape[1] - first, int(voice.delay) + min(split + len(rest), most))
+    gain = _gain(voice.attenuation) / np.sqrt(voice.resonance)
     left, right = np.float32(voice.left), np.float32(voice.right)
     if sound.shape[0] == 1:
         left = np.float32(0.5) * (left + right)
@@ -240,13 +243,18 @@ def mix(sound, tone, voice, first, let_go, choked, choking):  # type: ignore[no-
             count = let_go - time
         if time < choked < time + count:
             count = choked - time
-        part = tone[time - int(voice.delay) : time - int(voice.delay) + count]
+        place = time - int(voice.delay)
+        of_tone = min(max(split - place, 0), count)
+        begin, end = tone[place : place + of_tone], rest[place + of_tone - split :]
         rise, fall = _fallen(voice, time + count, let_go, choked, choking)
         reached = rise * _gain(fall)
-        now, change = np.float32(rest * level), np.float32(rest * (reached - level) / count)
+        now, change = np.float32(gain * level), np.float32(gain * (reached - level) / count)
         for channel in range(sound.shape[0]):
             side, target = (right if channel else left), sound[channel, first + time : first + time + count]
-            for place in range(count):
-                target[place] += side * (now + np.float32(np.int32(place)) * change) * part[place]
+            for place in range(of_tone):
+                target[place] += side * (now + np.float32(np.int32(place)) * change) * begin[place]
+            behind = target[of_tone:]
+            for place in range(count - of_tone):
+                behind[place] += side * (now + np.float32(np.int32(of_tone + place)) * change) * end[place]
         level = reached
         time += count

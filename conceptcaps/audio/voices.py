@@ -9,8 +9,8 @@ References:
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,9 @@ _VELOCITY_TO_FILTER = (0x0102, _FILTER)
 _CONTROLLERS = {7: 100, 10: 64, 11: 127, 91: 40}  # as a General MIDI synthesiser has them after a reset; others 0
 
 _Tone = tuple[int, bytes, int, float, float]
+_Sounding = tuple[NDArray[np.float32], int, NDArray[np.float32]]
+"""A tone in two pieces: one whose first samples count, how many, and what follows on them."""
+_NOTHING = np.zeros(0, dtype=np.float32)
 
 
 class Note(NamedTuple):
@@ -101,7 +104,7 @@ class Sampler:
             program: 0 to 127.
         """
         played = []
-        lengths: dict[_Tone, int] = {}
+        longest: dict[_Tone, tuple[Voice, int]] = {}
         choking = _CHOKED * self.sample_rate
         for note in notes:
             for voice in self.voices(bank, program, note.key, note.velocity):
@@ -115,30 +118,31 @@ class Sampler:
                     heard = let_go if hears(voice.numbers, let_go) else NEVER
                     tone = (*voice.tone, heard, 100 * note.glide, slide)
                     played.append((note, voice, let_go, tone, length))
-                    lengths[tone] = max(lengths.get(tone, 0), length)
+                    longest[tone] = max(longest.get(tone, (voice, 0)), (voice, length), key=lambda pair: pair[1])
+        sounding = {tone: self._sounding(voice, tone, length) for tone, (voice, length) in longest.items()}
         for note, voice, let_go, tone, length in played:
-            wave = self._sounding(voice, tone, lengths[tone])[:length]  # what is kept may be longer
-            mix(sound, wave, voice.numbers, note.first, let_go, note.choked, choking)
+            mix(sound, *sounding[tone], length, voice.numbers, note.first, let_go, note.choked, choking)
 
-    def _sounding(self, voice: Voice, tone: _Tone, length: int) -> NDArray[np.float32]:
+    def _sounding(self, voice: Voice, tone: _Tone, length: int) -> _Sounding:
         """At least ``length`` samples of a tone, or all of it."""
         let_go = tone[2]
         if let_go == NEVER:
-            return self._made(voice, tone, length, self._more).wave
-        # Until the key is let go it is the tone of a key that is held; what follows is made from there.
+            wave = self._made(voice, tone, length).wave
+            return wave, len(wave), _NOTHING
+        # Until the key is let go it is the tone of a key that is held; what follows is made from there, and not kept:
+        # another note is seldom as long to the sample.
         split = max(let_go - int(voice.numbers["delay"]), 0) // BLOCK * BLOCK
-        held = self._made(voice, (*tone[:2], NEVER, *tone[3:]), min(split, length), self._more)
+        held = self._made(voice, (*tone[:2], NEVER, *tone[3:]), min(split, length))
         if length <= split or len(held.wave) < split:
-            return held.wave
-        rest = self._made(voice, tone, length - split, partial(self._rest, held, split))
-        return np.concatenate([held.wave[:split], rest.wave])
+            return held.wave, len(held.wave), _NOTHING
+        return held.wave, split, self._rest(held, split, voice, tone, length - split)
 
-    def _made(self, voice: Voice, tone: _Tone, length: int, make_more: Callable[..., _Kept]) -> _Kept:
+    def _made(self, voice: Voice, tone: _Tone, length: int) -> _Kept:
         """What is kept of a tone, made longer where it has fewer than ``length`` samples and goes on."""
         kept = self._kept.pop(tone, None)
         self._bytes -= kept.bytes if kept else 0
         if kept is None or (len(kept.wave) < length and not kept.ended):
-            kept = make_more(voice, tone, length, kept)
+            kept = self._more(voice, tone, length, kept)
         self._kept[tone] = kept
         self._bytes += kept.bytes
         while self._bytes > self._limit and len(self._kept) > 1:
@@ -160,13 +164,13 @@ class Sampler:
         ended = first + more < len(wave)
         return _Kept(wave[: first + more].copy() if ended else wave, ended, places, states)
 
-    def _rest(self, held: _Kept, split: int, voice: Voice, tone: _Tone, length: int, _: _Kept | None) -> _Kept:
+    def _rest(self, held: _Kept, split: int, voice: Voice, tone: _Tone, length: int) -> NDArray[np.float32]:
         """What follows on the first ``split`` samples of a tone whose key is let go."""
         here = slice(split // BLOCK, split // BLOCK + 1)
         places, states = held.places[here].copy(), held.states[here].copy()
         wave = np.empty(length + BLOCK, dtype=np.float32)
         count = make(wave, voice.wave, voice.numbers, self._angles, *tone[2:], split, places, states)
-        return _Kept(wave[: min(count, length)].copy(), count < length, places, states)
+        return wave[: min(count, length)]
 
     def classes(self, *, bank: int, program: int, key: int, velocity: int) -> frozenset[int]:
         """Exclusive classes that a note belongs to: it ends earlier notes of them."""
