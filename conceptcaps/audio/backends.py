@@ -1,17 +1,19 @@
 """What makes sound, by name: each maps rows of captions to rows of clips."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from conceptcaps.audio import audiocraft_backend, musicgen, table
+from conceptcaps.audio import table
 from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import hashing
 
-NEURAL = {"musicgen": musicgen, "audiocraft": audiocraft_backend}
+# Imported where they are asked for: who plays a soundfont, and each of its workers, needs no networks.
+NEURAL = {"musicgen": "conceptcaps.audio.musicgen", "audiocraft": "conceptcaps.audio.audiocraft_backend"}
 BACKENDS = ("soundfont", *NEURAL)
 DIALS = ("duration", "seed", "sample_rate", "channels", "model", "guidance", "temperature", "top_k", "batch_size")
 
@@ -58,9 +60,9 @@ def maker(
             channels=channels,
         )
         return make, [hashing.content(path) for path in fonts]
-    room = NEURAL[backend]
+    room = importlib.import_module(NEURAL[backend])
     opened = room.load(model)
-    dials = musicgen.Guidance(guidance, temperature, top_k)
+    dials = room.Guidance(guidance, temperature, top_k)
     generate = partial(
         room.generate_rows, model=opened, guidance=dials, duration=duration, batch_size=batch_size, seed=seed
     )

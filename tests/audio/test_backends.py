@@ -1,5 +1,8 @@
 """Neural backends: a row without words has a reason, and the others get the clips that they get without it."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import torch
 
@@ -26,3 +29,8 @@ def test_a_blank_caption_makes_no_clip_and_changes_no_other(tmp_path, monkeypatc
     worded = make(rows.iloc[[0, 2]])
     assert [clip["bytes"] for clip in made["audio"].dropna()] == [clip["bytes"] for clip in worded["audio"]]
     assert make(rows.iloc[1:2])["error"].tolist() == [blank]
+
+
+def test_who_plays_a_soundfont_loads_no_networks():
+    code = "import sys; from conceptcaps.audio import backends; print('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
