@@ -117,8 +117,11 @@ class _Company:
         return any(seat.role in ("harmony", "pad", "lead") for seat in self.seats)
 
     def _filled(self, role: str, *, core: Iterable[str]) -> bool:
-        if role == "kit":
-            return any("whole" in seat.row or seat.tag in self.plan.style["band"].get("kit", []) for seat in self.seats)
+        if role == "kit":  # hand percussion stands in for the kit of no genre that has one
+            own = self.plan.style["band"].get("kit", []) if core else []
+            drums = {"kit"} & {tables.kit()[tag].get("whole") for tag in own}
+            whole = [seat for seat in self.seats if "whole" in seat.row and (seat.row["whole"] == "kit" or not drums)]
+            return bool(whole) or any(seat.tag in own for seat in self.seats)
         taking = {"harmony": {"harmony"} if "kit" in core else {"harmony", "pad"}}.get(role, {role})
         return any(seat.role in taking and not seat.row.get("struck") for seat in self.seats)
 
@@ -149,11 +152,19 @@ def _seat(tag: str, plan: Plan, *, asked: bool) -> Seat:
 
 
 def _named(asked: Iterable[str], taxonomy: Taxonomy) -> list[str]:
-    """Playable tags in the tables' order; a kind that a more exact tag of the same role names is left to that tag."""
+    """Playable tags in the tables' order; a kind that a more exact tag of the same role names is left to that tag.
+
+    Drums are not left to their cymbals: a piece is no kit.
+    """
     known = [*tables.instruments(), *tables.kit()]
     playable = [tag for tag in known if tag in asked]
-    exact = {(above, _role(tag)) for tag in playable for above in taxonomy.ancestors(tag)}
-    return [tag for tag in playable if (tag, _role(tag)) not in exact or tag == "percussion"]
+    exact = {(above, _role(tag), _whole(tag)) for tag in playable for above in taxonomy.ancestors(tag)}
+    return [tag for tag in playable if (tag, _role(tag), _whole(tag)) not in exact or tag == "percussion"]
+
+
+def _whole(tag: str) -> bool:
+    """Whether a tag of percussion names a whole kit or set."""
+    return "whole" in tables.kit().get(tag, {})
 
 
 def _choir(plan: Plan, seats: Sequence[Seat]) -> list[Seat]:

@@ -122,7 +122,7 @@ def _family(plan: Plan, seat: Seat) -> str:
     if "driving rhythm" in plan.asked:
         return "power" if "power" in own else "eighths"
     if "groovy" in plan.asked and not {"funk", "skank", "montuno", "house"} & set(genre):
-        return "groove"
+        return "sync" if "sync" in genre else "groove"
     if "swing rhythm" in plan.asked and not plan.style.get("swing"):
         return plan.streams.pick(["charleston", "boogie"], seat.tag, "family")
     if seat.role == "extra":

@@ -170,7 +170,7 @@ def _tempi(
     tempo = next((tag for tag in asked if tag in TEMPI), None)
     place = streams.share("tempo")
     if tempo:
-        low, high = TEMPI[tempo]
+        low, high = TEMPI[tempo] if genre == "none" else _nearest(TEMPI[tempo], style["bpm"])
         if moods:
             wished = sum(tables.moods()[mood]["place"] for mood in moods) / len(moods)
             place = 0.35 * place + 0.65 * wished
@@ -185,6 +185,14 @@ def _tempi(
     ratio = streams.pick([1.45, 1.4, 0.66, 0.7], "tempo change")
     beats = max(duration * bpm * (1 + ratio) / 2 / 60, 2)  # in which the change is complete
     return [(float(beat), bpm * ratio ** min(beat / beats, 1)) for beat in range(bars * meter)], bars
+
+
+def _nearest(named: tuple[float, float], own: Sequence[float]) -> tuple[float, float]:
+    """What a tempo's range shares with a genre's, or the quarter of it that is nearest to the genre's."""
+    low, high = named
+    quarter = (high - low) / 4
+    first, last = (min(max(bpm, low), high) for bpm in own)
+    return min(first, high - quarter), max(last, low + quarter)
 
 
 def _form(asked: Sequence[str], cues: Character, streams: Streams, *, meter: int, bar: float, bars: int) -> Form:

@@ -37,6 +37,16 @@ def test_a_kind_is_left_to_the_more_exact_tag_but_percussion_stays():
     assert {"bass", "piano"} <= names("bass", "piano")
 
 
+def test_drums_are_not_left_to_their_pieces_but_to_a_kit_of_another_kind():
+    assert names("drums", "hi-hats", "cymbals") >= {"drums", "hi-hats", "cymbals"}
+    assert "drums" not in names("drums", "electronic drums", "hi-hats")
+
+
+def test_hand_percussion_is_no_kit_where_the_genre_has_one():
+    assert "electronic drums" in always("hip hop", "percussion", seeds=6)
+    assert not ever("latin music", "percussion", seeds=6) & {"drums", "electronic drums"}
+
+
 def test_core_roles_of_a_genre_are_filled_and_others_by_chance_where_nobody_was_asked_for():
     rock = tables.genres()["rock"]["band"]
     for seed in range(20):

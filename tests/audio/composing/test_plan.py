@@ -297,3 +297,18 @@ def test_a_minor_dominant_leads_where_the_mode_is_told_and_keys_are_all_used():
             if (chord.root - sad.key) % 12 == 7 and len(chord.tones) == 3:
                 assert chord.tones[1] == 4 and (sad.key + 11) % 12 in chord.scale
     assert {drawn("pop", seed=seed).key for seed in range(120)} == set(range(12))
+
+
+@pytest.mark.parametrize(
+    ("tags", "range_"),
+    [
+        (("reggae", "medium tempo"), (98, 101.5)),  # the genre's own end at 90
+        (("metal", "moderately fast tempo"), (128.5, 132)),
+        (("pop", "moderately fast tempo"), (118, 124)),
+        (("pop", "medium tempo"), (98, 112)),
+    ],
+)
+def test_a_tempo_that_is_asked_for_is_drawn_as_near_to_the_genre_s_as_it_allows(tags, range_):
+    found = [drawn(*tags, seed=seed).bpm for seed in range(60)]
+    assert range_[0] <= min(found) and max(found) <= range_[1]
+    assert max(found) - min(found) > 0.6 * (range_[1] - range_[0])

@@ -52,3 +52,22 @@ def test_players_are_told_of_every_clip(pieces):
     """By the notes alone; once a clip is mixed, what stands 15 to 40 LU below the mix is left open."""
     open_ = Counter(tag for _, told in pieces for tag in WHOLE | PIECES if tag not in {*told.present, *told.absent})
     assert not WHOLE & set(open_) and sum(open_.values()) <= 3, open_
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ["disco", "synth bass", "synth lead", "electric piano", "moderately fast tempo"],
+        ["metal", "drums", "hi-hats", "electric guitar"],
+        ["metal", "moderately fast tempo"],
+        ["reggae", "medium tempo"],
+        ["hip hop", "percussion", "synth pad"],
+        ["hip hop", "medium tempo"],
+        ["pop", "groovy", "synth lead"],
+    ],
+    ids=" ".join,
+)
+def test_a_genre_is_told_beside_what_else_was_asked_for(tags):
+    made = [composition.compose(tags, duration=8, seed=seed, taxonomy=TAXONOMY) for seed in range(20)]
+    told = [tags[0] in truth(piece, duration=8, taxonomy=TAXONOMY).present for piece in made]
+    assert sum(told) >= 16
