@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from mlflow.entities import Run
 
+from conceptcaps.tracking import session
 from conceptcaps.tracking.store import client, search
 from conceptcaps.workspace import project
 
@@ -35,11 +36,12 @@ def close_orphans() -> None:
 
     With it go the runs that have no process yet, of a stage which never began: those below it, which a pipeline made,
     and those that an ``mlflow run`` of this checkout made, if no such command is as old. One that begins nevertheless
-    is RUNNING again.
+    is RUNNING again. Copies that a killed process made of its inputs are removed.
     """
     for orphan in search(f"tags.process.machine = '{machine()}' AND attributes.status = 'RUNNING'"):
         if not _lives(orphan):
             client().set_terminated(orphan.info.run_id, "KILLED")
+            session.clear_scratch_of(orphan)
             below = search(f"tags.mlflow.parentRunId = '{orphan.info.run_id}' AND attributes.status = 'RUNNING'")
             for child in below:
                 if "process.id" not in child.data.tags:

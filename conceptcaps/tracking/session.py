@@ -1,5 +1,6 @@
 """What the run in progress remembers: metrics not yet sent, the step it is at, what it read, its temporary folder."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run
 
 _SECONDS = 5.0  # between two requests that send metrics
 _MOST = 900  # metrics in a request; MLflow takes 1,000
@@ -54,6 +55,9 @@ class Session:
         self._sent = time.monotonic()
 
 
+SCRATCH = "process.scratch"  # tag of a run: its folder of copies, for who finds that its process was killed
+_PREFIX = "conceptcaps-"
+
 sessions: list[Session] = []
 _scratch: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -61,7 +65,9 @@ _scratch: list[tempfile.TemporaryDirectory[str]] = []
 def scratch() -> Path:
     """A folder for copies of what lies elsewhere; it is removed with the outermost run, or with the process."""
     if not _scratch:
-        _scratch.append(tempfile.TemporaryDirectory(prefix="conceptcaps-", ignore_cleanup_errors=True))
+        _scratch.append(tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True))
+        if sessions:
+            mlflow.MlflowClient().set_tag(sessions[0].run_id, SCRATCH, _scratch[0].name)
     return Path(tempfile.mkdtemp(dir=_scratch[0].name))
 
 
@@ -69,6 +75,13 @@ def clear_scratch() -> None:
     """Remove the copies."""
     while _scratch:
         _scratch.pop().cleanup()
+
+
+def clear_scratch_of(run: Run) -> None:
+    """Remove the copies of a run of this machine whose process is gone; nothing else, whatever its tag says."""
+    folder = Path(run.data.tags.get(SCRATCH, ""))
+    if folder.name.startswith(_PREFIX) and folder.parent == Path(tempfile.gettempdir()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def flush() -> None:

@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from conceptcaps import tracking
 from conceptcaps.errors import InputError, Refused
 from conceptcaps.results import promotion
+from conceptcaps.tracking import session
 from conceptcaps.tracking import store as runs_store
 from conceptcaps.workspace import project
 from tests import toy_model
@@ -290,16 +292,27 @@ def test_datasets_figures_tables_and_json_are_artifacts(store):
     assert tracking.fetch(f"runs:/{run_id}/certificate.json").read_text() == '{\n  "b": 1\n}\n'
 
 
-def test_a_killed_process_leaves_no_running_run(store):
+def test_a_killed_process_leaves_no_running_run_and_no_copies(store, monkeypatch):
     code = "import os, signal; from conceptcaps import tracking\n"
-    code += "with tracking.run('train_vae', {}): os.kill(os.getpid(), signal.SIGKILL)"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    code += "with tracking.run('train_vae', {}): tracking.scratch(); os.kill(os.getpid(), signal.SIGKILL)"
+    (temporary := store / "temporary").mkdir()
+    (other := temporary / "of somebody else").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
-    assert statuses() == {"train_vae": "RUNNING"}
+    assert statuses() == {"train_vae": "RUNNING"} and len(list(temporary.iterdir())) == 2
     with tracking.run("promote", {}) as mine:
         assert tracking.info(mine)["status"] == "RUNNING"
-    assert statuses() == {"train_vae": "KILLED", "promote": "FINISHED"}
+    assert statuses() == {"train_vae": "KILLED", "promote": "FINISHED"} and list(temporary.iterdir()) == [other]
+
+
+def test_copies_are_removed_from_the_temporary_folder_alone(store):
+    (precious := store / "conceptcaps-precious").mkdir()
+    with tracking.run("train_vae", {}) as run_id:
+        mlflow.set_tag(session.SCRATCH, str(precious))
+    session.clear_scratch_of(mlflow.get_run(run_id))
+    assert precious.exists()
 
 
 def test_a_command_that_is_killed_before_its_stage_begins_leaves_no_running_run(store):
