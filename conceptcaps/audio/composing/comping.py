@@ -17,6 +17,7 @@ _RIGID = frozenset(
 _DEFINING = frozenset({"skank", "montuno", "funk", "gallop"})  # without which a genre is not itself, whatever the mood
 _ROLL = 0.06  # beats between the tones of a rolled chord
 _STRUM = 0.02
+_PADS = range(88, 96)  # programs that hold a chord as long as it lasts, however short the mood is
 
 
 def write(plan: Plan, seat: Seat, name: str) -> list[Note]:
@@ -65,7 +66,8 @@ def pad(plan: Plan, seat: Seat, name: str) -> list[Note]:
         else:
             grid = [(chord.start, chord.length)]
         for start, length in grid:
-            sounding = min(length * max(cue.length, 0.5 if way == "held" else 0.3), length * 1.02)
+            least = 0.3 if way != "held" else 1.0 if seat.row["programs"][0] in _PADS else 0.5
+            sounding = min(length * max(cue.length, least), length * 1.02)
             for place, pitch in enumerate(voiced):
                 weight = 0.75 if start == chord.start else 0.6
                 if way == "held" and place == len(voiced) - 1 and chord.length >= 2:

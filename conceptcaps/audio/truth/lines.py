@@ -8,6 +8,7 @@ _TOGETHER = 0.08  # notes that begin within this many beats form one stroke: str
 _BASS = 48
 _QUICK, _LONG = 0.22, 0.95  # s
 _RUN = 4  # strokes
+_STEP = 0.7  # beats from one tone of a broken chord to the next: half a beat, or two thirds of one that swings
 _LINE = (
     "voices register lowest highest pitches strokes tremolo glides longest held length chords repeats broken sustained"
 )
@@ -46,8 +47,8 @@ def line(music: Sounding, notes: Indices) -> dict[str, float]:
         (share of notes that slide), ``longest`` (seconds that one pitch is held, repeats that touch included),
         ``held`` (that, as a share of the clip), ``length`` (mean length of a note in seconds), ``chords`` (share of
         strokes of three notes or more), ``repeats`` (share of strokes on the last one's pitch), ``broken`` (share of
-        strokes in runs of four chord tones, taken one after the other in steps of half a beat or less), ``sustained``
-        (share of the sound that comes from notes of a second or more).
+        strokes in runs of four chord tones, taken one after the other in steps of half a beat or less, straight or
+        swung), ``sustained`` (share of the sound that comes from notes of a second or more).
     """
     strokes = Strokes(music, notes)
     pitch, count = music.pitch[notes], len(strokes.beat)
@@ -81,7 +82,7 @@ def _broken(strokes: Strokes) -> float:
     if count < _RUN + 4:
         return 0.0
     moves, steps = np.abs(np.diff(low)), np.diff(strokes.beat)
-    leaps = (moves >= 3) & (moves <= 16) & (steps < 0.55)
+    leaps = (moves >= 3) & (moves <= 16) & (steps < _STEP)
     inside = np.zeros(count, dtype=np.bool_)
     for first in range(count - _RUN + 1):
         if leaps[first : first + _RUN - 1].all() and len(set((low[first : first + _RUN] % 12).tolist())) >= 3:
@@ -98,7 +99,7 @@ def melody(music: Sounding) -> dict[str, float]:
         (share of its steps that rise, less those that fall), ``accent`` (spread of velocity), ``force`` (mean
         velocity), ``swell`` (trend of velocity over the clip, as a correlation), ``contrast`` (spread of the bars'
         mean velocity), ``repetition`` (share of bars in which a moving part plays exactly what it played one or two
-        bars before, of the part that does so most).
+        bars before, of the part that does so most; under three bars share of beats and one bar; NaN under two).
     """
     pitched = music.tones
     parts = {number: np.flatnonzero(pitched & (music.part == number)) for number in np.unique(music.part[pitched])}
@@ -112,7 +113,8 @@ def melody(music: Sounding) -> dict[str, float]:
         lead = _lead(music, upper)
         found |= _moves(Strokes(music, lead))
         found["legato"] = _legato(music, lead)
-        found["repetition"] = max(_repetition(music, notes) for notes in parts.values())
+        if music.beats >= 2 * music.meter:
+            found["repetition"] = max(_repetition(music, notes) for notes in parts.values())
     return found | _dynamics(music)
 
 
@@ -162,7 +164,10 @@ def _dynamics(music: Sounding) -> dict[str, float]:
 
 
 def _repetition(music: Sounding, notes: Indices) -> float:
-    """Share of a part's bars that equal the one, or else the two, before; 0 with fewer than three strokes a bar."""
+    """Share of a part's bars that equal the one, or else the two, before; 0 with fewer than three strokes a bar.
+
+    With fewer than three whole bars the beats are compared, each with that of the bar before.
+    """
     bar = (music.beat[notes] // music.meter).astype(np.int64)
     place = np.round((music.beat[notes] - bar * music.meter) * 12).astype(np.int64)
     whole = int(music.beats // music.meter)
@@ -170,8 +175,15 @@ def _repetition(music: Sounding, notes: Indices) -> float:
         frozenset(zip(place[bar == one].tolist(), music.pitch[notes][bar == one].tolist(), strict=True))
         for one in range(whole)
     ]
-    if whole < 3 or np.mean([len({at for at, _ in one}) for one in bars]) < 3:
+    if np.mean([len({at for at, _ in one}) for one in bars]) < 3:
         return 0.0
+    if whole < 3:
+        at, pitch = np.round(music.beat[notes] * 12).astype(np.int64), music.pitch[notes]
+        beats = [
+            frozenset(zip(at[at // 12 == beat] % 12, pitch[at // 12 == beat], strict=True))
+            for beat in range(int(music.beats))
+        ]
+        return float(np.mean([one == before for one, before in zip(beats[music.meter :], beats, strict=False)]))
     shares = [
         np.mean([bars[one] == bars[one - back] for one in range(back, whole)]) for back in (1, 2) if whole > back + 1
     ]

@@ -11,6 +11,7 @@ from conceptcaps.audio.score import Piece
 
 AUDIBLE = -15.0  # least level of an instrument that counts as present (LU beside the mix)
 LOST = -40.0  # least level of one of which something may still be heard
+_PIECE = -25.0  # the same of a piece of a kit that is present: what tells its patterns, though not its own presence
 _RING = 0.5  # a stroke lasts as long as a drum rings (s)
 _CYMBALS = (49, 51, 52, 53, 55, 57, 59)
 _WASH = 2.0  # or a cymbal (s)
@@ -82,7 +83,7 @@ class Sounding:
         start: Seconds.
         end: Seconds, cut at the end of the clip.
         beat: Start in beats.
-        heard: Whether its instrument can be heard.
+        heard: Whether its instrument can be heard; of a piece of a kit that can, also down to 25 LU under the mix.
         sources: Instruments and pieces of kits, those that cannot be heard included.
     """
 
@@ -139,7 +140,8 @@ def sounding_notes(piece: Piece, *, duration: float, levels: Levels | None) -> S
     sources = _sources(part, program, percussion, pitch, start, end, duration=duration, levels=levels)
     heard = np.zeros(len(table), dtype=np.bool_)
     for source in sources:
-        heard[source.notes] = source.audible() > 0
+        of_kit = source.key is not None and levels is not None and levels.parts[part[source.notes[0]]] >= AUDIBLE
+        heard[source.notes] = source.audible() > 0 or (of_kit and len(source.notes) >= 2 and source.level >= _PIECE)
     last = float(piece.beats(duration))
     changes = [bpm for beat, bpm in piece.tempi[1:] if beat < last]
     return Sounding(

@@ -29,8 +29,10 @@ def test_a_pad_holds_its_chords_and_its_top_voice_moves_half_way():
     rising = plain(steps="1 4 5 2", contour=1.0, bars=16)
     for notes in bars(comping.pad(rising, seat("synth pad"), "p"), rising).values():
         assert notes[-1].pitch > max(note.pitch for note in notes[:-1])
-    short = comping.pad(plain(length=0.1), seat("synth pad"), "p")
+    short = comping.pad(plain(length=0.1), seat("choir"), "p")
     assert {note.length for note in short if note.start % 4 == 0} == {2.0}, "a pad sounds for half at least"
+    held = comping.pad(plain(length=0.1), seat("synth pad"), "p")
+    assert {note.length for note in held if note.start % 4 == 0} == {2.0, 4.0}, "one of a synthesizer throughout"
     assert max(note.length for note in comping.pad(plain(length=1.5), seat("synth pad"), "p")) == pytest.approx(4.08)
 
 

@@ -238,6 +238,28 @@ def test_lines_by_hand():
     assert "arpeggio" in read(tune([60, 64, 67, 72] * 8, step=0.5)).present
     assert "arpeggio" in read(tune([60, 62, 64, 65] * 8, step=0.5)).absent
     assert "repetitive pattern" in read(tune([60, 62, 64, 65] * 8, step=0.5)).present
+    swung = tune([60, 64, 67, 72] * 8, step=0.5)
+    swung.notes = [note._replace(start=note.start + (note.start % 1) / 3) for note in swung.notes]
+    assert "arpeggio" in read(swung).present
+
+
+def test_a_figure_that_comes_back_once_repeats_and_one_of_a_bar_is_open():
+    figure, other = [60, 62, 64, 67, 65, 64, 62, 59], [72, 71, 69, 67, 67, 69, 71, 74]
+    for seconds, beats in ((4.5, 9), (5.9, 11)):
+        assert "repetitive pattern" in read(tune(figure * 3, step=0.5), duration=seconds).present, beats
+        assert "repetitive pattern" in read(tune(figure + other + figure, step=0.5), duration=seconds).absent
+    short = read(tune(figure * 3, step=0.5), duration=3.5)
+    assert "repetitive pattern" not in {*short.present, *short.absent}
+
+
+def test_soft_hats_of_a_kit_that_is_heard_tell_its_pattern_and_not_themselves():
+    notes = [Note(beat / 2, 0.2, 42, 60) for beat in range(32)] + [Note(float(beat), 0.2, 36, 90) for beat in range(16)]
+    piece = Piece([Part("", 0, True, notes)], [(0, 120)], 4)
+    for level, ticks in ((-20.0, 2.0), (-30.0, 0.0)):
+        levels = Levels([-5.0], {(0, 42): level, (0, 36): -6.0})
+        music = sounding_notes(piece, duration=8, levels=levels)
+        assert rules.Judge(music).numbers["ticks"] == ticks
+        assert "hi-hats" not in truth(piece, duration=8, taxonomy=TAXONOMY, levels=levels).present
 
 
 def test_dissonance_is_rough_and_consonance_is_not():
