@@ -13,7 +13,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--taxonomy", default="builtin", help="builtin, or a taxonomy file")
     parser.add_argument("--count", type=int, default=200, help="rows of the dataset")
     parser.add_argument("--trials", type=int, default=2, help="trials of each sweep; 0: no sweeps")
-    parser.add_argument("--from_sweeps", type=int, choices=[0, 1], default=0, help="1: train with what sweeps find")
+    parser.add_argument("--from_sweeps", type=int, choices=[0, 1], default=0, help="1: train with what they find")
     parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
     parser.add_argument("--quantization", default="none", help="of the base weights: none, or nf4 (needs a GPU)")
     parser.add_argument("--caption_corpus", default="builtin", help="text to learn: builtin, tag_sets, or a file")

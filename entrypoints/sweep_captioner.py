@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows, facts = lessons.read_examples(tracking.fetch(args.tag_sets), **given)
         for part, context in {"train": "training", "validation": "validation"}.items():
             tracking.log_dataset(rows[part], name=f"captions/{part}", source=args.caption_corpus, context=context)
-        content = shards.content(*rows.values())
+        content = f"{shards.content(*rows.values())}, batches of {args.batch_size}"
         name = project.study_name("sweep_captioner", args.study, {**vars(args), "rows": content})
         study = sweeps.open_study(name=name, storage=args.storage, objective=args.objective, rows=content)
         fixed = FIXED | {"batch_size": args.batch_size}

@@ -78,8 +78,9 @@ class _Kept(NamedTuple):
 class Sampler:
     """Presets of one bank, played at one sample rate.
 
-    A tone, which is a voice without its gain and its volume envelope, is made once and mixed as often as it is played.
-    Tones are kept up to ``limit`` bytes; what is kept changes no byte of what is played.
+    A tone, which is a voice without its gain and its volume envelope, is made once for all notes of a call and mixed as
+    often as it is played. Up to ``limit`` bytes are kept for later calls, but not what follows when a key is let go;
+    what is kept changes no byte of what is played.
     """
 
     def __init__(self, bank: Bank, *, sample_rate: int, limit: int = 2**28) -> None:
@@ -130,7 +131,7 @@ class Sampler:
             wave = self._made(voice, tone, length).wave
             return wave, len(wave), _NOTHING
         # Until the key is let go it is the tone of a key that is held; what follows is made from there, and not kept:
-        # another note is seldom as long to the sample.
+        # another note seldom has the same length to the sample.
         split = max(let_go - int(voice.numbers["delay"]), 0) // BLOCK * BLOCK
         held = self._made(voice, (*tone[:2], NEVER, *tone[3:]), min(split, length))
         if length <= split or len(held.wave) < split:

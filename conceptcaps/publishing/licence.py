@@ -11,7 +11,7 @@ from conceptcaps.errors import InputError
 
 TABLE = Path(__file__).with_name("licences.yaml")
 UNKNOWN = "unknown"  # what no run has made
-OF_THE_PROJECT = ("builtin", "tag_sets")  # text to learn that is its own, or of the corpus that is counted already
+COUNTED = ("builtin", "tag_sets")  # text to learn that is the project's own, or of the corpus that is counted already
 _FREE = {"cc-by-4.0"}
 _FILES = (".csv", ".parquet", ".json", ".sf2", ".sf3")
 
@@ -44,8 +44,9 @@ def materials(runs: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, list[s
     captioners = found.pop("captioner") or {UNKNOWN}
     strange = {name for name in captioners if not (name.startswith("models:/") and found["base_model"])}
     found["base_model"] |= {f"of captioner {name}" for name in strange}
-    if not any(stage == "generate_audio" for stage, _ in made):
-        found["audio"].add(UNKNOWN)
+    for stage, kind in {"generate_audio": "audio", "distill_tags": "corpus"}.items():
+        if not any(name == stage for name, _ in made):
+            found[kind].add(UNKNOWN)
     return {kind: sorted(names or {UNKNOWN}) for kind, names in found.items()}
 
 
@@ -55,7 +56,7 @@ def _of_run(stage: str, params: Mapping[str, str]) -> list[tuple[str, str]]:
         return [("corpus", params["corpus"])]
     if stage in {"finetune_captioner", "sweep_captioner"}:
         text = params["caption_corpus"]
-        return [("base_model", params["base_model"]), *([("corpus", text)] if text not in OF_THE_PROJECT else [])]
+        return [("base_model", params["base_model"]), *([("corpus", text)] if text not in COUNTED else [])]
     if stage == "write_captions":
         return [("captioner", params["captioner"])]
     if stage in {"make_pairs", "design_concepts"} or (stage == "generate_audio" and params["backend"] == "soundfont"):

@@ -12,7 +12,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _TOKEN = re.compile(r"\d+/\d+|[a-z0-9]+|[,.;:!?()\[\]\"]")
 _KEPT_PLURALS = frozenset({"blues", "keys", "strings", "lyrics", "always", "less", "this", "its"})
 _NEGATORS = frozenset("no not without lack lacking never nor neither non minus devoid isnt arent doesnt dont".split())
-_NOT_NEGATING = frozenset({"only", "just", "merely", "stop", "too", "quite", "long", "longer"})
+_NOT_NEGATING = frozenset({"only", "just", "merely", "stop", "too", "quite", "long", "longer", "tuned"})
 _BREAKERS = frozenset(
     "but only just with while although though instead yet except however which that is are play feature featuring "
     "accompanied over so because making leaving apart".split()

@@ -16,7 +16,6 @@ _MOST = 12  # figures that are shown
 _BOUNDS = ("_low", "_high")
 # What comes after a stage. Fields: the stage's parameters, ``run`` (its id) and ``model`` (what it registered).
 NEXT = {
-    "doctor": "main",
     "distill_tags": "train_vae tag_sets=runs:/{run}/tag_sets",
     "sweep_vae": "promote model={model} metric=val/iwae",
     "train_vae": "promote model={model} metric=val/iwae",

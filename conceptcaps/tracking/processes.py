@@ -41,11 +41,13 @@ def close_orphans() -> None:
     for orphan in search(f"tags.process.machine = '{machine()}' AND attributes.status = 'RUNNING'"):
         if not _lives(orphan):
             client().set_terminated(orphan.info.run_id, "KILLED")
-            session.clear_scratch_of(orphan)
             below = search(f"tags.mlflow.parentRunId = '{orphan.info.run_id}' AND attributes.status = 'RUNNING'")
             for child in below:
                 if "process.id" not in child.data.tags:
                     client().set_terminated(child.info.run_id, "KILLED")
+    for copying in search(f"tags.process.machine = '{machine()}' AND tags.{session.SCRATCH} LIKE '%'"):
+        if not _lives(copying):  # the command that started it may have ended its run
+            session.clear_scratch_of(copying)
     for begun in search("tags.mlflow.project.backend = 'local' AND attributes.status = 'RUNNING'"):
         if _is_abandoned(begun):
             client().set_terminated(begun.info.run_id, "KILLED")

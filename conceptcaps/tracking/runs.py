@@ -131,7 +131,7 @@ def _closing(name: str, stops: tuple[type[Exception], ...] = ()) -> Iterator[Non
     finally:
         session.sessions.remove(current)
         if not session.sessions:
-            session.clear_scratch()
+            session.clear_scratch(current.run_id)
 
 
 def attempt(log: Callable[..., object], *args: object) -> None:

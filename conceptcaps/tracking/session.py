@@ -1,5 +1,6 @@
 """What the run in progress remembers: metrics not yet sent, the step it is at, what it read, its temporary folder."""
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow.entities import Metric, Run
+from mlflow.exceptions import MlflowException
 
 _SECONDS = 5.0  # between two requests that send metrics
 _MOST = 900  # metrics in a request; MLflow takes 1,000
@@ -67,12 +69,16 @@ def scratch() -> Path:
     if not _scratch:
         _scratch.append(tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True))
         if sessions:
-            mlflow.MlflowClient().set_tag(sessions[0].run_id, SCRATCH, _scratch[0].name)
+            with contextlib.suppress(MlflowException):  # untold, it outlives a kill and nothing else
+                mlflow.MlflowClient().set_tag(sessions[0].run_id, SCRATCH, _scratch[0].name)
     return Path(tempfile.mkdtemp(dir=_scratch[0].name))
 
 
-def clear_scratch() -> None:
-    """Remove the copies."""
+def clear_scratch(run_id: str) -> None:
+    """Remove the copies of the outermost run, which has ended."""
+    if _scratch:
+        with contextlib.suppress(MlflowException):
+            mlflow.MlflowClient().delete_tag(run_id, SCRATCH)
     while _scratch:
         _scratch.pop().cleanup()
 
@@ -82,6 +88,7 @@ def clear_scratch_of(run: Run) -> None:
     folder = Path(run.data.tags.get(SCRATCH, ""))
     if folder.name.startswith(_PREFIX) and folder.parent == Path(tempfile.gettempdir()):
         shutil.rmtree(folder, ignore_errors=True)
+        mlflow.MlflowClient().delete_tag(run.info.run_id, SCRATCH)
 
 
 def flush() -> None:

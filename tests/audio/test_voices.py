@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from conceptcaps.audio import tones
 from conceptcaps.audio.sf2 import DRUMS, Bank
 from conceptcaps.audio.voices import NEVER, Note, Sampler
 from conceptcaps.workspace import assets
@@ -178,3 +179,15 @@ def test_same_bytes_in_another_process_and_on_a_plain_processor():
             [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
         )
         assert there.stdout.strip() == here
+
+
+@pytest.mark.parametrize("split", [0, 1, 64, 100, 6400, 9999, 10_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_tone_in_two_pieces_is_mixed_as_one(sampler, split, channels):
+    (voice, *_) = sampler.voices(0, 0, 60, 90)
+    tone = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
+    whole, pieces = (np.zeros((channels, 12_000), np.float32) for _ in range(2))
+    event = (voice.numbers, 500, 6001, 9001, 30.0)
+    tones.mix(whole, tone, len(tone), tone[:0], 9500, *event)
+    tones.mix(pieces, tone[: split + 7], split, tone[split:], 9500, *event)
+    assert np.any(whole) and np.array_equal(whole, pieces)

@@ -32,6 +32,12 @@ def test_text_that_a_captioner_learnt_is_a_material_too():
         licence.derive(found)
 
 
+def test_text_that_was_learnt_does_not_stand_in_for_the_corpus():
+    trained = ("finetune_captioner", {"base_model": "smollm2", "caption_corpus": "google/MusicCaps"})
+    with pytest.raises(ValueError, match=r"got corpus unknown; say which licence"):
+        licence.derive(licence.materials([WRITTEN, trained, PLAYED]))
+
+
 def test_one_material_of_two_names_is_credited_once():
     assert len(licence.derive({"corpus": ["demo"], "audio": ["TimGM6mb.sf2", "embedded"]})[1]) == 2
 

@@ -292,7 +292,9 @@ def test_datasets_figures_tables_and_json_are_artifacts(store):
     assert tracking.fetch(f"runs:/{run_id}/certificate.json").read_text() == '{\n  "b": 1\n}\n'
 
 
-def test_a_killed_process_leaves_no_running_run_and_no_copies(store, monkeypatch):
+@pytest.mark.parametrize("told", [False, True])
+def test_a_killed_process_leaves_no_running_run_and_no_copies(store, monkeypatch, told):
+    """Whether or not ``mlflow run``, which started it, has called its run failed."""
     code = "import os, signal; from conceptcaps import tracking\n"
     code += "with tracking.run('train_vae', {}): tracking.scratch(); os.kill(os.getpid(), signal.SIGKILL)"
     (temporary := store / "temporary").mkdir()
@@ -302,9 +304,13 @@ def test_a_killed_process_leaves_no_running_run_and_no_copies(store, monkeypatch
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     assert statuses() == {"train_vae": "RUNNING"} and len(list(temporary.iterdir())) == 2
+    if told:
+        (killed,) = mlflow.search_runs(output_format="list")
+        mlflow.MlflowClient().set_terminated(killed.info.run_id, "FAILED")
     with tracking.run("promote", {}) as mine:
         assert tracking.info(mine)["status"] == "RUNNING"
-    assert statuses() == {"train_vae": "KILLED", "promote": "FINISHED"} and list(temporary.iterdir()) == [other]
+    ended = {"train_vae": "FAILED" if told else "KILLED", "promote": "FINISHED"}
+    assert statuses() == ended and list(temporary.iterdir()) == [other]
 
 
 def test_copies_are_removed_from_the_temporary_folder_alone(store):

@@ -117,11 +117,10 @@ class _Company:
         return any(seat.role in ("harmony", "pad", "lead") for seat in self.seats)
 
     def _filled(self, role: str, *, core: Iterable[str]) -> bool:
-        if role == "kit":  # hand percussion stands in for the kit of no genre that has one
+        if role == "kit":  # where the genre has a drum kit, hand percussion does not stand in for it
             own = self.plan.style["band"].get("kit", []) if core else []
-            drums = {"kit"} & {tables.kit()[tag].get("whole") for tag in own}
-            whole = [seat for seat in self.seats if "whole" in seat.row and (seat.row["whole"] == "kit" or not drums)]
-            return bool(whole) or any(seat.tag in own for seat in self.seats)
+            kits = {"kit"} if any(tables.kit()[tag].get("whole") == "kit" for tag in own) else {"kit", "hand", "skins"}
+            return any(seat.row.get("whole") in kits or seat.tag in own for seat in self.seats)
         taking = {"harmony": {"harmony"} if "kit" in core else {"harmony", "pad"}}.get(role, {role})
         return any(seat.role in taking and not seat.row.get("struck") for seat in self.seats)
 

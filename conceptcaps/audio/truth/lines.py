@@ -99,7 +99,8 @@ def melody(music: Sounding) -> dict[str, float]:
         (share of its steps that rise, less those that fall), ``accent`` (spread of velocity), ``force`` (mean
         velocity), ``swell`` (trend of velocity over the clip, as a correlation), ``contrast`` (spread of the bars'
         mean velocity), ``repetition`` (share of bars in which a moving part plays exactly what it played one or two
-        bars before, of the part that does so most; under three bars share of beats and one bar; NaN under two).
+        bars before, of the part that does so most; under three bars: share of beats that equal the same beat of the bar
+        before; NaN under two bars).
     """
     pitched = music.tones
     parts = {number: np.flatnonzero(pitched & (music.part == number)) for number in np.unique(music.part[pitched])}

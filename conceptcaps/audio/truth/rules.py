@@ -27,17 +27,6 @@ def table() -> Mapping[str, Any]:
     return content
 
 
-@cache
-def _kinds() -> Mapping[str, Sequence[str]]:
-    """The kinds of each instrument that has any: a synth lead is a synthesizer."""
-    taxonomy = Taxonomy.load()
-    found: dict[str, list[str]] = {}
-    for tag in taxonomy.tags:
-        for above in taxonomy.ancestors(tag) if taxonomy.category(tag) == "instrument" else ():
-            found.setdefault(above, []).append(tag)
-    return found
-
-
 def decide(judge: "Judge", taxonomy: Taxonomy) -> dict[str, int]:
     """1, 0 or -1 (present, unknown, absent) for every tag of a taxonomy.
 
@@ -123,7 +112,7 @@ class Judge:
 
     def _condition(self, name: str, wanted: object) -> int:
         if isinstance(wanted, bool):
-            value = max(self.tag(kind) for one in name.split(" or ") for kind in (one, *_kinds().get(one, ())))
+            value = max(self.tag(one) for one in name.split(" or "))
             return value if wanted else -value
         assert isinstance(wanted, Sequence)
         if name == "tempo" and not np.isnan(self.numbers[name]):

@@ -11,7 +11,7 @@ from conceptcaps.audio.score import Piece
 
 AUDIBLE = -15.0  # least level of an instrument that counts as present (LU beside the mix)
 LOST = -40.0  # least level of one of which something may still be heard
-_PIECE = -25.0  # the same of a piece of a kit that is present: what tells its patterns, though not its own presence
+_PIECE = -25.0  # least level (LU) at which strokes of a piece count in patterns, if its kit is present
 _RING = 0.5  # a stroke lasts as long as a drum rings (s)
 _CYMBALS = (49, 51, 52, 53, 55, 57, 59)
 _WASH = 2.0  # or a cymbal (s)
@@ -83,7 +83,7 @@ class Sounding:
         start: Seconds.
         end: Seconds, cut at the end of the clip.
         beat: Start in beats.
-        heard: Whether its instrument can be heard; of a piece of a kit that can, also down to 25 LU under the mix.
+        heard: Whether its instrument can be heard; strokes of a kit that is present also where their piece is softer.
         sources: Instruments and pieces of kits, those that cannot be heard included.
     """
 
