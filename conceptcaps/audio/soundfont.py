@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -79,20 +79,40 @@ def perform(
     Raises:
         InputError: If the duration is below 0.5 s, or nothing sounds within it.
     """
-    if duration < 0.5:
-        raise InputError(f"expected a duration of at least 0.5 s, got {duration}")
-    length = round(duration * sample_rate)
-    bank = _sampler(soundfont, sample_rate).bank
-    kits = [replace(part, program=bank.kit(part.program)) if part.percussion else part for part in piece.parts]
-    piece = replace(piece, parts=kits)
-    sound = render(piece, soundfont=soundfont, length=length, sample_rate=sample_rate, channels=channels)
-    if not np.any(sound.waveform):
-        raise InputError(f"expected a piece that sounds within {duration} s, got silence")
-    heard = truth(piece, duration=duration, taxonomy=taxonomy, levels=Levels(sound.levels, sound.pieces))
+    piece = _in_its_kits(piece, soundfont, sample_rate)
+    hear = partial(_heard, soundfont=soundfont, sample_rate=sample_rate, channels=channels)
+    sound, heard = hear(piece, duration=duration, taxonomy=taxonomy)
     fade = round(_FADE * sample_rate)
     sound.waveform[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     finished = loudness.normalise(sound.waveform, sample_rate)
     return Clip(finished, heard, midi.write(piece, duration=duration))
+
+
+def foresee(
+    piece: Piece, *, duration: float, taxonomy: Taxonomy, soundfont: Path, sample_rate: int, channels: int
+) -> Truth:
+    """The truth of the clip that ``perform`` would make; arguments and errors as there."""
+    piece = _in_its_kits(piece, soundfont, sample_rate)
+    hear = partial(_heard, soundfont=soundfont, sample_rate=sample_rate, channels=channels)
+    return hear(piece, duration=duration, taxonomy=taxonomy)[1]
+
+
+def _in_its_kits(piece: Piece, soundfont: Path, sample_rate: int) -> Piece:
+    bank = _sampler(soundfont, sample_rate).bank
+    kits = [replace(part, program=bank.kit(part.program)) if part.percussion else part for part in piece.parts]
+    return replace(piece, parts=kits)
+
+
+def _heard(
+    piece: Piece, *, duration: float, taxonomy: Taxonomy, soundfont: Path, sample_rate: int, channels: int
+) -> tuple[Sound, Truth]:
+    if duration < 0.5:
+        raise InputError(f"expected a duration of at least 0.5 s, got {duration}")
+    length = round(duration * sample_rate)
+    sound = render(piece, soundfont=soundfont, length=length, sample_rate=sample_rate, channels=channels)
+    if not np.any(sound.waveform):
+        raise InputError(f"expected a piece that sounds within {duration} s, got silence")
+    return sound, truth(piece, duration=duration, taxonomy=taxonomy, levels=Levels(sound.levels, sound.pieces))
 
 
 def render(piece: Piece, *, soundfont: Path, length: int, sample_rate: int, channels: int) -> Sound:

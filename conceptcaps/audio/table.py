@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from conceptcaps.audio import composition, soundfont, spectrum, waveform
-from conceptcaps.audio.truth import truth
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -95,7 +94,9 @@ def play_rows(
 
 
 def foreseen(rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, seed: int) -> list[list[str]]:
-    """Tags that will be present in the clips that ``play_rows`` makes for tag sets, by their notes alone.
+    """Tags that will be present in the clips that ``play_rows`` makes for tag sets, embedded soundfont, 32 kHz, mono.
+
+    At another rate, in stereo or with another soundfont a part may cross the level at which it counts.
 
     Args:
         rows: Columns ``id`` and ``tags``.
@@ -106,11 +107,13 @@ def foreseen(rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, seed: i
     Returns:
         For each row its present tags; of one that cannot be played its own tags.
     """
+    (font,) = soundfont.named("embedded")
+    foresee = partial(soundfont.foresee, soundfont=Path(font), sample_rate=32_000, channels=1)
     found = []
     for row_id, tags in tqdm(zip(rows["id"], rows["tags"], strict=True), total=len(rows), desc="foresee", unit="row"):
         try:
             piece = composition.compose(list(tags), duration=duration, seed=row_seed(row_id, seed), taxonomy=taxonomy)
-            found.append(truth(piece, duration=duration, taxonomy=taxonomy).present)
+            found.append(foresee(piece, duration=duration, taxonomy=taxonomy).present)
         except InputError:
             found.append(list(tags))
     return found

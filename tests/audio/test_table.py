@@ -8,7 +8,7 @@ from conceptcaps.workspace import assets
 
 TAXONOMY = Taxonomy.load()
 SETS = [["jazz", "piano", "slow tempo"], ["rock", "drums", "sad"], ["salsa", "calm", "trumpet"]]
-FORM = {"sample_rate": 8000, "channels": 1}
+FORM = {"sample_rate": 32_000, "channels": 1}
 
 
 def test_what_will_sound_is_foreseen_whatever_the_caption():
@@ -18,8 +18,7 @@ def test_what_will_sound_is_foreseen_whatever_the_caption():
     dials = {"taxonomy": TAXONOMY, "duration": 4.0, "seed": 3, "fonts": [assets.fetch("soundfont")]}
     played = table.play_rows(written, **dials, **FORM)
     for tags, will, row in zip(SETS, foreseen, played.to_dict("records"), strict=True):
-        assert set(row["present"]) <= set(will), "by notes alone nothing that sounds is missed"
-        assert set(will) & set(tags) == set(row["present"]) & set(tags)
+        assert set(will) == set(row["present"])
         assert "drums" not in tags or "drums" in will
     plain = table.play_rows(samples.assign(caption="", split="train"), **dials, **FORM)
     assert [clip["bytes"] for clip in plain["audio"]] == [clip["bytes"] for clip in played["audio"]]
