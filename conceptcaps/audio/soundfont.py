@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +79,9 @@ def perform(
     Raises:
         InputError: If the duration is below 0.5 s, or nothing sounds within it.
     """
-    piece = _in_its_kits(piece, soundfont, sample_rate)
-    hear = partial(_heard, soundfont=soundfont, sample_rate=sample_rate, channels=channels)
-    sound, heard = hear(piece, duration=duration, taxonomy=taxonomy)
+    piece, sound, heard = _hear(
+        piece, duration=duration, taxonomy=taxonomy, soundfont=soundfont, sample_rate=sample_rate, channels=channels
+    )
     fade = round(_FADE * sample_rate)
     sound.waveform[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     finished = loudness.normalise(sound.waveform, sample_rate)
@@ -92,27 +92,26 @@ def foresee(
     piece: Piece, *, duration: float, taxonomy: Taxonomy, soundfont: Path, sample_rate: int, channels: int
 ) -> Truth:
     """The truth of the clip that ``perform`` would make; arguments and errors as there."""
-    piece = _in_its_kits(piece, soundfont, sample_rate)
-    hear = partial(_heard, soundfont=soundfont, sample_rate=sample_rate, channels=channels)
-    return hear(piece, duration=duration, taxonomy=taxonomy)[1]
+    return _hear(
+        piece, duration=duration, taxonomy=taxonomy, soundfont=soundfont, sample_rate=sample_rate, channels=channels
+    )[2]
 
 
-def _in_its_kits(piece: Piece, soundfont: Path, sample_rate: int) -> Piece:
-    bank = _sampler(soundfont, sample_rate).bank
-    kits = [replace(part, program=bank.kit(part.program)) if part.percussion else part for part in piece.parts]
-    return replace(piece, parts=kits)
-
-
-def _heard(
+def _hear(
     piece: Piece, *, duration: float, taxonomy: Taxonomy, soundfont: Path, sample_rate: int, channels: int
-) -> tuple[Sound, Truth]:
+) -> tuple[Piece, Sound, Truth]:
+    """The piece in the kits that the soundfont has, its mix before fade and loudness, and what sounds in that."""
     if duration < 0.5:
         raise InputError(f"expected a duration of at least 0.5 s, got {duration}")
     length = round(duration * sample_rate)
+    bank = _sampler(soundfont, sample_rate).bank
+    kits = [replace(part, program=bank.kit(part.program)) if part.percussion else part for part in piece.parts]
+    piece = replace(piece, parts=kits)
     sound = render(piece, soundfont=soundfont, length=length, sample_rate=sample_rate, channels=channels)
     if not np.any(sound.waveform):
         raise InputError(f"expected a piece that sounds within {duration} s, got silence")
-    return sound, truth(piece, duration=duration, taxonomy=taxonomy, levels=Levels(sound.levels, sound.pieces))
+    levels = Levels(sound.levels, sound.pieces)
+    return piece, sound, truth(piece, duration=duration, taxonomy=taxonomy, levels=levels)
 
 
 def render(piece: Piece, *, soundfont: Path, length: int, sample_rate: int, channels: int) -> Sound:

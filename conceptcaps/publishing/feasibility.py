@@ -22,8 +22,9 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
     """Check the parameters of ``main`` before any stage begins.
 
     Args:
-        dials: ``count``, ``classifier_count``, ``concept_count``, ``duration``, ``corpus``, ``taxonomy``, ``concepts``,
-            ``genres``, ``base_model``, ``quantization``, ``audio_backend`` and ``audio_model``.
+        dials: ``count``, ``classifier_count``, ``concept_count``, ``duration``, ``trials``, ``from_sweeps``,
+            ``corpus``, ``taxonomy``, ``concepts``, ``genres``, ``base_model``, ``quantization``, ``audio_backend`` and
+            ``audio_model``.
         free: Bytes free for outputs and for temporary files; what the disk has if None.
 
     Raises:
@@ -31,6 +32,8 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
     """
     numbers = {name: float(str(dials[name])) for name in ("count", "classifier_count", "concept_count", "duration")}
     wrong = [f"expected {name} of at least 1, got {value:g}" for name, value in numbers.items() if value < 1]
+    if dials["from_sweeps"] and not dials["trials"]:
+        wrong.append("expected trials of at least 1 to train with what sweeps find, got 0: say from_sweeps=0")
     wrong += _missing_files(dials)
     if project.commit() == "unknown":
         wrong.append("expected a git checkout, whose commit the dataset's card names, got none: git clone")

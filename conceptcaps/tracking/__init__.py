@@ -30,9 +30,9 @@ from conceptcaps.tracking.registry import (
     registered_by,
     resolve,
 )
-from conceptcaps.tracking.runs import attempt, child_run, execute, run
+from conceptcaps.tracking.runs import child_run, execute, run
 from conceptcaps.tracking.server import state
-from conceptcaps.tracking.session import scratch
+from conceptcaps.tracking.session import attempt, scratch
 from conceptcaps.tracking.store import (
     children,
     decisions,

@@ -3,7 +3,6 @@
 import os
 import sys
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from conceptcaps.errors import Refused, is_expected, masked, one_line
 from conceptcaps.tracking import console, processes, server, session
+from conceptcaps.tracking.session import attempt
 from conceptcaps.tracking.store import artifacts_of, client
 from conceptcaps.workspace import project
 
@@ -132,14 +132,6 @@ def _closing(name: str, stops: tuple[type[Exception], ...] = ()) -> Iterator[Non
         session.sessions.remove(current)
         if not session.sessions:
             session.clear_scratch(current.run_id)
-
-
-def attempt(log: Callable[..., object], *args: object) -> None:
-    """Log something that is not worth stopping a training for: if it fails, a warning says why."""
-    try:
-        log(*args)
-    except (MlflowException, OSError) as error:
-        warnings.warn(f"not logged: {one_line(error)}", stacklevel=2)
 
 
 def _kind(error: BaseException) -> str:

@@ -1,16 +1,18 @@
 """What the run in progress remembers: metrics not yet sent, the step it is at, what it read, its temporary folder."""
 
-import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
+
+from conceptcaps.errors import one_line
 
 _SECONDS = 5.0  # between two requests that send metrics
 _MOST = 900  # metrics in a request; MLflow takes 1,000
@@ -64,23 +66,28 @@ sessions: list[Session] = []
 _scratch: list[tempfile.TemporaryDirectory[str]] = []
 
 
+def attempt(log: Callable[..., object], *args: object) -> None:
+    """Log something that is not worth stopping a training for: if it fails, a warning says why."""
+    try:
+        log(*args)
+    except (MlflowException, OSError) as error:
+        warnings.warn(f"not logged: {one_line(error)}", stacklevel=2)
+
+
 def scratch() -> Path:
     """A folder for copies of what lies elsewhere; it is removed with the outermost run, or with the process."""
     if not _scratch:
         _scratch.append(tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True))
         if sessions:
-            with contextlib.suppress(MlflowException):  # untold, it outlives a kill and nothing else
-                mlflow.MlflowClient().set_tag(sessions[0].run_id, SCRATCH, _scratch[0].name)
+            attempt(mlflow.MlflowClient().set_tag, sessions[0].run_id, SCRATCH, _scratch[0].name)
     return Path(tempfile.mkdtemp(dir=_scratch[0].name))
 
 
 def clear_scratch(run_id: str) -> None:
     """Remove the copies of the outermost run, which has ended."""
     if _scratch:
-        with contextlib.suppress(MlflowException):
-            mlflow.MlflowClient().delete_tag(run_id, SCRATCH)
-    while _scratch:
         _scratch.pop().cleanup()
+        attempt(mlflow.MlflowClient().delete_tag, run_id, SCRATCH)
 
 
 def clear_scratch_of(run: Run) -> None:

@@ -66,13 +66,12 @@ def test_sweeps_are_shown_by_main_and_followed_by_paper(steps):
 
 
 def test_without_sweeps_nothing_is_followed(steps):
-    given = steps("--trials", "0", "--from_sweeps", "1")
+    given = steps("--trials", "0")
     assert not [name for name in given if name.startswith("sweep")] and "params_from" not in given["train_vae"]
 
 
 def test_the_dataset_is_built_without_a_classifier_and_its_clips(steps):
     given = steps("--count", "1", impossible=("sample_tags more", "design_concepts"))
     assert {"build_dataset", "report"} <= set(given)
-    assert not {"generate_audio more", "train_classifier", "run_tcav", "run_tcav musicnn", "train_verifier"} & set(
-        given
-    )
+    below = {"generate_audio more", "train_classifier", "run_tcav", "run_tcav musicnn", "train_verifier"}
+    assert not below & set(given)

@@ -75,7 +75,7 @@ def pipeline(tmp_path_factory, empty_store):
         more = f"runs:/{runs['sample_tags more']}/samples"
         runs["generate_audio more"] = stages.run("generate_audio", captions=more, duration=4)
         clips = f"runs:/{runs['generate_audio more']}/audio"
-        runs["train_classifier"] = stages.run("train_classifier", audio=clips, epochs=2, min_clips=2)
+        runs["train_classifier"] = stages.run("train_classifier", audio=clips, epochs=2, min_clips=5)
         stages.run("promote", model="models:/conceptcaps-classifier@candidate", metric="val/nll")
         runs["intervene"] = stages.run("intervene", classifier="musicnn_mtt", pairs=pairs)
         changes = f"runs:/{runs['intervene']}/interventions.parquet"
@@ -247,8 +247,7 @@ def test_one_split_is_carried_from_tag_set_to_classifier_and_dataset(pipeline):
     learnt = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['train_classifier']}/clips.parquet"))
     more = pd.read_parquet(tracking.fetch(f"runs:/{pipeline['sample_tags more']}/samples/samples.parquet"))
     assert learnt["split"].tolist() == more.set_index("id").loc[learnt["id"], "split"].tolist()
-    asked = learnt["class"].isin({"jazz", "rock"})  # where neither sounds, a clip's class is another genre of its set
-    assert {"jazz", "rock"} <= set(learnt["class"]) and asked.mean() > 0.75
+    assert set(learnt["class"]) == {"jazz", "rock"}
     taxonomy = Taxonomy.load()
     own, others = (taxonomy.encode(frame["tags"].tolist()) for frame in (samples, more))
     pairs = splits.near_equal(np.concatenate([own, others]))

@@ -16,6 +16,7 @@ def test_the_demo_and_one_row_can_be_done():
     ("dials", "message"),
     [
         ({"count": 0}, "expected count of at least 1, got 0"),
+        ({"from_sweeps": 1, "trials": 0}, "expected trials of at least 1 .* got 0: say from_sweeps=0"),
         ({"corpus": "there_is_none.csv"}, "expected corpus to exist, got there_is_none.csv"),
         ({"base_model": "/no/model", "count": 0}, "count of at least 1, got 0; expected base_model to exist"),
         ({"audio_backend": "musicgen"}, "expected audio_model of audio_backend=musicgen, got none"),
