@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         told = {"label": "sample_tags more", "one_of": args.genres, "count": args.classifier_count, "seed": 1}
         more = optional("sample_tags", "samples", apart_from=samples, **drawn | told)
         clips = optional("generate_audio", "audio", label="generate_audio more", captions=more, **sound)
-        optional("train_classifier", audio=clips, min_clips=20, **seed)
+        optional("train_classifier", audio=clips, genres=args.genres, min_clips=20, **seed)
         for of, net in {"": promoted("classifier"), " musicnn": "musicnn_mtt"}.items():
             asked = {"audio": concepts, "target_audio": clips, "classifier": net, **seed}
             moved = optional("intervene", "interventions.parquet", label=f"intervene{of}", classifier=net, pairs=pairs)

@@ -11,7 +11,7 @@ import torch
 
 from conceptcaps import tracking
 from conceptcaps.probing import classifier, clips, evaluation, heads
-from conceptcaps.tags.carried import taxonomy_of
+from conceptcaps.tags import carried, sampling
 from conceptcaps.workspace import cache
 
 
@@ -20,6 +20,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--audio", required=True, help="audio of generate_audio, or a folder <genre>/*.wav|au|mp3|ogg")
     parser.add_argument("--split_file", default="none", help="for a folder: CSV with file, split; or folder of lists")
     parser.add_argument("--head", choices=heads.HEADS, default="linear", help="linear or mlp on musicnn, or a cnn")
+    parser.add_argument(
+        "--genres", default="none", help="genres that clips were made for, one in each; none: any counts"
+    )
     parser.add_argument("--min_clips", type=int, default=6, help="training clips that a genre needs")
     parser.add_argument(
         "--permute_labels", type=int, choices=[0, 1], default=0, help="1: shuffle labels; a control that must not learn"
@@ -39,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         split_file = tracking.fetch_unless(args.split_file, "none")
         found = clips.read(tracking.fetch(args.audio), split_file=split_file).readable()
         tracking.log_json(found.unreadable, "unreadable.json")
-        data = clips.label(found, taxonomy=taxonomy_of(found.folder), min_clips=args.min_clips, seed=args.seed)
+        taxonomy, genres = carried.taxonomy_of(found.folder), sampling.split_tags(args.genres)
+        data = clips.label(found, taxonomy=taxonomy, min_clips=args.min_clips, seed=args.seed, genres=genres)
         rows = data.clips.rows
         tracking.log_frame(rows, "clips.parquet")
         tracking.log_metrics(data.counts)
@@ -52,12 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             train=parts["train"],
             validation=parts["validation"],
             genres=data.classes,
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            learning_rate=args.learning_rate,
-            weight_decay=args.weight_decay,
-            patience=args.patience,
-            seed=args.seed,
+            **{name: value for name, value in vars(args).items() if name in classifier.DIALS},
             device="cuda" if torch.cuda.is_available() else "cpu",
             on_epoch=lambda epoch, metrics: tracking.log_metrics(metrics, step=epoch),
         )

@@ -237,11 +237,12 @@ class Labelled:
     counts: dict[str, float]
 
 
-def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Labelled:
+def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int, genres: Sequence[str]) -> Labelled:
     """Give every clip its class and its split; those of no class are left out and counted.
 
     A clip's genre is the one that it was asked for and that sounds: other genres often hold in the same notes (a metal
-    piece is rock, and may pass as disco), but this one shaped them. A clip with two or more is left out.
+    piece is rock, and may pass as disco), but this one shaped them. A clip with two or more is left out. Where clips
+    were made for some genres, one in each, a clip in which its own does not sound has no genre, whatever else it holds.
 
     A split that the clips carry is kept. Where they carry none, one is made: groups stay together, and every genre has
     its share of each part (80, 10 and 10 %) before rare ones are merged.
@@ -251,22 +252,24 @@ def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Lab
         taxonomy: What genres there are.
         min_clips: Training clips that a class needs (``merge_rare``).
         seed: Seed of the split.
+        genres: Those that clips were made for; empty where any counts.
 
     Raises:
-        InputError: If fewer than two classes or an empty split remain.
+        InputError: If a genre is unknown, or fewer than two classes or an empty split remain.
     """
+    counted = {taxonomy.resolve(genre) for genre in genres}
     held = [
-        genres_of([tag for tag in asked if tag in present], taxonomy=taxonomy)
+        genres_of([tag for tag in asked if tag in present and (not counted or tag in counted)], taxonomy=taxonomy)
         for asked, present in zip(clips.rows["asked"], clips.rows["present"], strict=True)
     ]
-    genres = [found[0] if len(found) == 1 else None for found in held]
+    own = [found[0] if len(found) == 1 else None for found in held]
     rows = clips.rows.copy()
-    rows["genre"] = genres
+    rows["genre"] = own
     if "split" not in rows:
-        rows["split"] = split_clips(genres, rows["group"].tolist(), seed=seed)
-    training = [genre for genre, split in zip(genres, rows["split"], strict=True) if split == "train"]
+        rows["split"] = split_clips(own, rows["group"].tolist(), seed=seed)
+    training = [genre for genre, split in zip(own, rows["split"], strict=True) if split == "train"]
     classes = merge_rare(training, taxonomy=taxonomy, min_clips=min_clips)
-    rows["class"] = [class_of(genre, classes=classes, taxonomy=taxonomy) for genre in genres]
+    rows["class"] = [class_of(genre, classes=classes, taxonomy=taxonomy) for genre in own]
     kept = replace(clips, rows=rows).only(rows["class"].notna().to_numpy())
     sizes = {name: int((kept.rows["split"] == name).sum()) for name in SPLITS}
     if not all(sizes.values()):
@@ -275,7 +278,7 @@ def label(clips: Clips, *, taxonomy: Taxonomy, min_clips: int, seed: int) -> Lab
     left = {
         "data/without_genre": sum(not found for found in held),
         "data/several_genres": sum(len(found) > 1 for found in held),
-        "data/rare_genre": len(rows) - len(kept) - genres.count(None),
+        "data/rare_genre": len(rows) - len(kept) - own.count(None),
     }
     unreadable = {"data/unreadable": len(clips.unreadable)}
     return Labelled(kept, classes, {**counts, **left, **unreadable, "data/classes": len(classes)})

@@ -65,6 +65,11 @@ def test_sweeps_are_shown_by_main_and_followed_by_paper(steps):
     assert all(followed["sweep_captioner"][name] == followed["finetune_captioner"][name] for name in same)
 
 
+def test_the_classifier_learns_the_genres_that_its_clips_were_made_for(steps):
+    given = steps("--genres", "jazz,pop")
+    assert given["sample_tags more"]["one_of"] == given["train_classifier"]["genres"] == "jazz,pop"
+
+
 def test_without_sweeps_nothing_is_followed(steps):
     given = steps("--trials", "0")
     assert not [name for name in given if name.startswith("sweep")] and "params_from" not in given["train_vae"]

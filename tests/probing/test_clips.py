@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from conceptcaps.errors import InputError
 from conceptcaps.probing import clips
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
 from conceptcaps.workspace import shards
@@ -27,11 +28,27 @@ def test_a_class_is_the_one_genre_that_was_asked_for_and_sounds():
     asked = [["metal"], ["disco", "piano"], ["pop", "jazz"], ["jazz"], ["pop", "jazz"]] * 6
     columns = {"id": [str(row) for row in range(30)], "present": present, "asked": asked, "group": range(30)}
     splits = (["train"] * 5 + ["validation"] * 5 + ["test"] * 5) * 2
-    found = clips.label(as_clips(pd.DataFrame({**columns, "split": splits})), taxonomy=TAXONOMY, min_clips=2, seed=0)
+    found = clips.label(
+        as_clips(pd.DataFrame({**columns, "split": splits})), taxonomy=TAXONOMY, min_clips=2, seed=0, genres=[]
+    )
     assert found.classes == ["disco", "metal", "pop"]
     assert found.clips.rows["class"].tolist() == ["metal", "disco", "pop"] * 6
     counts = {name: found.counts[f"data/{name}"] for name in ("several_genres", "without_genre", "rare_genre")}
     assert counts == {"several_genres": 6, "without_genre": 6, "rare_genre": 0}
+
+
+def test_of_clips_made_for_some_genres_no_other_genre_is_a_class():
+    asked = [["metal", "ballad"], ["jazz", "ballad"], ["pop", "metal"]]
+    present = [["metal", "rock", "ballad"], ["ballad"], ["metal", "rock"]]  # the jazz and the pop do not
+    columns = {"id": [*map(str, range(36))], "present": present * 12, "asked": asked * 12, "group": range(36)}
+    columns["split"] = (["train"] * 6 + ["validation"] * 3 + ["test"] * 3) * 3
+    frame = as_clips(pd.DataFrame(columns))
+    found = clips.label(frame, taxonomy=TAXONOMY, min_clips=2, seed=0, genres=["ballad", "Metal"])
+    assert found.clips.rows["class"].value_counts().to_dict() == {"ballad": 12, "metal": 12}
+    with pytest.raises(InputError, match="two genres"):
+        clips.label(frame, taxonomy=TAXONOMY, min_clips=2, seed=0, genres=["jazz", "pop"])
+    with pytest.raises(InputError, match="jaz"):
+        clips.label(frame, taxonomy=TAXONOMY, min_clips=2, seed=0, genres=["jaz"])
 
 
 def test_rare_genres_join_their_parents_or_are_left_out():
@@ -66,18 +83,18 @@ def as_clips(frame, folder=FOLDER):
 
 
 def test_no_group_stands_in_two_splits_and_every_genre_has_its_share():
-    found = clips.label(as_clips(table()), taxonomy=TAXONOMY, min_clips=5, seed=0).clips.rows
+    found = clips.label(as_clips(table()), taxonomy=TAXONOMY, min_clips=5, seed=0, genres=[]).clips.rows
     assert (found.groupby("group")["split"].nunique() == 1).all()
     for _, part in found.groupby("genre"):  # rare genres too, which a split by hash would miss
         shares = part["split"].value_counts(normalize=True)
         assert [shares[name] for name in clips.SPLITS] == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
-    other = clips.label(as_clips(table()), taxonomy=TAXONOMY, min_clips=5, seed=1).clips.rows
+    other = clips.label(as_clips(table()), taxonomy=TAXONOMY, min_clips=5, seed=1, genres=[]).clips.rows
     assert (other["split"] != found["split"]).any()
 
 
 def test_a_split_that_the_clips_carry_is_kept():
     frame = table(60).assign(split=["train", "validation", "test"] * 20)
-    found = clips.label(as_clips(frame), taxonomy=TAXONOMY, min_clips=2, seed=0).clips.rows
+    found = clips.label(as_clips(frame), taxonomy=TAXONOMY, min_clips=2, seed=0, genres=[]).clips.rows
     assert found["split"].tolist() == ["train", "validation", "test"] * 20
 
 
