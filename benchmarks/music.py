@@ -25,7 +25,7 @@ from conceptcaps.tags import corpus
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import assets, executor
 
-SEED, CHUNK = 1959, 50
+CHUNK = 50
 LEAST = {"genre": 40, "mood": 20, "instrument": 20, "tempo": 20}  # clips on each side
 MISS = 0.5  # LU
 TEMPI = {
@@ -66,9 +66,9 @@ class Heard(NamedTuple):
     labels: dict[str, dict[str, float]]
 
 
-def sets(source: str, count: int, taxonomy: Taxonomy) -> list[list[str]]:
+def sets(source: str, count: int, seed: int, taxonomy: Taxonomy) -> list[list[str]]:
     """Three to five tags of a corpus' rows, drawn by seed."""
-    generator = np.random.default_rng(SEED)
+    generator = np.random.default_rng(seed)
     possible = set(makeable.makeable(taxonomy))
     known = corpus.distil(corpus.load_corpus(source), taxonomy=taxonomy, min_categories=2).rows["tags"]
     fit = [tags for row in known if len(tags := sorted(set(row) & possible)) >= 3]
@@ -76,12 +76,12 @@ def sets(source: str, count: int, taxonomy: Taxonomy) -> list[list[str]]:
     return [sorted(generator.permutation(row)[: int(generator.integers(3, 6))].tolist()) for row in rows]
 
 
-def heard(rows: pd.DataFrame, soundfont: Path, duration: float, taxonomy: Taxonomy) -> list[Heard]:
+def heard(rows: pd.DataFrame, soundfont: Path, duration: float, seed: int, taxonomy: Taxonomy) -> list[Heard]:
     """Play rows, and ask the instruments; rows that cannot be played are left out."""
     torch.set_num_threads(1)
     taggers = {name: musicnn.load(name) for name in LABELS}
     played = table.play_rows(
-        rows, taxonomy=taxonomy, duration=duration, seed=SEED, fonts=[soundfont], sample_rate=32_000, channels=1
+        rows, taxonomy=taxonomy, duration=duration, seed=seed, fonts=[soundfont], sample_rate=32_000, channels=1
     )
     found = []
     for clip in played.to_dict("records"):
@@ -148,12 +148,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="clips")
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
     parser.add_argument("--soundfont", type=Path, default=assets.fetch("soundfont"), help="sf2 or sf3 file")
+    parser.add_argument("--seed", type=int, default=1959, help="of tag sets and music")
     args = parser.parse_args()
     taxonomy = Taxonomy.load()
-    tags = sets(args.corpus, args.count, taxonomy)
+    tags = sets(args.corpus, args.count, args.seed, taxonomy)
     rows = pd.DataFrame({"id": [f"row-{n}" for n in range(len(tags))], "tags": tags, "caption": "", "split": "train"})
     starts = range(0, len(rows), CHUNK)
-    jobs = [(rows[start : start + CHUNK], args.soundfont, args.duration, taxonomy) for start in starts]
+    jobs = [(rows[start : start + CHUNK], args.soundfont, args.duration, args.seed, taxonomy) for start in starts]
     clips = [one for part in tqdm(executor.gather(heard, jobs, 2), total=len(jobs), unit="part") for one in part]
     print(f"music, {len(clips)} of {len(rows)} clips of {args.duration:.0f} s, {args.soundfont.name}:")
     print(*report(clips, taxonomy), sep="\n")

@@ -20,13 +20,13 @@ _LEVELS = {  # decibels beside a leading part
     "bass": -5.0,
     "drone": -8.0,
     "effect": -5.0,
-    "kit": 0.0,
+    "kit": 1.0,
 }
 _PIECE = -4.0  # a single piece of the kit
 _TUNE = 3.0  # more, for a chord instrument that carries the tune
 _BITING = frozenset({29, 30, 62, 81, 84, 87})  # overdriven guitars, synthesized brass, saw waves
 _SOFT = 0.35  # accent of a piece that is played softly
-_UNASKED = -2.0  # more, for a part that nobody asked for
+_UNASKED = -2.0  # more, for a part that nobody asked for; a kit keeps its place, so that hats and cymbals are heard
 _WRITERS: Mapping[str, Callable[[Plan, Seat, str], list[Note]]] = {
     "harmony": comping.write,
     "extra": comping.write,
@@ -72,7 +72,8 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     taken = frozenset().union(*(percussion.pieces_of(seat) for seat in seats))
     parts = [part for seat in seats for part in _parts(plan, seat, taken=taken) if part.notes]
     chords = [Chord(chord.start, chord.root, chord.quality) for chord in plan.chords]
-    return Piece(parts, list(plan.tempi), plan.meter, plan.key, plan.mode, chords)
+    piece = Piece(parts, list(plan.tempi), plan.meter, plan.key, plan.mode, chords)
+    return percussion.settled(piece, duration=duration)
 
 
 def _parts(plan: Plan, seat: Seat, *, taken: frozenset[str]) -> list[Part]:
@@ -114,4 +115,4 @@ def _playing(seat: Seat, program: int) -> Seat:
 
 def _level(seat: Seat) -> float:
     level = _PIECE if "pieces" in seat.row else _LEVELS[seat.role]
-    return level + (_TUNE if seat.tune else 0.0) + (0.0 if seat.asked else _UNASKED)
+    return level + (_TUNE if seat.tune else 0.0) + (0.0 if seat.asked or seat.role == "kit" else _UNASKED)

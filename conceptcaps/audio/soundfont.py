@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conceptcaps.audio import loudness, midi
 from conceptcaps.audio.score import Part, Piece
@@ -20,7 +21,7 @@ from conceptcaps.workspace import assets
 
 _FADE = 0.05
 _STEM = -23.0  # LUFS of a part at level 0, before the mix is brought to its own loudness
-_SPREAD = 8.0  # LU that a piece of a kit stands at most below the part's loudest
+_SPREAD = 6.0  # LU that a piece of a kit stands at most below the part's loudest
 _MOST = 30.0  # LU that a part is lifted at most, so that no dying note is blown up
 _OPEN_FONTS = 4
 
@@ -46,8 +47,9 @@ class Sound:
 
     Attributes:
         waveform: ``(channels, samples)``, before the loudness rule.
-        levels: Loudness of each of the piece's parts, by itself, above that of the mix (LU, both ungated over the whole
-            clip): -15 is 15 LU below the mix, ``-inf`` where nothing of the part sounds within the clip.
+        levels: Integrated loudness of each of the piece's parts, by itself, above that of the mix (LU): -15 is 15 LU
+            below the mix, ``-inf`` where nothing of the part sounds within the clip. It is gated, as the standard has
+            it, so that a cymbal struck twice counts as loud as it is while it rings.
         pieces: The same by part and key of a kit, for percussion parts.
     """
 
@@ -141,20 +143,16 @@ def render(piece: Piece, *, soundfont: Path, length: int, sample_rate: int, chan
         hops = loudness.energies(stem, sample_rate)
         lift = 10 ** (min(_STEM + part.level - loudness.integrated(hops), _MOST) / 20)
         mix += np.multiply(stem, np.float32(lift), out=stem)
-        parts.append(lift**2 * hops.mean())
-        pieces |= {(number, key): lift**2 * energy for key, energy in keys.items()}
-    whole = loudness.level(loudness.energies(mix, sample_rate).mean())
-    return Sound(
-        mix,
-        [loudness.level(energy) - whole for energy in parts],
-        {place: loudness.level(energy) - whole for place, energy in pieces.items()},
-    )
+        parts.append(loudness.integrated(lift**2 * hops))
+        pieces |= {(number, key): loudness.integrated(lift**2 * energies) for key, energies in keys.items()}
+    whole = loudness.integrated(loudness.energies(mix, sample_rate))
+    return Sound(mix, [each - whole for each in parts], {place: each - whole for place, each in pieces.items()})
 
 
 def _stem(
     part: Part, strokes: Sequence[Note], *, sampler: Sampler, like: Waveform
-) -> tuple[Waveform, dict[int, float]]:
-    """A part by itself and, for a kit, the energy of each of its pieces, soft ones lifted towards the loudest."""
+) -> tuple[Waveform, dict[int, NDArray[np.float64]]]:
+    """A part by itself and, for a kit, the energies of each of its pieces, soft ones lifted towards the loudest."""
     stem = np.zeros_like(like)
     if not part.percussion:
         sampler.add(stem, strokes, bank=0, program=part.program)
@@ -171,7 +169,7 @@ def _stem(
     for key, sound in alone.items():
         lift = 10 ** (max(max(heard.values()) - _SPREAD - heard[key], 0) / 20) if np.isfinite(heard[key]) else 0.0
         stem += np.multiply(sound, np.float32(lift), out=sound)
-        energies[key] = lift**2 * hops[key].mean()
+        energies[key] = lift**2 * hops[key]
     return stem, energies
 
 

@@ -110,7 +110,9 @@ class _Company:
         if asked & {"groovy", "danceable"} and not self._filled("bass", core=()):
             self._join(self.plan.style["band"].get("bass", ["bass guitar"]), "bass")
         supported = any(seat.role in ("harmony", "bass", "kit", "pad") for seat in self.seats)
-        if ((asked & _RHYTHMS or self.plan.paced) and not supported) or ("arpeggio" in asked and not self._melodic()):
+        chords = any(seat.role in ("harmony", "pad") or seat.row.get("also") for seat in self.seats)
+        unsupported = (asked & _RHYTHMS or self.plan.paced) and not supported
+        if unsupported or (self.plan.tells and not chords) or ("arpeggio" in asked and not self._melodic()):
             self._join(self.plan.style["band"].get("harmony", ["piano", "acoustic guitar"]), "harmony")
 
     def _melodic(self) -> bool:

@@ -17,7 +17,8 @@ _PACE = {  # what a tempo tag does to notes in a beat and to their length: slow 
     "fast tempo": (1.1, 0.9),
 }
 _LEAST = 0.45  # density of fast music: with fewer notes nobody hears that it is fast
-_STRETCH = 0.12  # how far a mood may lead the tempo out of its genre's range
+_NEAR = 14  # beats per minute between the ranges of two moods that a tempo in between still serves
+_STRETCH = 0.06  # how far a mood may lead the tempo out of its genre's range
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,29 @@ def tempo_range(moods: Sequence[str], style: Row, *, genre: str) -> tuple[float,
     if not moods:
         return low, high
     rows = tables.moods()
-    wished = [rows[mood]["tempo"] for mood in strongest(moods)]
+    wished = _agreed([rows[mood]["tempo"] for mood in strongest(moods)])
     if genre == "none":
-        return wished[0][0], wished[0][1]
+        return wished
     place = sum(rows[mood]["place"] for mood in moods) / len(moods)
     least, most = low * (1 - _STRETCH), high * (1 + _STRETCH)
     target = least + place * (most - least)
-    nearest = min(max(target, wished[0][0]), wished[0][1])
+    nearest = min(max(target, wished[0]), wished[1])
     centre = min(max(nearest, least), most)
     return max(centre * 0.97, least), min(centre * 1.03, most)
+
+
+def _agreed(ranges: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Tempi that moods can share, the most insistent mood's first: each that comes near narrows or stretches them.
+
+    >>> _agreed([(66, 84), (70, 92)]), _agreed([(66, 84), (96, 124)]), _agreed([(50, 60), (120, 150)])
+    ((70, 84), (84, 96), (50, 60))
+    """
+    low, high = ranges[0]
+    for least, most in ranges[1:]:
+        first, last = max(low, least), min(high, most)
+        if first - last <= _NEAR:
+            low, high = min(first, last), max(first, last)
+    return low, high
 
 
 def _family(name: str) -> bool | None:

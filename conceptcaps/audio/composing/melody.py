@@ -175,7 +175,7 @@ def _fits(plan: Plan, beat: float, step: int) -> bool:
 
 
 def _cadence(plan: Plan, tones: list[Tone], bar: int) -> list[Tone]:
-    """The bar brought to rest: its last tones give way to one long tone of the chord."""
+    """The bar brought to rest: its last tones give way to one long tone of the chord, the tonic where mode must tell."""
     middle = plan.at(bar, plan.meter // 2)
     kept = [tone for tone in tones if tone.start < middle]
     later = [tone for tone in tones if tone.start >= middle]
@@ -185,4 +185,7 @@ def _cadence(plan: Plan, tones: list[Tone], bar: int) -> list[Tone]:
     start = plan.at(bar, plan.meter // 2)
     kept[-1] = kept[-1]._replace(length=min(kept[-1].length, start - kept[-1].start))
     length = max((bar + 1) * plan.meter - start - 0.5, 0.5)
-    return [*kept, Tone(start, length, _snapped(plan, start, anchor.step))]
+    steps = len(plan.chord(start).scale)
+    home = steps * round(anchor.step / steps)
+    final = home if plan.tells and _fits(plan, start, home) else _snapped(plan, start, anchor.step)
+    return [*kept, Tone(start, length, final)]

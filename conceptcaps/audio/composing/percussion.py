@@ -1,11 +1,12 @@
 """The percussion channel: grooves drawn piece by piece, thinned or thickened by the mood, with fills and crashes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from conceptcaps.audio.composing import rhythm, tables
 from conceptcaps.audio.composing.casting import BEATS, Seat
 from conceptcaps.audio.composing.plan import Plan
-from conceptcaps.audio.score import Note
+from conceptcaps.audio.score import Note, Piece
 
 _KIT = ("kick", "snare", "rim", "clap", "hat", "pedal", "ride", "crash", "toms", "cowbell")
 _SKINS = ("conga", "bongo", "mute", "taiko")
@@ -16,6 +17,10 @@ _FAMILIES = {"kit": _KIT, "hand": _HAND, "skins": _SKINS}
 _WANTED = {"kit": ("kick", "snare", "hat"), "hand": ("conga", "shaker"), "skins": ("conga", "bongo")}
 _GHOSTS = ("....x..o.o..x..o", "....x..o....x.o.")  # soft strokes around the backbeat
 _FLOOR = "x...x...x...x"  # a kick on every beat
+_CYMBALS = {49, 51, 53, 57}
+_TOGETHER = ({35, 36}, {38, 40}, {42, 44, 46}, _CYMBALS, {41, 43, 45, 47, 48, 50})  # keys that pass as one
+_RING = 2.0  # seconds that a cymbal rings
+_HEARD = 0.1  # share of the clip
 _STROKE = 0.2  # beats that a stroke is written long; drums ring by themselves
 
 
@@ -36,6 +41,29 @@ def write(plan: Plan, seat: Seat, name: str, *, taken: frozenset[str]) -> list[N
                 bars["crash"] = "x" + "." * (plan.meter * rhythm.STEPS - 1)
         notes += _bar(plan, bars, bar, name, late=plan.form.entries.get("kit", 0) if whole else 0.0)
     return notes
+
+
+def settled(piece: Piece, *, duration: float) -> Piece:
+    """The piece without what would be struck once in the clip and be gone: nobody could say whether it plays.
+
+    A cymbal that rings for a tenth of the clip stays.
+    """
+    struck = [
+        (float(piece.seconds(note.start)), note.pitch) for part in piece.parts if part.percussion for note in part.notes
+    ]
+    lone: set[int] = set()
+    for keys in _TOGETHER:
+        starts = [start for start, key in struck if key in keys and start < duration]
+        rings = duration - starts[0] if starts and keys == _CYMBALS else 0.0
+        if len(starts) == 1 and min(rings, _RING) < _HEARD * duration:
+            lone |= keys
+    if not lone:
+        return piece
+    parts = [
+        replace(part, notes=[note for note in part.notes if note.pitch not in lone]) if part.percussion else part
+        for part in piece.parts
+    ]
+    return replace(piece, parts=[part for part in parts if part.notes])
 
 
 def pieces_of(seat: Seat) -> frozenset[str]:

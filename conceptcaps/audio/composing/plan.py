@@ -71,6 +71,12 @@ class Plan:
         return bool(self.asked & set(TEMPI))
 
     @property
+    def tells(self) -> bool:
+        """Whether a mood is asked for that lives by its mode."""
+        keyed = self.mode in harmony.BRIGHT | harmony.DARK
+        return keyed and any(tables.moods()[mood]["weight"] >= 0.3 for mood in self.character.moods)
+
+    @property
     def loops(self) -> bool:
         """Whether one short figure repeats throughout."""
         return "repetitive pattern" in self.asked or "loop" in self.character.gestures
@@ -225,8 +231,6 @@ def _chords(plan: Plan) -> list[Sonority]:
     long = plan.style.get("pace", 1) == 2 or 60 / plan.bpm * plan.meter > _LONG_BAR
     two = plan.meter == 4 and (long or plan.loops)
     slot = plan.meter / 2 if two and plan.genre != "ambient" else float(plan.meter)
-    kinds = plan.character.harmony
-    told = _tells(plan)
     found: list[Sonority] = []
     number = 0
     while number * slot < plan.bars * plan.meter:
@@ -236,15 +240,12 @@ def _chords(plan: Plan) -> list[Sonority]:
         steps = [int(step) - 1 for step in line.split()]
         inside = number - round(section * plan.form.phrase * plan.meter / slot)
         step = steps[inside % len(steps)]
-        leading = bool(plan.style.get("functional")) or plan.genre == "none" or (plan.mode == "minor" and told)
-        kind = kinds
+        leading = bool(plan.style.get("functional")) or plan.genre == "none" or (plan.mode == "minor" and plan.tells)
+        kind = plan.character.harmony
         if kind in ("diminished", "augmented") and number % 2 == 0 and plan.mode in harmony.DARK:
             kind = "triad"
-        if (
-            kind in ("sixth", "seventh") and step == 0 and told
-        ):  # a sixth or seventh on the tonic is its relative's chord
-            kind = "triad"
-        if kind == "power":  # how chords are played; tunes know the third
+        ambiguous = kind in _RELATIVE and step == 0 and plan.tells and plan.mode in ("major", "minor")
+        if ambiguous or kind == "power":  # power chords are how chords are played; tunes know the third
             kind = "triad"
         if plan.mode == "blues":
             kind = "dominant"
@@ -262,6 +263,7 @@ def _chords(plan: Plan) -> list[Sonority]:
     return found
 
 
+_RELATIVE = ("sixth", "seventh", "ninth")  # of the tonic they hold the chord of its relative key
 _TELLING = {  # progressions that leave no doubt of the tonic and its mode
     True: ["1 4 5 1", "1 5 1 4", "1 4 1 5", "1 5 4 1"],
     False: ["1 4 5 1", "1 4 1 5", "1 6 5 1", "1 5 1 4"],
@@ -275,9 +277,10 @@ _COLOURED = {  # and those that show what is special to a mode
 }
 
 
-def _tells(plan: Plan) -> bool:
-    """Whether a mood is asked for that lives by its mode."""
-    return any(tables.moods()[mood]["weight"] >= 0.3 for mood in plan.character.moods)
+def _at_home(line: str) -> bool:
+    """Whether a progression is on its tonic half of the time."""
+    steps = line.split()
+    return 2 * steps.count("1") >= len(steps)
 
 
 def _progressions(plan: Plan) -> list[str]:
@@ -287,11 +290,11 @@ def _progressions(plan: Plan) -> list[str]:
     own = list(plan.style["chords"])
     if plan.genre == "none":  # without a genre's habits nothing says that a relative key is not meant
         own = [line for line in own if line.startswith("1") and not (plan.mode in harmony.DARK and "3" in line)]
-    if not plan.character.moods or not (_tells(plan) or plan.mode in _COLOURED):
+    if not plan.character.moods or not (plan.tells or plan.mode in _COLOURED):
         return own
     coloured = _COLOURED.get(plan.mode)
     if coloured and (plan.genre == "none" or plan.mode != plan.style["modes"][0]):
         return coloured
     vague = {"3", "6", "2"} if plan.mode in harmony.BRIGHT else {"3", "7"}
-    clear = [line for line in own if line.startswith("1") and not vague & set(line.split())]
+    clear = [line for line in own if line.startswith("1") and not vague & set(line.split()) and _at_home(line)]
     return clear or (own if plan.mode in _COLOURED else _TELLING[plan.mode in harmony.BRIGHT])

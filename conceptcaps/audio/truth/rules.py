@@ -15,7 +15,7 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 TABLE = Path(__file__).with_name("truth.yaml")
 PRESENT, UNKNOWN, ABSENT = 1, 0, -1
-_MOST, _FEW = 0.6, 1 / 3
+_MOST, _FEW = 2 / 3, 1 / 3
 
 Rule = Mapping[str, Any]
 
@@ -148,6 +148,6 @@ def _heard(sources: Sequence[Source], *, lasting: bool) -> int:
 
 
 def _mostly(values: Sequence[int]) -> int:
-    """Present where three fifths of the cues hold, absent where under a third do; a cue that is unknown counts half."""
+    """Present where two thirds of the cues hold, absent where under a third do; a cue that is unknown counts half."""
     share = sum((value + 1) / 2 for value in values) / len(values)
     return PRESENT if share >= _MOST - 1e-9 else ABSENT if share < _FEW else UNKNOWN

@@ -123,10 +123,12 @@ def test_without_a_mood_earlier_modes_are_three_times_as_likely_as_the_next():
     [
         ([], "pop", (100, 140)),
         (["happy"], "none", (120, 140)),
-        (["sad", "calm"], "none", (54, 70)),
-        (["sad"], "pop", (88, 88 * 1.03)),  # as slow as the genre can be, a little beyond
-        (["exciting"], "pop", (0.97 * (88 + 0.95 * 68.8), 156.8)),
-        (["playful"], "pop", (0.97 * 129.28, 1.03 * 129.28)),
+        (["sad", "calm"], "none", (58, 70)),  # what both ranges hold
+        (["emotional", "passionate"], "none", (84, 96)),  # what lies between ranges that nearly meet
+        (["sad", "exciting"], "none", (54, 70)),  # the most insistent mood's where they do not
+        (["sad"], "pop", (94, 94 * 1.03)),  # as slow as the genre can be, a little beyond
+        (["exciting"], "pop", (0.97 * (94 + 0.95 * 54.4), 148.4)),
+        (["playful"], "pop", (0.97 * 126.64, 1.03 * 126.64)),
         (["happy", "sad"], "pop", (0.97 * 120, 1.03 * 120)),  # the mean place .375, but happy is no slower than 120
     ],
 )
