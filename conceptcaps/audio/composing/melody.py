@@ -175,7 +175,7 @@ def _fits(plan: Plan, beat: float, step: int) -> bool:
 
 
 def _cadence(plan: Plan, tones: list[Tone], bar: int) -> list[Tone]:
-    """The bar brought to rest: its last tones give way to one long tone of the chord, the tonic where mode must tell."""
+    """The bar brought to rest: its last tones give way to one long tone: of the chord, or home where the mode tells."""
     middle = plan.at(bar, plan.meter // 2)
     kept = [tone for tone in tones if tone.start < middle]
     later = [tone for tone in tones if tone.start >= middle]
