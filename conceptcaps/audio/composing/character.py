@@ -12,11 +12,11 @@ _NUMBERS = ("register", "density", "length", "leap", "contour", "accent", "disso
 _NEUTRAL = {"register": 0.0, "leap": 0.35, "contour": 0.0, "dissonance": 0.0}
 _MOOD = 0.8  # share of a cue that moods decide, the genre the rest
 _PACE = {  # what a tempo tag does to notes in a beat and to their length: slow music is not fast music in half time
-    "slow tempo": (0.65, 1.25),
+    "slow tempo": (0.55, 1.3),
     "moderately slow tempo": (0.85, 1.1),
     "fast tempo": (1.1, 0.9),
 }
-_LEAST = 0.45  # density of fast music: with fewer notes nobody hears that it is fast
+_LEAST = 0.6  # density of fast music: with fewer notes nobody hears that it is fast
 _NEAR = 14  # beats per minute between the ranges of two moods that a tempo in between still serves
 _STRETCH = 0.06  # how far a mood may lead the tempo out of its genre's range
 
