@@ -78,7 +78,7 @@ def test_slow_music_has_fewer_and_longer_notes_in_a_beat(tempo, density, length)
     assert cues("calm", tempo="slow tempo").length == 1.1, "no note is longer than that"
     sparse = {**STYLE, "feel": {"density": 0.1, "length": 0.8, "accent": 0.5}}
     assert cues(style=sparse, tempo="fast tempo").density == 0.6, "else nobody hears that it is fast"
-    assert cues(style=sparse, tempo="slow tempo").density == pytest.approx(0.065)
+    assert cues(style=sparse, tempo="slow tempo").density == pytest.approx(0.055)
 
 
 @pytest.mark.parametrize(
