@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from conceptcaps.audio import composition
+from conceptcaps.audio import composition, rewriting
 from conceptcaps.audio.composing.plan import TEMPI
 from conceptcaps.audio.score import Part, Piece
 from conceptcaps.audio.truth import Truth, truth
@@ -35,8 +35,8 @@ class Pair(NamedTuple):
         holding: The side on which the tag is present.
         lacking: The side on which it is absent.
         means: What was changed: ``stems`` (parts or pieces of the kit taken out, all other notes the same), ``tempo``
-            (the same notes at another tempo), ``request`` (composed without the tag), or the tag that was asked for in
-            its place.
+            (the same notes at another tempo), ``rhythm`` (the same parts with some strokes moved or left out),
+            ``request`` (composed without the tag), or the tag that was asked for in its place.
         changed: Other tags that are present on one side only, see ``changed``.
     """
 
@@ -49,8 +49,9 @@ class Pair(NamedTuple):
 def make(tag: str, context: Sequence[str], *, duration: float, seed: int, taxonomy: Taxonomy) -> Pair | None:
     """The pair of a tag in a context, with as little else changed as possible.
 
-    An instrument's stems are taken out of the piece, another tempo is given to the same notes; otherwise the piece is
-    composed again, without the tag or with one that excludes it. Truth decides whether it is a pair, never the request.
+    An instrument's stems are taken out of the piece, another tempo or rhythm is given to the same notes; otherwise
+    the piece is composed again, without the tag or with one that excludes it. Truth decides whether it is a pair, never
+    the request.
 
     Args:
         tag: The tag that the sides differ in.
@@ -132,6 +133,9 @@ def _attempts(
         rest = without(holding.piece, tag, duration=duration)
         if rest is not None:
             yield holding, side(asked, rest), "stems"
+    rewritten = rewriting.without(tag, holding.piece)
+    if rewritten is not None:
+        yield holding, side(asked, rewritten), "rhythm"
     pinned = fitting([*asked, *_sounding(holding.truth, taxonomy)], tag, taxonomy)
     if not instrument and pinned != asked:
         fuller = side([*pinned, tag])

@@ -82,6 +82,14 @@ def test_a_part_outside_of_the_clip_or_of_the_presets_range_is_silent_and_says_s
     assert found.pieces[2, 36] == pytest.approx(found.levels[2], abs=1e-6)
 
 
+def test_a_level_is_that_of_the_time_in_which_something_sounds():
+    """By BS.1770's gates: a drum that plays for a quarter of the clip is no softer than one that plays throughout."""
+    tone = part(16, 60)
+    kits = [Part("", 0, True, [Note(float(beat), 0.2, 38, 90) for beat in range(beats)]) for beats in (3, 12)]
+    short, throughout = (render(tone, kit).levels[1] for kit in kits)
+    assert short == pytest.approx(throughout, abs=2.0) and short > -15
+
+
 def test_soft_pieces_of_a_kit_are_lifted_towards_the_loudest():
     kit = Part("", 0, True, [*part(0, 36, velocity=120).notes, *part(0, 42, velocity=20).notes])
     found = render(kit)
