@@ -1,1 +1,1 @@
-"""Speed goals, each a ratio of two ways measured in one run: ``make bench``."""
+"""Speed goals, each a ratio of two ways measured in one run, and what an ear finds of the music: ``make bench``."""

@@ -128,7 +128,7 @@ def report(clips: list[Heard], taxonomy: Taxonomy) -> Iterator[str]:
     yield f"beat tracker in the tag's range: {right} of {len(timed)} ({right / len(timed):.1%})"
     asked = [tag for one in clips for tag in one.tags]
     unheard = Counter(tag for one in clips for tag in one.tags if tag not in one.present)
-    yield f"asked tags that do not sound: {unheard.total() / len(asked):.1%}; most: {unheard.most_common(8)}"
+    yield f"asked tags that are not present: {unheard.total() / len(asked):.1%}; most: {unheard.most_common(8)}"
     open_ = Counter(tag for one in clips for tag in DECIDED if tag not in {*one.present, *one.absent})
     yield f"neither present nor absent: {dict(open_)}"
     found: dict[str, dict[str, float]] = defaultdict(dict)

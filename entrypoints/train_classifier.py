@@ -14,15 +14,15 @@ from conceptcaps.probing import classifier, clips, evaluation, heads
 from conceptcaps.tags import carried, sampling
 from conceptcaps.workspace import cache
 
+TRAINING = ("epochs", "batch_size", "learning_rate", "weight_decay", "patience", "seed")
+
 
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--audio", required=True, help="audio of generate_audio, or a folder <genre>/*.wav|au|mp3|ogg")
     parser.add_argument("--split_file", default="none", help="for a folder: CSV with file, split; or folder of lists")
     parser.add_argument("--head", choices=heads.HEADS, default="linear", help="linear or mlp on musicnn, or a cnn")
-    parser.add_argument(
-        "--genres", default="none", help="genres that clips were made for, one in each; none: any counts"
-    )
+    parser.add_argument("--genres", default="none", help="genres that clips were made for; none: any genre counts")
     parser.add_argument("--min_clips", type=int, default=6, help="training clips that a genre needs")
     parser.add_argument(
         "--permute_labels", type=int, choices=[0, 1], default=0, help="1: shuffle labels; a control that must not learn"
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             train=parts["train"],
             validation=parts["validation"],
             genres=data.classes,
-            **{name: value for name, value in vars(args).items() if name in classifier.DIALS},
+            **{name: value for name, value in vars(args).items() if name in TRAINING},
             device="cuda" if torch.cuda.is_available() else "cpu",
             on_epoch=lambda epoch, metrics: tracking.log_metrics(metrics, step=epoch),
         )

@@ -25,7 +25,7 @@ taxonomy = Taxonomy.load()
 """
 CLASSIFIER = """
 from conceptcaps.probing import classifier, clips, evaluation
-data = clips.label(clips.read(folder).readable(), taxonomy=taxonomy, min_clips=2, seed=0)
+data = clips.label(clips.read(folder).readable(), taxonomy=taxonomy, min_clips=2, seed=0, genres=[])
 inputs = classifier.features(data.clips, head="HEAD", cache=cache)
 parts = classifier.parts(inputs, data.clips.rows, classes=data.classes, permute=False, seed=0)
 dials = {"epochs": 1, "batch_size": 32, "learning_rate": 0.001, "weight_decay": 1.0, "patience": 8, "seed": 0}

@@ -48,9 +48,10 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     Every decision draws from a stream of its own, named by the decision and the part (``composing.streams``), so that
     with the same seed a tag changes what it governs and nothing else: an instrument its own part (and the genre's part
     that it replaces), a tempo tag the beats per minute, a mood its cues. A part is written from the plan and its own
-    streams, without a look at other parts; three things depend on who else plays: the genre's own parts join where no
-    asked part fills their role, a chord instrument carries the tune where no part leads, and it plays roots where there
-    is no bass. To remove an instrument with all else equal note for note, drop its parts from the piece.
+    streams, without a look at other parts; five things depend on who else plays: the genre's own parts join where no
+    asked part fills their role, a chord instrument carries the tune where no part leads, it plays roots where there is
+    no bass, it joins a lone tune whose mood lives by its mode, and a piece of the kit that would be struck once is left
+    out. To remove an instrument with all else equal note for note, drop its parts from the piece.
 
     Args:
         tags: Canonical tags.
@@ -115,4 +116,4 @@ def _playing(seat: Seat, program: int) -> Seat:
 
 def _level(seat: Seat) -> float:
     level = _PIECE if "pieces" in seat.row else _LEVELS[seat.role]
-    return level + (_TUNE if seat.tune else 0.0) + (0.0 if seat.asked or seat.role == "kit" else _UNASKED)
+    return level + (_TUNE if seat.tune else 0.0) + (0.0 if seat.asked or "whole" in seat.row else _UNASKED)

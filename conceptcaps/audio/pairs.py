@@ -49,9 +49,9 @@ class Pair(NamedTuple):
 def make(tag: str, context: Sequence[str], *, duration: float, seed: int, taxonomy: Taxonomy) -> Pair | None:
     """The pair of a tag in a context, with as little else changed as possible.
 
-    An instrument's stems are taken out of the piece, another tempo or rhythm is given to the same notes; otherwise
-    the piece is composed again, without the tag or with one that excludes it. Truth decides whether it is a pair, never
-    the request.
+    An instrument's stems are taken out of the piece, another tempo is given to the same notes, a rhythm loses its
+    strokes; otherwise the piece is composed again, without the tag or with one that excludes it. Truth decides whether
+    it is a pair, never the request.
 
     Args:
         tag: The tag that the sides differ in.

@@ -110,8 +110,6 @@ def _hear(
     kits = [replace(part, program=bank.kit(part.program)) if part.percussion else part for part in piece.parts]
     piece = replace(piece, parts=kits)
     sound = render(piece, soundfont=soundfont, length=length, sample_rate=sample_rate, channels=channels)
-    if not np.any(sound.waveform):
-        raise InputError(f"expected a piece that sounds within {duration} s, got silence")
     levels = Levels(sound.levels, sound.pieces)
     return piece, sound, truth(piece, duration=duration, taxonomy=taxonomy, levels=levels)
 
@@ -130,7 +128,7 @@ def render(piece: Piece, *, soundfont: Path, length: int, sample_rate: int, chan
         channels: 1 or 2.
 
     Raises:
-        InputError: If there are other channels, or the soundfont lacks a program.
+        InputError: If there are other channels, the soundfont lacks a program, or nothing sounds.
     """
     if channels not in (1, 2):
         raise InputError(f"expected 1 or 2 channels, got {channels}")
@@ -146,6 +144,8 @@ def render(piece: Piece, *, soundfont: Path, length: int, sample_rate: int, chan
         parts.append(loudness.integrated(lift**2 * hops))
         pieces |= {(number, key): loudness.integrated(lift**2 * energies) for key, energies in keys.items()}
     whole = loudness.integrated(loudness.energies(mix, sample_rate))
+    if not np.isfinite(whole):
+        raise InputError(f"expected a piece that sounds within {length / sample_rate:.1f} s, got silence")
     return Sound(mix, [each - whole for each in parts], {place: each - whole for place, each in pieces.items()})
 
 

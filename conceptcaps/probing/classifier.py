@@ -28,7 +28,6 @@ from conceptcaps.workspace.files import whole_folder
 from conceptcaps.workspace.processor import one_thread
 from conceptcaps.workspace.spool import Spool
 
-DIALS = ("epochs", "batch_size", "learning_rate", "weight_decay", "patience", "seed")  # of training
 _BATCH = 32  # of evaluation, which no result depends on
 
 

@@ -40,7 +40,8 @@ def cast(plan: Plan, taxonomy: Taxonomy) -> list[Seat]:
     """Seats of a piece, what was asked for first.
 
     A genre's core roles are filled where nobody who was asked for fills them; its other roles only where no instrument
-    was asked for. Percussion alone, effects and drones get company where a genre or mood has to be heard.
+    was asked for. Percussion alone, effects and drones get company where a genre or mood has to be heard, a tune gets
+    chords where a mood lives by its mode.
     ``no percussion``, ``instrumental``, ``sparse arrangement`` and ``a cappella`` keep others out.
     """
     seats = [_seat(tag, plan, asked=True) for tag in _named(plan.asked, taxonomy)]
@@ -110,10 +111,15 @@ class _Company:
         if asked & {"groovy", "danceable"} and not self._filled("bass", core=()):
             self._join(self.plan.style["band"].get("bass", ["bass guitar"]), "bass")
         supported = any(seat.role in ("harmony", "bass", "kit", "pad") for seat in self.seats)
-        chords = any(seat.role in ("harmony", "pad") or seat.row.get("also") for seat in self.seats)
-        unsupported = (asked & _RHYTHMS or self.plan.paced) and not supported
-        if unsupported or (self.plan.tells and not chords) or ("arpeggio" in asked and not self._melodic()):
+        bare = ((asked & _RHYTHMS or self.plan.paced) and not supported) or (self.plan.tells and not self._chords())
+        if bare or ("arpeggio" in asked and not self._melodic()):
             self._join(self.plan.style["band"].get("harmony", ["piano", "acoustic guitar"]), "harmony")
+
+    def _chords(self) -> bool:
+        """Whether somebody tells major from minor, or a drone or a genre's own band stands for that."""
+        players = [row for seat in self.seats for row in (seat.row, *seat.row.get("also", []))]
+        grounds = {"harmony", "pad", "drone"} & {row.get("role") for row in players}
+        return bool(grounds) or self.plan.genre != "none"
 
     def _melodic(self) -> bool:
         return any(seat.role in ("harmony", "pad", "lead") for seat in self.seats)

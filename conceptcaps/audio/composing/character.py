@@ -119,15 +119,17 @@ def tempo_range(moods: Sequence[str], style: Row, *, genre: str) -> tuple[float,
 
 
 def _agreed(ranges: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Tempi that moods can share, the most insistent mood's first: each that comes near narrows or stretches them.
+    """Tempi that moods can share, the most insistent mood's range first.
+
+    A range that overlaps narrows it, one that nearly meets it moves it into the gap, all others are not served.
 
     >>> _agreed([(66, 84), (70, 92)]), _agreed([(66, 84), (96, 124)]), _agreed([(50, 60), (120, 150)])
     ((70, 84), (84, 96), (50, 60))
     """
-    low, high = ranges[0]
+    low, high = own = ranges[0][0], ranges[0][1]
     for least, most in ranges[1:]:
         first, last = max(low, least), min(high, most)
-        if first - last <= _NEAR:
+        if max(least - own[1], own[0] - most, first - last) <= _NEAR:
             low, high = min(first, last), max(first, last)
     return low, high
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from conceptcaps.audio.composing import rhythm, tables
 from conceptcaps.audio.composing.casting import BEATS, Seat
 from conceptcaps.audio.composing.plan import Plan
@@ -20,7 +22,7 @@ _FLOOR = "x...x...x...x"  # a kick on every beat
 _CYMBALS = {49, 51, 53, 57}
 _TOGETHER = ({35, 36}, {38, 40}, {42, 44, 46}, _CYMBALS, {41, 43, 45, 47, 48, 50})  # keys that pass as one
 _RING = 2.0  # seconds that a cymbal rings
-_HEARD = 0.1  # share of the clip
+_RING, _WASH, _HEARD = 0.5, 2.0, 0.1  # seconds that a drum and a cymbal ring; share of the clip
 _STROKE = 0.2  # beats that a stroke is written long; drums ring by themselves
 
 
@@ -46,17 +48,17 @@ def write(plan: Plan, seat: Seat, name: str, *, taken: frozenset[str]) -> list[N
 def settled(piece: Piece, *, duration: float) -> Piece:
     """The piece without what would be struck once in the clip and be gone: nobody could say whether it plays.
 
-    A cymbal that rings for a tenth of the clip stays.
+    What rings for a tenth of the clip stays: a cymbal mostly, in short clips a drum.
     """
-    struck = [
-        (float(piece.seconds(note.start)), note.pitch) for part in piece.parts if part.percussion for note in part.notes
-    ]
+    drums = [part for part in piece.parts if part.percussion]
+    keys = np.array([note.pitch for part in drums for note in part.notes], dtype=np.int64)
+    starts = piece.seconds([note.start for part in drums for note in part.notes])
     lone: set[int] = set()
-    for keys in _TOGETHER:
-        starts = [start for start, key in struck if key in keys and start < duration]
-        rings = duration - starts[0] if starts and keys == _CYMBALS else 0.0
-        if len(starts) == 1 and min(rings, _RING) < _HEARD * duration:
-            lone |= keys
+    for group in _TOGETHER:
+        struck = starts[np.isin(keys, list(group)) & (starts < duration)]
+        ring = _WASH if group is _CYMBALS else _RING
+        if len(struck) == 1 and min(duration - struck[0], ring) < _HEARD * duration:
+            lone |= group
     if not lone:
         return piece
     parts = [

@@ -230,7 +230,7 @@ def _chords(plan: Plan) -> list[Sonority]:
         theme = " ".join(theme.split()[:2])
     long = plan.style.get("pace", 1) == 2 or 60 / plan.bpm * plan.meter > _LONG_BAR
     two = plan.meter == 4 and (long or plan.loops)
-    slot = plan.meter / 2 if two and plan.genre != "ambient" else float(plan.meter)
+    slot = plan.meter / 2 if two and plan.genre not in ("ambient", "new age") else float(plan.meter)
     found: list[Sonority] = []
     number = 0
     while number * slot < plan.bars * plan.meter:
@@ -263,7 +263,7 @@ def _chords(plan: Plan) -> list[Sonority]:
     return found
 
 
-_RELATIVE = ("sixth", "seventh", "ninth")  # of the tonic they hold the chord of its relative key
+_RELATIVE = ("sixth", "seventh", "ninth")  # of the tonic they hold the triad of another key
 _TELLING = {  # progressions that leave no doubt of the tonic and its mode
     True: ["1 4 5 1", "1 5 1 4", "1 4 1 5", "1 5 4 1"],
     False: ["1 4 5 1", "1 4 1 5", "1 6 5 1", "1 5 1 4"],

@@ -20,6 +20,7 @@ FAMILIES = {
     "harp": (46,),
     "choir": (52,),
 }
+PULSE = (35, 36, 41, 43, 45, 47, 48, 50, 60, 61, 62, 63, 64)  # kicks, toms and hand drums: what feet follow
 _BASS = 52
 
 
@@ -92,7 +93,7 @@ def _together(music: Sounding, notes: Indices) -> int:
 def _patterns(music: Sounding, lines: Lines) -> dict[str, float]:
     told = [line for source, line in lines if source.audible() > 0]
     pieces = [source for source in music.sources if source.key is not None and source.audible() > 0]
-    pulse = [source for source in pieces if source.key in {35, 36, 41, 43, 45, 47, 48, 50, 60, 61, 62, 63, 64}]
+    pulse = [source for source in pieces if source.key in PULSE]
     beats = np.unique(np.round(np.concatenate([music.beat[each.notes] for each in pulse] or [np.zeros(0)]), 2))
     phase = music.beat[music.heard] % 1
     places = np.unique(np.round(music.beat[music.heard], 2)) % 1

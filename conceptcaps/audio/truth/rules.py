@@ -135,11 +135,10 @@ def _among(source: Source, programs: Sequence[int], keys: Sequence[int]) -> bool
 
 
 def _heard(sources: Sequence[Source], *, lasting: bool) -> int:
-    """Whether sources that count as one instrument can be heard, together."""
+    """Whether sources that count as one instrument can be heard: one is loud enough, together they are enough."""
     if not sources:
         return ABSENT
-    power = sum(10 ** (source.level / 10) for source in sources)
-    level = 10 * np.log10(power) if power > 0 else -np.inf
+    level = max(source.level for source in sources)
     if level < LOST:
         return ABSENT
     covered = sum(source.covered for source in sources)

@@ -16,7 +16,7 @@ _RING = 0.5  # a stroke lasts as long as a drum rings (s)
 _CYMBALS = (49, 51, 52, 53, 55, 57, 59)
 _WASH = 2.0  # or a cymbal (s)
 _SHARE = 0.1
-_NOISES = 115  # programs from here on are struck wood, drums and effects: a key changes their colour, no tone
+NOISES = 115  # programs from here on are struck wood, drums and effects: a key changes their colour, no tone
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -56,7 +56,7 @@ class Source:
     @property
     def pitched(self) -> bool:
         """Whether its keys are tones."""
-        return self.key is None and self.program < _NOISES
+        return self.key is None and self.program < NOISES
 
     def audible(self) -> int:
         """1 if it can be heard (two notes or a tenth of the clip, within 15 LU of the mix), -1 if not, else 0."""
@@ -106,7 +106,7 @@ class Sounding:
     @property
     def tones(self) -> Flags:
         """Notes that are heard and have a pitch: neither of a kit nor of a noise, such as surf or a helicopter."""
-        return np.asarray(self.heard & ~self.percussion & (self.program < _NOISES))
+        return np.asarray(self.heard & ~self.percussion & (self.program < NOISES))
 
     @property
     def counted(self) -> bool:

@@ -183,3 +183,12 @@ def test_those_by_whom_a_second_genre_is_known_join_where_nobody_stands_for_them
     assert {"synth pad"} <= always("rock", "ambient") & always("jazz", "new age")
     assert "orchestra" in always("rock", "opera") and "wordless vocals" in always("jazz", "opera")
     assert "harp" not in ever("jazz", "new age", seeds=20), "a piano plays already"
+
+
+def test_a_tune_gets_chords_where_a_mood_lives_by_its_mode():
+    chords = {"piano", "acoustic guitar"}
+    for seed in range(8):
+        assert names("male vocals", "drums", "happy", seed=seed) & chords
+    for tags in (("male vocals", "drums"), ("flute", "drone", "sad"), ("indian music", "hand drums", "happy")):
+        assert not ever(*tags) & chords, tags
+    assert not ever("male vocals", "sparse arrangement", "happy") & chords

@@ -121,6 +121,14 @@ def test_a_tune_begins_on_the_third_where_a_mood_lives_by_it():
     assert {2, 4} & firsts("happy")
 
 
+def test_phrases_come_home_where_a_mood_lives_by_its_mode():
+    def ends(*moods: str) -> set[int]:
+        plans = [plain("piano", *moods, seed=seed, steps="1", density=0.6, gestures=frozenset()) for seed in range(20)]
+        return {tone.step % 7 for plan in plans for tone in tune(plan) if tone.start % 16 == 14}
+
+    assert ends("happy") == {0} and {2, 4} & ends()
+
+
 def test_a_loop_repeats_its_bar_a_fanfare_its_chord_and_wandering_leaves_the_scale():
     looped = plain(gestures=LOOP, bars=8, steps="1", density=0.6)
     each = [[(t.start % 4, t.length, t.step) for t in tune(looped) if t.start // 4 == bar] for bar in range(8)]

@@ -1,5 +1,6 @@
 """The percussion channel, stroke by stroke."""
 
+from dataclasses import replace
 from itertools import product
 from statistics import mean
 
@@ -9,6 +10,7 @@ from conceptcaps.audio import composition
 from conceptcaps.audio.composing import percussion, tables
 from conceptcaps.audio.composing.plan import Form
 from conceptcaps.audio.score import Note, Part, Piece
+from conceptcaps.audio.truth import sounding
 from conceptcaps.tags.taxonomy import Taxonomy
 from tests.audio.composing.plans import bars, marks, plain, seat
 
@@ -280,3 +282,12 @@ def test_nothing_of_a_kit_is_struck_once_and_gone():
     alone = Piece([Part("", 0, True, [snare, crash, Note(2, 0.2, 36, 80), Note(3, 0.2, 36, 80)])], [(0.0, 60.0)], 4)
     kept = percussion.settled(alone, duration=10).parts[0].notes
     assert snare not in kept and crash in kept, "a cymbal rings for a tenth of the clip"
+    assert snare in percussion.settled(alone, duration=4).parts[0].notes, "in a short clip a drum does"
+    late = replace(alone.parts[0], notes=[note._replace(start=note.start + 8.2) for note in alone.parts[0].notes])
+    assert crash._replace(start=9.2) not in percussion.settled(replace(alone, parts=[late]), duration=10).parts[0].notes
+
+
+def test_what_rings_is_what_the_truth_takes_for_ringing():
+    """The composer does not ask the truth, so the numbers stand twice."""
+    assert (percussion._RING, percussion._WASH, percussion._HEARD) == (sounding._RING, sounding._WASH, sounding._SHARE)
+    assert set(percussion._CYMBALS) <= set(sounding._CYMBALS)

@@ -312,3 +312,16 @@ def test_a_tempo_that_is_asked_for_is_drawn_as_near_to_the_genre_s_as_it_allows(
     found = [drawn(*tags, seed=seed).bpm for seed in range(60)]
     assert range_[0] <= min(found) and max(found) <= range_[1]
     assert max(found) - min(found) > 0.6 * (range_[1] - range_[0])
+
+
+def test_a_mode_is_told_where_a_mood_insists_on_one_and_there_is_one():
+    assert drawn("piano", "happy").tells and drawn("piano", "sad").tells
+    assert not drawn("piano", "energetic").tells and not drawn("piano", "chaotic").tells and not drawn("piano").tells
+
+
+def test_the_tonic_of_a_plain_key_is_a_triad_where_the_mode_is_told():
+    for seed in range(20):
+        plan = drawn("piano", "romantic", seed=seed)
+        tonics = [chord for chord in plan.chords if chord.root == plan.key]
+        assert plan.mode == "major" and tonics and all(chord.tones == (0, 4, 7) for chord in tonics)
+        assert any(len(chord.tones) > 3 for chord in plan.chords if chord.root != plan.key)

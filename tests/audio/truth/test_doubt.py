@@ -5,7 +5,7 @@ import pytest
 
 from conceptcaps.audio import composition
 from conceptcaps.audio.score import Note, Part, Piece
-from conceptcaps.audio.truth import truth
+from conceptcaps.audio.truth import rules, truth
 from tests.audio.truth.test_truth import TAXONOMY, read, struck, tune
 
 
@@ -54,3 +54,12 @@ def test_noises_alone_have_no_meter():
     assert "waltz time" not in {*alone.present, *alone.absent} and alone.facts["meter"] is None
     assert "nature sounds" in alone.present
     assert "waltz time" in both.present and both.facts["meter"] == 3
+
+
+def test_two_thirds_of_the_cues_make_a_tag_present_and_under_a_third_absent():
+    yes, open_, no = 1, 0, -1
+    for values, told in {
+        (yes, yes, no): yes, (yes, yes, yes, no, no): open_, (yes, yes, yes, open_, no): yes, (yes, no, no): open_,
+        (open_, open_, no): open_, (yes, no, no, no): no, (open_, no, no): no,
+    }.items():  # fmt: skip
+        assert rules._mostly(list(values)) == told, values
