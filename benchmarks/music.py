@@ -8,7 +8,7 @@ import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import librosa
 import numpy as np
@@ -60,7 +60,6 @@ class Heard(NamedTuple):
     tags: list[str]
     present: list[str]
     absent: list[str]
-    facts: dict[str, Any]
     loudness: float
     bpm: float
     labels: dict[str, dict[str, float]]
@@ -96,7 +95,7 @@ def heard(rows: pd.DataFrame, soundfont: Path, duration: float, seed: int, taxon
         }
         found.append(
             Heard(
-                clip["tags"], clip["present"], clip["absent"], clip["facts"],
+                clip["tags"], clip["present"], clip["absent"],
                 pyloudnorm.Meter(rate).integrated_loudness(sound.T),
                 float(librosa.feature.tempo(onset_envelope=onsets)[0]), labels,
             )
