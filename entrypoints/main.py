@@ -29,6 +29,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--genres", default=feasibility.GENRES, help="classes of the classifier, one in each clip")
     parser.add_argument("--classifier_count", type=int, default=1900, help="clips made for the genre classifier")
     parser.add_argument("--pull", choices=["trained", "champion"], default="trained", help="models for later stages")
+    parser.add_argument("--parallel_steps", type=int, default=2, help="stages that run side by side; 1 on one GPU")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 
@@ -36,20 +37,19 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse.ArgumentParser | None = None) -> None:
     args = (parser or command_line()).parse_args(argv)
     seed, played = {"seed": args.seed}, args.duration if args.audio_backend == "soundfont" else 0.0
-    with tracking.run(name, vars(args)):
+    with tracking.run(name, vars(args)), tracking.Pipeline(pull=args.pull, at_once=args.parallel_steps) as pipeline:
         feasibility.require(vars(args))
-        pipeline = tracking.Pipeline(pull=args.pull)
         step, optional, promoted = pipeline.step, pipeline.optional, pipeline.promoted
         same = seed | {"tag_sets": step("distill_tags", "tag_sets", corpus=args.corpus, taxonomy=args.taxonomy, **seed)}
         base = same | {key: vars(args)[key] for key in ("base_model", "quantization", "caption_corpus", "batch_size")}
         most = args.max_examples if args.from_sweeps else 8  # a demonstration needs no more
         searches = {"sweep_vae": same, "sweep_captioner": base | {"max_examples": most}}
         found = {name: step(name, trials=args.trials, **dials) for name, dials in searches.items() if args.trials}
-        best = found if args.from_sweeps else {}
-        step("train_vae", params_from=best.get("sweep_vae"), **same)
+        sought = {name: {"after": run, "params_from": run if args.from_sweeps else None} for name, run in found.items()}
+        step("train_vae", **sought.get("sweep_vae", {}), **same)
         drawn = same | {"vae": promoted("vae"), "realisable_by": args.audio_backend}
         samples = step("sample_tags", "samples", count=args.count, **drawn)
-        step("finetune_captioner", max_examples=args.max_examples, params_from=best.get("sweep_captioner"), **base)
+        step("finetune_captioner", max_examples=args.max_examples, **sought.get("sweep_captioner", {}), **base)
         writer = promoted("captioner")
         captions = step("write_captions", "captions", captioner=writer, samples=samples, duration=played, **seed)
         optional("evaluate_captions", captions=captions, references=same["tag_sets"], **seed)

@@ -28,6 +28,7 @@ def command_line() -> argparse.ArgumentParser:
         concept_count=100,
         balance=0.05,
         tries=24,
+        parallel_steps=1,
     )
     return parser
 

@@ -4,17 +4,25 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import mlflow
+import psutil
 
 from conceptcaps.errors import Failure, one_line
 from conceptcaps.tracking import lineage, records, session
 from conceptcaps.tracking.registry import registered_by, resolve
-from conceptcaps.tracking.runs import RUN_NAME, active
+from conceptcaps.tracking.runs import active
+from conceptcaps.tracking.schedule import Schedule
 from conceptcaps.tracking.store import artifacts_of, children, client, local_path, metrics, search, tags, ui_command
 from conceptcaps.workspace import project
+
+Later = Future[Any]
+"""Of a step: the URI of what it gives, or None where it was left out."""
 
 GATES = {  # of each model that a pipeline promotes the step that trains it, and what its gate compares
     "vae": ("train_vae", "val/iwae"),
@@ -36,91 +44,138 @@ class StageFailed(Failure):
 
 
 class Pipeline:
-    """The steps of a pipeline under the active run.
+    """The steps of a pipeline under the active run: each begins when the steps that it names have ended.
+
+    Steps are asked for in an order in which they could run one by one; what a step gives is a future, which later
+    steps take as a parameter. Use it as a context: at its end nothing of it runs any more.
 
     Attributes:
-        runs: Run ids by label, in order.
         left_out: Why an optional step has no run, by label.
     """
 
-    def __init__(self, *, pull: str) -> None:
+    def __init__(self, *, pull: str, at_once: int) -> None:
         """Begin without steps.
 
         Args:
             pull: Which model later steps use: ``trained``, the pipeline's own, or ``champion``, whichever that is.
+            at_once: Steps that run side by side; they share the cores.
         """
-        self.runs: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
         self.pull = pull
         self._started = time.monotonic()
+        self._asked: dict[str, Later] = {}
+        self._runs: dict[str, str] = {}
+        if at_once > 1:  # threads of two processes that wait for one another take many times as long
+            os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // at_once, 1)))
+        self._schedule = Schedule(at_once, begin=partial(mlflow.start_run, active()))
 
-    def step(self, entry_point: str, artifact: str = "", *, label: str | None = None, **parameters: object) -> str:
+    def __enter__(self) -> Self:
+        """The pipeline."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Wait for the stages that run, or end them where an interrupt ends the pipeline."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            for stage in psutil.Process().children():
+                stage.terminate()
+        self._schedule.close()
+
+    @property
+    def runs(self) -> dict[str, str]:
+        """Run ids by label, in the order in which the steps were asked for; waits for all of them.
+
+        Raises:
+            StageFailed: If a stage failed.
+        """
+        for later in self._asked.values():
+            later.result()
+        return {label: self._runs[label] for label in self._asked if label in self._runs}
+
+    def step(
+        self,
+        entry_point: str,
+        artifact: str = "",
+        *,
+        label: str | None = None,
+        after: Later | None = None,
+        **parameters: object,
+    ) -> Later:
         """Submit a step, and give the URI of one of its artifacts.
 
         Args:
             entry_point: Name in MLproject.
             artifact: Name of the artifact.
             label: Name of the step and of its run; the entry point's if None.
+            after: A step that has to end first, though nothing of it is read.
             parameters: Those that differ from the defaults; one that is None, the result of a step that was left out,
                 keeps its default.
-
-        Raises:
-            StageFailed: If the stage failed.
         """
         name = label or entry_point
-        given = {key: value for key, value in parameters.items() if value is not None}
-        self.runs[name] = submit(entry_point, given, label=name)
-        return f"runs:/{self.runs[name]}/{artifact}"
+
+        def run() -> str:
+            given = {key: value for key, value in _results(parameters).items() if value is not None}
+            self._runs[name] = submit(entry_point, given, label=name)
+            return f"runs:/{self._runs[name]}/{artifact}"
+
+        return self._ask(name, run, [*parameters.values(), after])
 
     def optional(
         self, entry_point: str, artifact: str = "", *, label: str | None = None, **parameters: object
-    ) -> str | None:
+    ) -> Later:
         """As ``step``, but a step that its inputs do not allow is left out, with the reason in ``left_out``.
 
-        A parameter that is None is the result of a step that was left out: this one is left out too.
-
-        Raises:
-            StageFailed: If the stage failed for any other reason: a fault of its own, or of the machine.
+        A parameter that is None is the result of a step that was left out: this one is left out too. Any other failure,
+        of the stage's own or of the machine, is the pipeline's.
         """
         name = label or entry_point
-        missing = [key for key, value in parameters.items() if value is None]
-        if missing:
-            self.left_out[name] = f"{missing[0]} was left out"
-        else:
-            try:
-                return self.step(entry_point, artifact, label=label, **parameters)
-            except StageFailed as failed:
-                if failed.kind != "input":
-                    raise
-                self.left_out[name] = failed.reason
-        records.set_tags({f"left_out.{name}": self.left_out[name][:5000]})
-        print(f"  left out   {name}: {self.left_out[name]}", flush=True)
-        return None
 
-    def promoted(self, model: str) -> str | None:
+        def run() -> str | None:
+            given = _results(parameters)
+            missing = [key for key, value in given.items() if value is None]
+            if missing:
+                self.left_out[name] = f"{missing[0]} was left out"
+            else:
+                try:
+                    self._runs[name] = submit(entry_point, given, label=name)
+                    return f"runs:/{self._runs[name]}/{artifact}"
+                except StageFailed as failed:
+                    if failed.kind != "input":
+                        raise
+                    self.left_out[name] = failed.reason
+            records.set_tags({f"left_out.{name}": self.left_out[name][:5000]})
+            print(f"  left out   {name}: {self.left_out[name]}", flush=True)
+            return None
+
+        return self._ask(name, run, parameters.values())
+
+    def promoted(self, model: str) -> Later:
         """Offer the model that a step registered for promotion, and give the URI that later steps use.
 
         A gate that refuses is a decision, not a failure; the pipeline's run keeps both as ``decision.<model>``. Nothing
         is reused: what is decided depends on the present champion. None if the step was left out.
 
         Args:
-            model: One of ``GATES``, without ``conceptcaps-``.
+            model: One of ``GATES``, without ``conceptcaps-``, whose step was asked for.
         """
-        trained_by, metric = GATES[model]
-        if trained_by not in self.runs:
-            return None
-        trained, label = registered_by(self.runs[trained_by]), f"promote {model}"
-        try:
-            self.runs[label] = submit("promote", {"model": trained, "metric": metric}, label=label, reuse=False)
-            decision = "promoted"
-        except StageFailed as failed:
-            if failed.kind != "refused":
-                raise
-            decision = failed.reason
-        records.set_tags({f"decision.conceptcaps-{model}": decision[:5000]})
-        return trained if self.pull == "trained" else resolve(f"models:/conceptcaps-{model}@champion")
+        (trained_by, metric), label = GATES[model], f"promote {model}"
 
-    def summarise(self, keys: Iterable[tuple[str, str]], **links: str) -> dict[str, dict[str, float]]:
+        def run() -> str | None:
+            if trained_by not in self._runs:
+                return None
+            trained = registered_by(self._runs[trained_by])
+            try:
+                self._runs[label] = submit("promote", {"model": trained, "metric": metric}, label=label, reuse=False)
+                decision = "promoted"
+            except StageFailed as failed:
+                if failed.kind != "refused":
+                    raise
+                decision = failed.reason
+            records.set_tags({f"decision.conceptcaps-{model}": decision[:5000]})
+            return trained if self.pull == "trained" else resolve(f"models:/conceptcaps-{model}@champion")
+
+        return self._ask(label, run, [self._asked[trained_by]])
+
+    def summarise(self, keys: Iterable[tuple[str, str]], **links: Later) -> dict[str, dict[str, float]]:
         """Give the pipeline's own run the figures by which pipelines compare, and links to what it made; print those.
 
         Args:
@@ -130,16 +185,25 @@ class Pipeline:
         Returns:
             Metrics by label of the step.
         """
-        found = {label: metrics(run) for label, run in self.runs.items()}
+        runs, places = self.runs, {name: local_path(uri.result()) for name, uri in links.items()}
+        found = {label: metrics(run) for label, run in runs.items()}
         numbers = {f"{label}/{name}": found.get(label, {}).get(name) for label, name in keys}
         records.log_metrics({name: value for name, value in numbers.items() if value is not None})
-        records.set_tags({name: local_path(uri) for name, uri in links.items()})
-        records.log_json(self.runs, "runs.json")
+        records.set_tags(places)
+        records.log_json(runs, "runs.json")
         records.log_metrics({"pipeline/wall_seconds": time.monotonic() - self._started})
-        for name, uri in links.items():
-            print(f"{name}: {local_path(uri)}")
+        for name, place in places.items():
+            print(f"{name}: {place}")
         print(f"runs: {ui_command()}", flush=True)
         return found
+
+    def _ask(self, label: str, run: Callable[[], str | None], needs: Iterable[object]) -> Later:
+        self._asked[label] = self._schedule.add(run, [need for need in needs if isinstance(need, Future)])
+        return self._asked[label]
+
+
+def _results(parameters: Mapping[str, object]) -> dict[str, object]:
+    return {name: value.result() if isinstance(value, Future) else value for name, value in parameters.items()}
 
 
 def repeat(run_id: str, **changes: object) -> str:
@@ -174,8 +238,9 @@ def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | N
     Raises:
         StageFailed: If the stage failed.
     """
-    texts = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in parameters.items()}
-    resolved = {name: resolve(text) for name, text in texts.items()}
+    name = label or entry_point
+    texts = {key: json.dumps(value) if isinstance(value, dict) else str(value) for key, value in parameters.items()}
+    resolved = {key: resolve(text) for key, text in texts.items()}
     key = project.step_key(entry_point, resolved) if reuse else None
     if key is not None:
         found = search(f"tags.step_key = '{key}' AND attributes.status = 'FINISHED'")
@@ -183,26 +248,25 @@ def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | N
             reused = str(found[0].info.run_id)
             reason = "same parameters, code and lock file"
             mlflow.set_tag(f"reused.{entry_point}.{reused[:8]}", f"{reused}: {reason}")
-            print(f"{label or entry_point}: reused run {reused} ({reason})", file=sys.stderr)
+            print(f"{name}: reused run {reused} ({reason})", file=sys.stderr)
             return reused
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    os.environ[RUN_NAME] = label or entry_point
+    here = str(Path(sys.executable).parent)
+    if os.environ["PATH"].split(os.pathsep)[0] != here:
+        os.environ["PATH"] = os.pathsep.join([here, os.environ["PATH"]])
     try:
         submitted = mlflow.projects.run(
             uri=str(project.PROJECT),
             entry_point=entry_point,
             parameters=resolved,
-            run_name=label or entry_point,
+            run_name=name,
             experiment_id=mlflow.get_run(active()).info.experiment_id,
             env_manager="local",
             storage_dir=str(session.scratch()),
         )
     except mlflow.exceptions.ExecutionException as error:
-        _, failed, _ = children(active())[-1]
+        failed = [run_id for called, run_id, _ in children(active()) if called == name][-1]
         said = tags(failed)
         raise StageFailed(entry_point, failed, said.get("error", one_line(error)), said.get("failure", "bug")) from None
-    finally:
-        del os.environ[RUN_NAME]
     if key is not None:
         client().set_tag(submitted.run_id, "step_key", key)
     return str(submitted.run_id)

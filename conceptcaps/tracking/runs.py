@@ -16,7 +16,6 @@ from conceptcaps.tracking.store import artifacts_of, client
 from conceptcaps.workspace import project
 
 EXPERIMENT = "conceptcaps"
-RUN_NAME = "CONCEPTCAPS_RUN_NAME"  # how a pipeline calls the run of a stage that it starts
 
 
 def execute(main: Callable[[], None]) -> None:
@@ -47,11 +46,12 @@ def execute(main: Callable[[], None]) -> None:
 def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
     """Open the run of a stage and close it as FINISHED, FAILED (an exception) or KILLED (interrupt, SIGTERM).
 
-    Under ``mlflow run`` the run exists and its parameters are logged already; by hand both are done here. The console
+    Under ``mlflow run`` the run exists and its parameters are logged already; by hand both are done here. A step of a
+    pipeline keeps the name that this has given it. The console
     shows what the stage is and reads, and in the end its figures, its artifacts and the next command.
 
     Args:
-        name: Entry point, which is the run's name too.
+        name: Entry point; the run's name too, unless a pipeline has named it.
         params: The stage's parameters.
 
     Yields:
@@ -61,9 +61,10 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
         ConnectionError: If the tracking server does not answer, or does not let this user write.
     """
     by_hand = "MLFLOW_RUN_ID" not in os.environ
-    nested = RUN_NAME in os.environ
-    server.require(patient=nested)
-    called = os.environ.pop(RUN_NAME, name)
+    server.require(patient=not by_hand)
+    begun = None if by_hand else client().get_run(os.environ["MLFLOW_RUN_ID"])
+    nested = begun is not None and "mlflow.parentRunId" in begun.data.tags
+    called = begun.info.run_name if begun is not None and nested else name
     with processes.interruptible():
         processes.close_orphans()
         tags = {**processes.process_tags(), "stage": name, "mlflow.runName": called}

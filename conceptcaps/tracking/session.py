@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -64,6 +65,7 @@ _PREFIX = "conceptcaps-"
 
 sessions: list[Session] = []
 _scratch: list[tempfile.TemporaryDirectory[str]] = []
+_making = threading.Lock()
 
 
 def attempt(log: Callable[..., object], *args: object) -> None:
@@ -76,10 +78,11 @@ def attempt(log: Callable[..., object], *args: object) -> None:
 
 def scratch() -> Path:
     """A folder for copies of what lies elsewhere; it is removed with the outermost run, or with the process."""
-    if not _scratch:
-        _scratch.append(tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True))
-        if sessions:
-            attempt(mlflow.MlflowClient().set_tag, sessions[0].run_id, SCRATCH, _scratch[0].name)
+    with _making:
+        if not _scratch:
+            _scratch.append(tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True))
+            if sessions:
+                attempt(mlflow.MlflowClient().set_tag, sessions[0].run_id, SCRATCH, _scratch[0].name)
     return Path(tempfile.mkdtemp(dir=_scratch[0].name))
 
 

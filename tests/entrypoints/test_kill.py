@@ -31,14 +31,13 @@ from pathlib import Path
 from conceptcaps import tracking
 
 def main():
-    with tracking.run("main", {}):
-        pipeline = tracking.Pipeline(pull="trained")
+    with tracking.run("main", {}), tracking.Pipeline(pull="trained", at_once=2) as pipeline:
         tag_sets = pipeline.step("distill_tags", "tag_sets")
         pipeline.step("train_vae", tag_sets=tag_sets, epochs=40, hidden_dim=16, latent_dim=4)
         vae = pipeline.promoted("vae")
         samples = pipeline.step("sample_tags", "samples", tag_sets=tag_sets, vae=vae, count=24)
         pipeline.step("generate_audio", "audio", captions=samples, duration=2, workers=2, shard_size=2)
-        Path("runs.json").write_text(json.dumps({"runs": pipeline.runs, "vae": vae}))
+        Path("runs.json").write_text(json.dumps({"runs": pipeline.runs, "vae": vae.result()}))
 
 tracking.execute(main)
 '''

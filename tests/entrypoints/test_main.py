@@ -3,52 +3,36 @@
 import pytest
 
 from conceptcaps import tracking
-from conceptcaps.tracking.pipeline import GATES, StageFailed
+from conceptcaps.tracking import pipeline
+from conceptcaps.tracking.pipeline import StageFailed
+from conceptcaps.tracking.runs import active
 from conceptcaps.workspace import project
 from entrypoints import main, paper
-
-
-class Steps(tracking.Pipeline):
-    """A pipeline that notes its steps in place of running them, and leaves some out."""
-
-    def __init__(self, *, pull: str) -> None:
-        super().__init__(pull=pull)
-        self.given: dict[str, dict[str, object]] = {}
-
-    def step(self, entry_point, artifact="", *, label=None, **parameters):
-        defaults, _ = project.entry_point(entry_point)
-        given = {name: value for name, value in parameters.items() if value is not None}
-        assert set(given) <= set(defaults) and {name for name in defaults if defaults[name] is None} <= set(given)
-        name = label or entry_point
-        if name in self.impossible:
-            with tracking.child_run(name, {}) as run_id:
-                pass
-            raise StageFailed(entry_point, run_id, "it cannot be", "input")
-        self.given[name], self.runs[name] = given, name
-        return f"runs:/{name}/{artifact}"
-
-    def promoted(self, model):
-        return f"models:/conceptcaps-{model}/1" if GATES[model][0] in self.runs else None
-
-    def summarise(self, keys, **links):
-        return {}
 
 
 @pytest.fixture
 def steps(store, monkeypatch):
     def run(*flags: str, of=main, impossible: tuple[str, ...] = ()) -> dict[str, dict[str, object]]:
-        made = []
+        made: dict[str, dict[str, object]] = {}
 
-        def begin(**options):
-            made.append(Steps(**options))
-            made[0].impossible = impossible
-            return made[0]
+        def submit(entry_point, parameters, *, label=None, reuse=True):
+            """Note a step in place of running it, or leave it out."""
+            defaults, _ = project.entry_point(entry_point)
+            assert set(parameters) <= set(defaults)
+            assert {name for name in defaults if defaults[name] is None} <= set(parameters)
+            name = label or entry_point
+            if name in impossible:
+                raise StageFailed(entry_point, active(), "it cannot be", "input")
+            made[name] = parameters
+            return name
 
-        monkeypatch.setattr(tracking, "Pipeline", begin)
+        monkeypatch.setattr(pipeline, "submit", submit)
+        monkeypatch.setattr(pipeline, "registered_by", lambda run: f"models:/{run}/1")
+        monkeypatch.setattr(tracking.Pipeline, "summarise", lambda self, keys, **links: {})
         monkeypatch.setattr(main.feasibility, "require", lambda dials: None)
         monkeypatch.setattr(main.report, "summary", lambda found, runs: "")
         of.main(flags)
-        return made[0].given
+        return made
 
     return run
 

@@ -1,6 +1,8 @@
 """A toy project of two stages, run for real as nested MLflow projects: nesting, reuse, cascade, failure."""
 
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import mlflow
@@ -9,6 +11,7 @@ import pytest
 from conceptcaps import tracking
 from conceptcaps.errors import Failure
 from conceptcaps.tracking import pipeline as steps
+from conceptcaps.tracking.runs import active
 from conceptcaps.workspace import project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +30,7 @@ entry_points:
 """
 STAGE = """
 import argparse
+import time
 from conceptcaps import tracking
 from conceptcaps.errors import InputError
 TABLE = "table.txt"
@@ -38,6 +42,8 @@ def main():
     with tracking.run(STAGE, vars(args)):
         if getattr(args, "x", "") == "-1":
             raise InputError("expected x of at least 0, got -1")
+        if getattr(args, "x", "") == "1000000000.0":
+            time.sleep(300)
         tracking.log_metrics({"val/answer": 1.0})
 tracking.execute(main)
 """
@@ -83,17 +89,22 @@ def failing(monkeypatch, kind: str) -> None:
 
 def test_a_step_that_its_inputs_do_not_allow_is_left_out(store, monkeypatch):
     failing(monkeypatch, "input")
-    with tracking.run("main", {}) as run_id:
-        pipeline = tracking.Pipeline(pull="trained")
-        assert pipeline.optional("double", x=-1) is None and pipeline.optional("add", before=None) is None
+    with tracking.run("main", {}) as run_id, tracking.Pipeline(pull="trained", at_once=1) as pipeline:
+        below = pipeline.optional("add", before=pipeline.optional("double", x=-1))
+        assert below.result() is None and pipeline.runs == {}
     assert tracking.left_out(run_id) == {"double": "the reason", "add": "before was left out"}
 
 
 @pytest.mark.parametrize("kind", ["machine", "bug", "refused"])
 def test_a_step_that_fails_otherwise_is_not_left_out(store, monkeypatch, kind):
     failing(monkeypatch, kind)
-    with pytest.raises(Failure, match="stage double failed: the reason"), tracking.run("main", {}) as run_id:
-        tracking.Pipeline(pull="trained").optional("double", x=1)
+    with (
+        pytest.raises(Failure, match="stage double failed: the reason"),
+        tracking.run("main", {}) as run_id,
+        tracking.Pipeline(pull="trained", at_once=1) as pipeline,
+    ):
+        below = pipeline.step("add", before=pipeline.optional("double", x=1))
+        below.result()
     assert tracking.info(run_id)["status"] == "FAILED" and not tracking.left_out(run_id)
 
 
@@ -112,13 +123,72 @@ def test_each_pipeline_asks_again_who_is_champion_and_keeps_the_decision(store, 
     monkeypatch.setattr(steps, "submit", submit)
     kept = []
     for _ in range(2):
-        with tracking.run("main", {}) as run_id:
-            pipeline = tracking.Pipeline(pull="trained")
+        with tracking.run("main", {}) as run_id, tracking.Pipeline(pull="trained", at_once=1) as pipeline:
             pipeline.step("train_vae")
-            assert pipeline.promoted("vae") == "models:/conceptcaps-vae/1"
+            assert pipeline.promoted("vae").result() == "models:/conceptcaps-vae/1"
         kept.append(tracking.decisions(run_id))
     assert kept == [{"conceptcaps-vae": "promoted"}, {"conceptcaps-vae": "another is better"}]
     assert asked == [("train_vae", True), ("promote", False)] * 2
+
+
+def test_a_step_begins_when_what_it_needs_has_ended_and_runs_keep_their_order(store, monkeypatch):
+    began, meet = [], threading.Barrier(2)
+
+    def submit(entry_point, parameters, *, label=None, reuse=True):
+        began.append(label)
+        if label in {"a", "b"}:
+            meet.wait(timeout=30)  # each waits for the other: they run side by side
+        assert mlflow.active_run() is not None
+        return f"run-{label}"
+
+    monkeypatch.setattr(steps, "submit", submit)
+    with tracking.run("main", {}), tracking.Pipeline(pull="trained", at_once=2) as pipeline:
+        first = pipeline.step("double", "out", label="a")
+        after = pipeline.step("add", label="c", before=first, y=None)
+        pipeline.step("double", label="b")
+        pipeline.step("double", label="d", after=after)
+        assert pipeline.runs == {label: f"run-{label}" for label in "acbd"}
+        assert first.result() == "runs:/run-a/out"
+    assert set(began[:2]) == {"a", "b"} and began[2:] == ["c", "d"]
+
+
+def test_after_a_failure_no_step_begins_and_one_that_runs_may_end(store, monkeypatch):
+    began, failed = [], threading.Event()
+
+    def submit(entry_point, parameters, *, label=None, reuse=True):
+        began.append(label)
+        if label == "wrong":
+            raise steps.StageFailed(entry_point, active(), "the reason", "bug")
+        failed.wait(timeout=30)
+        return "run"
+
+    monkeypatch.setattr(steps, "submit", submit)
+    with (
+        pytest.raises(Failure, match="the reason"),
+        tracking.run("main", {}),
+        tracking.Pipeline(pull="trained", at_once=2) as pipeline,
+    ):
+        running = pipeline.step("double", label="long")
+        wrong = pipeline.step("double", label="wrong")
+        pipeline.step("double", label="never", after=running)
+        wrong.exception()
+        failed.set()
+        pipeline.runs  # noqa: B018  waits
+    assert running.result() == "runs:/run/" and sorted(began) == ["long", "wrong"]
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_the_stages_that_run(checkout):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        tracking.run("main", {}),
+        tracking.Pipeline(pull="trained", at_once=2) as line,
+    ):
+        line.step("double", x=1e9)
+        while "double" not in (running := {name: status for name, _, status in tracking.children(active())}):
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+    assert running and "RUNNING" not in {run.info.status for run in mlflow.search_runs(output_format="list")}
 
 
 @pytest.mark.slow

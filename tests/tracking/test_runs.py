@@ -47,7 +47,8 @@ def test_run_by_hand_logs_parameters_and_finishes(store):
 def test_newest_run_of_a_step_is_not_that_of_another_step_of_the_same_stage(store, monkeypatch):
     with tracking.run("stage", {}) as first:
         pass
-    monkeypatch.setenv("CONCEPTCAPS_RUN_NAME", "stage more")
+    of_pipeline = mlflow.MlflowClient().create_run("0", tags={"mlflow.parentRunId": first}, run_name="stage more")
+    monkeypatch.setenv("MLFLOW_RUN_ID", of_pipeline.info.run_id)
     with tracking.run("stage", {}) as more:
         pass
     assert tracking.latest("stage") == first and tracking.latest("stage more") == more
