@@ -9,7 +9,7 @@ from conceptcaps.tags import carried
 from conceptcaps.workspace import executor, project, shards
 
 # What clips do not depend on:
-NO_SETTINGS = {"captions", "out", "executor", "ray_address", "workers", "shard_range", "upload"}
+NO_SETTINGS = {"captions", "melody", "out", "executor", "ray_address", "workers", "shard_range", "upload"}
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -23,6 +23,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--guidance", type=float, default=3.0, help="neural models: guidance scale, above 1")
     parser.add_argument("--temperature", type=float, default=1.0, help="neural models: divides the logits")
     parser.add_argument("--top_k", type=int, default=250, help="neural models: number of likeliest codes kept")
+    parser.add_argument("--melody", default="none", help="musicgen: clips whose melody those of the same ids follow")
     parser.add_argument("--duration", type=float, default=10.0, help="length of a clip (s)")
     parser.add_argument("--sample_rate", type=int, default=32_000, help="soundfont: samples a second (Hz)")
     parser.add_argument("--channels", type=int, choices=[1, 2], default=1, help="soundfont: 1 for mono, 2 for stereo")
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         taxonomy = carried.taxonomy_of(folder)
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)] if played else []
         dials = {name: value for name, value in vars(args).items() if name in backends.DIALS}
+        dials["melody"] = tracking.fetch_unless("none", args.melody)
         make, read = backends.maker(args.backend, fonts=fonts, taxonomy=taxonomy, **dials)
         settings = {name: value for name, value in (vars(args) | {"read": read}).items() if name not in NO_SETTINGS}
         out = project.out_folder("generate_audio", args.out, {**settings, "rows": shards.content(rows)})

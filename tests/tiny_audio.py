@@ -11,6 +11,10 @@ from transformers import (
     MusicgenConfig,
     MusicgenDecoderConfig,
     MusicgenForConditionalGeneration,
+    MusicgenMelodyConfig,
+    MusicgenMelodyDecoderConfig,
+    MusicgenMelodyFeatureExtractor,
+    MusicgenMelodyForConditionalGeneration,
     T5Config,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
@@ -41,26 +45,32 @@ def hubert(folder: Path, **changes: object) -> Path:
     return folder
 
 
-def musicgen(folder: Path, *, channels: int = 1, layers: int = 2, words: int = 40) -> Path:
+def musicgen(folder: Path, *, channels: int = 1, layers: int = 2, words: int = 40, melodic: bool = False) -> Path:
     torch.manual_seed(0)
+    decoder_config = MusicgenMelodyDecoderConfig if melodic else MusicgenDecoderConfig
     text = T5Config(vocab_size=words, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2, pad_token_id=1)
     codec = EncodecConfig(
         sampling_rate=RATE, num_filters=4, hidden_size=16, codebook_size=32, codebook_dim=16, upsampling_ratios=[8, 5],
         num_lstm_layers=1, target_bandwidths=[1.0], kernel_size=3, last_kernel_size=3,
     )  # fmt: skip
-    decoder = MusicgenDecoderConfig(
+    decoder = decoder_config(
         vocab_size=32, hidden_size=32, ffn_dim=32, num_hidden_layers=layers, num_attention_heads=2,
         num_codebooks=2 * channels, audio_channels=channels, pad_token_id=32, bos_token_id=32,
         max_position_embeddings=256,
     )  # fmt: skip
-    config = MusicgenConfig(text_encoder=text.to_dict(), audio_encoder=codec.to_dict(), decoder=decoder.to_dict())
-    model = MusicgenForConditionalGeneration(config)
+    parts = {"text_encoder": text.to_dict(), "audio_encoder": codec.to_dict(), "decoder": decoder.to_dict()}
+    if melodic:
+        model = MusicgenMelodyForConditionalGeneration(MusicgenMelodyConfig(**parts, chroma_length=20))
+        model.audio_enc_to_dec_proj.weight.data.normal_()  # nearly nothing at first: all melodies would be one
+    else:
+        model = MusicgenForConditionalGeneration(MusicgenConfig(**parts))
     for layer in model.audio_encoder.quantizer.layers:
         layer.codebook.embed.normal_()  # zero at first: all sounds would have one code
     for token in ("decoder_start", "pad", "bos"):
         setattr(model.generation_config, f"{token}_token_id", 32)
     model.save_pretrained(folder)
-    EncodecFeatureExtractor(feature_size=1, sampling_rate=RATE).save_pretrained(folder)
+    reader = MusicgenMelodyFeatureExtractor(sampling_rate=RATE, n_fft=512, hop_length=128)
+    (reader if melodic else EncodecFeatureExtractor(feature_size=1, sampling_rate=RATE)).save_pretrained(folder)
     return folder
 
 

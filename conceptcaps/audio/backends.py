@@ -32,6 +32,7 @@ def maker(
     temperature: float,
     top_k: int,
     batch_size: int,
+    melody: Path | None,
 ) -> tuple[Callable[[pd.DataFrame], pd.DataFrame], list[str]]:
     """The function that makes clips, and the hashes or names of the files that it reads.
 
@@ -48,7 +49,13 @@ def maker(
         temperature: See ``guidance``.
         top_k: See ``guidance``.
         batch_size: Most clips at once.
+        melody: musicgen: folder of clips whose melody those of the same ids follow, or None.
+
+    Raises:
+        InputError: If a backend that follows no melodies is given one.
     """
+    if melody is not None and backend != "musicgen":
+        raise InputError(f"expected backend=musicgen to follow a melody, got {backend}")
     if backend == "soundfont":
         make = partial(
             table.play_rows,
@@ -66,7 +73,10 @@ def maker(
     generate = partial(
         room.generate_rows, model=opened, guidance=dials, duration=duration, batch_size=batch_size, seed=seed
     )
-    return partial(captioned, generate=generate, seed=seed), room.traits(opened)
+    if melody is None:
+        return partial(captioned, generate=generate, seed=seed), room.traits(opened)
+    generate = partial(generate, melody=melody)
+    return partial(captioned, generate=generate, seed=seed), [*room.traits(opened), hashing.content(melody)]
 
 
 def captioned(rows: pd.DataFrame, *, generate: Callable[[pd.DataFrame], pd.DataFrame], seed: int) -> pd.DataFrame:

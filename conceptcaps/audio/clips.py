@@ -1,10 +1,11 @@
 """Encoded clips of a folder, read again, a few at a time, at every iteration; bad ones are reported, not fatal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import soundfile
 from tqdm import tqdm
 
@@ -60,6 +61,24 @@ class Clips:
             for row, clip in zip(batch["id"], batch["audio"], strict=True):
                 if row in wanted:
                     yield (clip or {}).get("bytes") or b""
+
+    def encoded(self, ids: Set[str]) -> dict[str, bytes]:
+        """Encoded files of some ids, those that are there; of a folder of shards only those are read that hold one.
+
+        A recording answers to its name without the ending too.
+        """
+        if not (self.folder / shards.MANIFEST).exists():
+            named = {Path(name).with_suffix("").as_posix(): name for name in self.ids} | {
+                name: name for name in self.ids
+            }
+            return {name: (self.folder / named[name]).read_bytes() for name in sorted(ids & named.keys())}
+        found: dict[str, bytes] = {}
+        for shard in shards.read_manifest(str(self.folder))["shards"]:
+            path = self.folder / shard["file"]
+            if ids & set(pq.read_table(path, columns=["id"])["id"].to_pylist()):
+                rows = pq.read_table(path, columns=["id", "audio"]).to_pylist()
+                found |= {row["id"]: (row["audio"] or {}).get("bytes") or b"" for row in rows if row["id"] in ids}
+        return found
 
     def readable(self) -> tuple["Clips", dict[str, str]]:
         """The clips that can be listened to, and the reason for each of the others.

@@ -4,6 +4,9 @@ Codes are drawn in batches, and every clip's codes become sound by themselves. I
 depend on the batch, but for a draw within a rounding error of a code's limit; with weights in half precision they may,
 so that the batch size is part of what shards are made with.
 
+The melody models (``facebook/musicgen-melody`` and its kin) can follow the pitch classes of a clip besides; they read
+them and the caption before the first code, so that only captions of one length share a batch.
+
 References:
     Copet et al., Simple and controllable music generation (2023), arXiv 2306.05284.
     Ho and Salimans, Classifier-free diffusion guidance (2022), arXiv 2207.12598.
@@ -18,9 +21,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, MusicgenForConditionalGeneration, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    MusicgenForConditionalGeneration,
+    MusicgenMelodyFeatureExtractor,
+    MusicgenMelodyForConditionalGeneration,
+    PreTrainedTokenizerBase,
+)
 
-from conceptcaps.audio import loudness, table
+from conceptcaps.audio import following, loudness, table
 from conceptcaps.audio.batching import in_batches
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.errors import InputError
@@ -47,11 +57,12 @@ class Guidance:
 
 @dataclass
 class MusicGen:
-    """A model and its tokenizer; ``place`` is the folder or Hub id that they come from."""
+    """A model, its tokenizer and, if it follows melodies, what reads them; ``place`` is their folder or Hub id."""
 
-    model: MusicgenForConditionalGeneration
+    model: MusicgenForConditionalGeneration | MusicgenMelodyForConditionalGeneration
     tokenizer: PreTrainedTokenizerBase
     place: str
+    chroma: MusicgenMelodyFeatureExtractor | None = None
 
     def __reduce__(self) -> tuple[Callable[..., "MusicGen"], tuple[object, ...]]:
         """Another process opens it anew, on a device of its own, in the same precision."""
@@ -65,12 +76,16 @@ def load(name: str, *, device: str | None = None, dtype: torch.dtype | None = No
     processor that multiplies it, and in float32 elsewhere. Text encoder and codec stay in float32.
     """
     place, _, revision = (name, "", "") if Path(name).is_dir() else name.partition("@")
+    version = {"revision": revision or None}
+    follows = AutoConfig.from_pretrained(place, **version).model_type == "musicgen_melody"
+    kind = MusicgenMelodyForConditionalGeneration if follows else MusicgenForConditionalGeneration
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     fastest = torch.float16 if device != "cpu" else torch.bfloat16 if multiplies_bfloat16() else torch.float32
-    model = MusicgenForConditionalGeneration.from_pretrained(place, revision=revision or None, dtype=torch.float32)
+    model = kind.from_pretrained(place, dtype=torch.float32, **version)
     model.decoder.to(dtype or fastest)
-    tokenizer = AutoTokenizer.from_pretrained(place, revision=revision or None)
-    return MusicGen(model.to(device).eval(), tokenizer, name)
+    tokenizer = AutoTokenizer.from_pretrained(place, **version)
+    chroma = MusicgenMelodyFeatureExtractor.from_pretrained(place, **version) if follows else None
+    return MusicGen(model.to(device).eval(), tokenizer, name, chroma)
 
 
 def traits(musicgen: MusicGen) -> list[str]:
@@ -87,6 +102,7 @@ def generate(
     duration: float,
     guidance: Guidance,
     batch_size: int,
+    melodies: Sequence[Waveform | None] | None = None,
 ) -> list[Waveform | InputError]:
     """Generate one clip for each caption.
 
@@ -97,6 +113,8 @@ def generate(
         duration: Length of a clip (s), 0.5 to 30.
         guidance: Sampling dials.
         batch_size: Clips at once, those whose captions are about as long; halved where memory does not suffice.
+        melodies: n waveforms ``(1, samples)`` at the rate of ``musicgen.chroma`` whose pitch classes a melody model
+            follows, from their beginning and again where they end; None for a clip that follows none.
 
     Returns:
         For each caption a waveform ``(channels, samples)`` at ``sample_rate``, at the loudness of
@@ -107,6 +125,8 @@ def generate(
     """
     if len(captions) != len(seeds) or not captions:
         raise InputError(f"expected a seed for each caption, got {len(captions)} captions and {len(seeds)} seeds")
+    if melodies is not None:
+        _reader(musicgen)
     if not 0.5 <= duration <= LONGEST:
         raise InputError(f"expected a duration of 0.5 to {LONGEST:g} s, on which MusicGen was trained, got {duration}")
     if batch_size < 1 or guidance.scale <= 1 or guidance.temperature <= 0 or guidance.top_k < 1:
@@ -115,31 +135,54 @@ def generate(
         )
     frames = int(np.ceil(duration * musicgen.model.config.audio_encoder.frame_rate))
 
-    def make(part: Sequence[tuple[str, int]]) -> list[Waveform | InputError]:
-        texts, own = zip(*part, strict=True)
-        codes = draw_codes(musicgen, texts, seeds=own, frames=frames, guidance=guidance)
+    def make(part: Sequence[tuple[str, int, Waveform | None]]) -> list[Waveform | InputError]:
+        texts, own, tunes = zip(*part, strict=True)
+        codes = draw_codes(musicgen, texts, seeds=own, frames=frames, guidance=guidance, melodies=tunes)
         return [_sound(musicgen, each, duration=duration) for each in codes]
 
     return in_batches(
-        list(zip(captions, seeds, strict=True)),
+        list(zip(captions, seeds, melodies or [None] * len(captions), strict=True)),
         make,
         key=lambda item: len(musicgen.tokenizer(item[0]).input_ids),
         batch_size=batch_size,
+        equal=musicgen.chroma is not None,
     )
 
 
 def generate_rows(
-    rows: pd.DataFrame, *, model: MusicGen, guidance: Guidance, duration: float, batch_size: int, seed: int
+    rows: pd.DataFrame,
+    *,
+    model: MusicGen,
+    guidance: Guidance,
+    duration: float,
+    batch_size: int,
+    seed: int,
+    melody: Path | None = None,
 ) -> pd.DataFrame:
     """Clips for rows with ``id``, ``tags``, ``caption`` and ``split``: columns of ``table.FIELDS``.
 
-    What sounds in such a clip is not known before it is verified: ``present`` and ``absent`` are empty.
+    What sounds in such a clip is not known before it is verified: ``present`` and ``absent`` are empty. With a folder
+    ``melody`` of clips, each follows the one of its id; a row without one says so in ``error``.
     """
     seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
-    clips = generate(
-        model, rows["caption"].tolist(), seeds=seeds, duration=duration, guidance=guidance, batch_size=batch_size
-    )
-    return table.generated(rows, clips, seeds=seeds, sample_rate=sample_rate(model))
+    sounds: dict[str, Waveform] = {}
+    made: dict[str, Waveform | InputError] = {}
+    if melody is not None:
+        sounds, missing = following.tunes(melody, rows["id"].tolist(), rate=_reader(model).sampling_rate)
+        made |= missing
+    whole = ~rows["id"].isin(list(made))
+    if whole.any():
+        clips = generate(
+            model,
+            rows["caption"][whole].tolist(),
+            seeds=[one for one, takes_part in zip(seeds, whole, strict=True) if takes_part],
+            duration=duration,
+            guidance=guidance,
+            batch_size=batch_size,
+            melodies=[sounds[row_id] for row_id in rows["id"][whole]] if melody else None,
+        )
+        made |= dict(zip(rows["id"][whole], clips, strict=True))
+    return table.generated(rows, [made[row_id] for row_id in rows["id"]], seeds=seeds, sample_rate=sample_rate(model))
 
 
 def sample_rate(musicgen: MusicGen) -> int:
@@ -148,7 +191,13 @@ def sample_rate(musicgen: MusicGen) -> int:
 
 
 def draw_codes(
-    musicgen: MusicGen, captions: Sequence[str], *, seeds: Sequence[int], frames: int, guidance: Guidance
+    musicgen: MusicGen,
+    captions: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    frames: int,
+    guidance: Guidance,
+    melodies: Sequence[Waveform | None],
 ) -> list[Tensor | None]:
     """Codes ``(codebooks, frames)`` of one clip for each caption; None where the model gave no numbers.
 
@@ -164,15 +213,14 @@ def draw_codes(
     sound = torch.ones(clips, dtype=torch.bool, device=model.device)
     cache = None
     with torch.inference_mode():
-        states, mask = _encode(musicgen, captions)
+        read = _encode(musicgen, captions, melodies)
         column = torch.full((clips, codebooks), start, device=model.device)
         for step in range(frames + max(delays)):
             out = decoder(
                 input_ids=column.repeat(2, 1).reshape(-1, 1),
-                encoder_hidden_states=states,
-                encoder_attention_mask=mask,
                 past_key_values=cache,
                 use_cache=True,
+                **(read if musicgen.chroma is None or step == 0 else {}),
             )
             cache = out.past_key_values
             logits = out.logits[:, -1].float().reshape(2, clips, codebooks, -1)
@@ -196,16 +244,31 @@ def draw(logits: Tensor, uniform: Tensor, guidance: Guidance) -> Tensor:
     return codes.gather(1, place)[:, 0]
 
 
-def _encode(musicgen: MusicGen, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Hidden states and masks of the captions, and after them of as many empty ones."""
+def _encode(musicgen: MusicGen, captions: Sequence[str], melodies: Sequence[Waveform | None]) -> dict[str, Tensor]:
+    """What the decoder reads: hidden states of the captions, and after them of as many empty ones, with their masks.
+
+    A melody model reads the melodies' before them, and no masks.
+    """
     model = musicgen.model
     text = musicgen.tokenizer(list(captions), padding=True, return_tensors="pt").to(model.device)
     states = model.text_encoder(input_ids=text.input_ids, attention_mask=text.attention_mask).last_hidden_state
     if states.shape[-1] != model.decoder.config.hidden_size:
         states = model.enc_to_dec_proj(states)
     states = (states * text.attention_mask[..., None]).to(model.decoder.dtype)
+    states = torch.cat([states, torch.zeros_like(states)])
+    if musicgen.chroma is not None:
+        heard = following.states(model, musicgen.chroma, melodies).to(states.dtype)
+        return {"encoder_hidden_states": torch.cat([heard, states], dim=1)}
     mask = torch.cat([text.attention_mask, torch.zeros_like(text.attention_mask)])
-    return torch.cat([states, torch.zeros_like(states)]), mask
+    return {"encoder_hidden_states": states, "encoder_attention_mask": mask}
+
+
+def _reader(musicgen: MusicGen) -> MusicgenMelodyFeatureExtractor:
+    if musicgen.chroma is None:
+        raise InputError(
+            f"expected a melody model, such as facebook/musicgen-melody, to follow one, got {musicgen.place}"
+        )
+    return musicgen.chroma
 
 
 def _sound(musicgen: MusicGen, codes: Tensor | None, *, duration: float) -> Waveform | InputError:

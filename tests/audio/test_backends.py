@@ -10,7 +10,10 @@ from conceptcaps.audio import backends, musicgen, table
 from conceptcaps.tags.taxonomy import Taxonomy
 from tests.audio.test_musicgen import save
 
-DIALS = {"sample_rate": 32_000, "channels": 1, "guidance": 3.0, "temperature": 1.0, "top_k": 32, "batch_size": 2}
+DIALS = {
+    "sample_rate": 32_000, "channels": 1, "guidance": 3.0, "temperature": 1.0, "top_k": 32, "batch_size": 2,
+    "melody": None,
+}  # fmt: skip
 
 
 def test_a_blank_caption_makes_no_clip_and_changes_no_other(tmp_path, monkeypatch):

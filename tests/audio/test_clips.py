@@ -92,3 +92,17 @@ def test_a_clip_of_the_shortest_length_is_heard_at_every_rate(rate):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"expected manifest.json or recordings .* got neither"):
         Clips.open(tmp_path)
+
+
+def test_clips_are_found_by_id_in_shards_and_among_recordings(tmp_path):
+    contents = mixed(18)
+    ids = {"good 3", "good 11", "missing", "nobody"}
+    found = Clips.open(folder_of(tmp_path / "shards", contents)).encoded(ids)
+    assert found == {name: contents[name] or b"" for name in ids - {"nobody"}}
+    (tmp_path / "songs").mkdir()
+    for name in ("one.wav", "two.wav"):
+        (tmp_path / "songs" / name).write_bytes(name.encode())
+    assert Clips.open(tmp_path / "songs").encoded({"one", "two.wav", "three"}) == {
+        "one": b"one.wav",
+        "two.wav": b"two.wav",
+    }

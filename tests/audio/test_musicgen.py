@@ -12,8 +12,8 @@ CAPTIONS = ["A calm tune for harp.", "A loud and very fast rock song with drums 
 SEEDS = [11, 22, 33]
 
 
-def save(folder) -> str:
-    tiny_audio.musicgen(folder / "model", layers=1, words=700)
+def save(folder, **kind: object) -> str:
+    tiny_audio.musicgen(folder / "model", layers=1, words=700, **kind)
     tiny_model.save(folder / "tokenizer", texts=CAPTIONS)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         if (folder / "tokenizer" / name).exists():
@@ -65,7 +65,9 @@ def test_the_likeliest_codes_are_those_of_transformers_own_loop(model):
     finally:
         model.model.audio_encoder.decode = hook
     frames = seen[0].shape[-1]
-    ours = musicgen.draw_codes(model, CAPTIONS, seeds=SEEDS, frames=frames, guidance=tiny_audio.guidance(top_k=1))
+    ours = musicgen.draw_codes(
+        model, CAPTIONS, seeds=SEEDS, frames=frames, guidance=tiny_audio.guidance(top_k=1), melodies=[None] * 3
+    )
     assert torch.equal(torch.stack(ours), seen[0][0])
 
 
@@ -134,10 +136,11 @@ def test_a_clip_without_numbers_is_a_row_with_a_reason_and_harms_no_other(model,
     """The text encoder gives NaN for one caption: today's codes would be arbitrary."""
     whole, inner = generate(model), musicgen._encode
 
-    def poisoned(model, captions):
-        states, mask = inner(model, captions)
-        states[[number for number, caption in enumerate(captions) if caption == "Jazz."]] = float("nan")
-        return states, mask
+    def poisoned(model, captions, melodies):
+        read = inner(model, captions, melodies)
+        jazz = [number for number, caption in enumerate(captions) if caption == "Jazz."]
+        read["encoder_hidden_states"][jazz] = float("nan")
+        return read
 
     monkeypatch.setattr(musicgen, "_encode", poisoned)
     clips = generate(model)
