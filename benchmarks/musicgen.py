@@ -74,9 +74,8 @@ def ours(model: musicgen.MusicGen, captions: list[str], guidance: Guidance) -> t
     codes: dict[int, torch.Tensor | None] = {}
     for start in range(0, len(order), BATCH):
         part = order[start : start + BATCH]
-        made = musicgen.draw_codes(
-            model, [captions[number] for number in part], seeds=part, frames=FRAMES, guidance=guidance
-        )
+        texts, melodies = [captions[number] for number in part], [None] * len(part)
+        made = musicgen.draw_codes(model, texts, seeds=part, frames=FRAMES, guidance=guidance, melodies=melodies)
         codes |= dict(zip(part, made, strict=True))
     return torch.stack([codes[number] for number in range(len(captions))])
 

@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         taxonomy = carried.taxonomy_of(folder)
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)] if played else []
         dials = {name: value for name, value in vars(args).items() if name in backends.DIALS}
-        dials["melody"] = tracking.fetch_unless("none", args.melody)
+        followed = tracking.fetch_unless(args.melody, "none")
+        dials["melody"] = clips.files(followed, rows["id"]) if followed else None
         make, read = backends.maker(args.backend, fonts=fonts, taxonomy=taxonomy, **dials)
         settings = {name: value for name, value in (vars(args) | {"read": read}).items() if name not in NO_SETTINGS}
         out = project.out_folder("generate_audio", args.out, {**settings, "rows": shards.content(rows)})

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_metrics({"promoted": float(decision.promoted), **decision.metrics})
         if not decision.promoted:
             raise Refused(f"{name} version {version} is not promoted, {champion} stays champion: {decision.reason}")
-        print(f"  promoted   {name} version {version}: {decision.reason}")
+        tracking.say(f"  promoted   {name} version {version}: {decision.reason}")
 
 
 def items(run: str) -> pd.DataFrame:

@@ -21,10 +21,8 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def named(runs: str) -> dict[str, str]:
-    found = json.loads(
-        runs if runs.startswith("{") else tracking.fetch(f"runs:/{runs}/runs.json", foreign=True).read_text()
-    )
-    return dict(sorted(found.items(), key=lambda one: tracking.info(one[1])["start"]))
+    text = runs if runs.startswith("{") else tracking.fetch(f"runs:/{runs}/runs.json", foreign=True).read_text()
+    return {str(stage): str(run) for stage, run in json.loads(text).items()}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _, version, _ = tracking.model_version(f"models:/{name}@previous")
             tracking.crown(name, version)
         tracking.set_tags({"champion_before": before or "none", "champion": version})
-        print(f"  rolled back  {name}: champion is version {version} again, previous is version {before}")
+        tracking.say(f"  rolled back  {name}: champion is version {version} again, previous is version {before}")
 
 
 if __name__ == "__main__":

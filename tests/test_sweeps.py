@@ -1,7 +1,9 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
@@ -240,6 +242,20 @@ def test_figures_are_drawn(tmp_path):
     assert set(study_figures.figures(study, seed=0)) == {"history", "timeline"}
     optimise(study, trials=6)
     assert set(study_figures.figures(study, seed=0)) == {"history", "timeline", "importance", "slice", "parallel"}
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_processes_that_open_a_new_database_at_once_all_get_it(tmp_path, monkeypatch, attempt):
+    monkeypatch.setattr(study_database, "_POLL", 0.1)
+    together = threading.Barrier(4)
+
+    def begin(number: int) -> str:
+        together.wait(timeout=30)
+        return open_study(tmp_path, name=f"study {number}").study_name
+
+    (tmp_path / "study").mkdir()
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(begin, range(4))) == [f"study {number}" for number in range(4)]
 
 
 def test_a_database_that_is_gone_is_waited_for(tmp_path, monkeypatch, caplog):

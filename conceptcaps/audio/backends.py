@@ -1,7 +1,7 @@
 """What makes sound, by name: each maps rows of captions to rows of clips."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def maker(
     temperature: float,
     top_k: int,
     batch_size: int,
-    melody: Path | None,
+    melody: Mapping[str, Path] | None,
 ) -> tuple[Callable[[pd.DataFrame], pd.DataFrame], list[str]]:
     """The function that makes clips, and the hashes or names of the files that it reads.
 
@@ -49,7 +49,7 @@ def maker(
         temperature: See ``guidance``.
         top_k: See ``guidance``.
         batch_size: Most clips at once.
-        melody: musicgen: folder of clips whose melody those of the same ids follow, or None.
+        melody: musicgen: by id the file of a clip whose melody is followed (``clips.files``), or None.
 
     Raises:
         InputError: If a backend that follows no melodies is given one.
@@ -76,7 +76,9 @@ def maker(
     if melody is None:
         return partial(captioned, generate=generate, seed=seed), room.traits(opened)
     generate = partial(generate, melody=melody)
-    return partial(captioned, generate=generate, seed=seed), [*room.traits(opened), hashing.content(melody)]
+    sums = {path: hashing.file_sha256(path) for path in set(melody.values())}
+    heard = hashing.digest({row_id: sums[path] for row_id, path in melody.items()})
+    return partial(captioned, generate=generate, seed=seed), [*room.traits(opened), heard]
 
 
 def captioned(rows: pd.DataFrame, *, generate: Callable[[pd.DataFrame], pd.DataFrame], seed: int) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Encoded clips of a folder, read again, a few at a time, at every iteration; bad ones are reported, not fatal."""
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,24 +62,6 @@ class Clips:
                 if row in wanted:
                     yield (clip or {}).get("bytes") or b""
 
-    def encoded(self, ids: Set[str]) -> dict[str, bytes]:
-        """Encoded files of some ids, those that are there; of a folder of shards only those are read that hold one.
-
-        A recording answers to its name without the ending too.
-        """
-        if not (self.folder / shards.MANIFEST).exists():
-            named = {Path(name).with_suffix("").as_posix(): name for name in self.ids} | {
-                name: name for name in self.ids
-            }
-            return {name: (self.folder / named[name]).read_bytes() for name in sorted(ids & named.keys())}
-        found: dict[str, bytes] = {}
-        for shard in shards.read_manifest(str(self.folder))["shards"]:
-            path = self.folder / shard["file"]
-            if ids & set(pq.read_table(path, columns=["id"])["id"].to_pylist()):
-                rows = pq.read_table(path, columns=["id", "audio"]).to_pylist()
-                found |= {row["id"]: (row["audio"] or {}).get("bytes") or b"" for row in rows if row["id"] in ids}
-        return found
-
     def readable(self) -> tuple["Clips", dict[str, str]]:
         """The clips that can be listened to, and the reason for each of the others.
 
@@ -93,6 +75,30 @@ class Clips:
                 bad[name] = reason
         require_few(bad, total=len(self))
         return replace(self, ids=tuple(name for name in self.ids if name not in bad)), bad
+
+
+def files(folder: Path, ids: Collection[str]) -> dict[str, Path]:
+    """Which file holds the clip of each id: a shard, or a recording of that name before the ending.
+
+    Raises:
+        InputError: As ``Clips.open``; if two recordings have the name, or more than a tenth of the ids have no clip.
+    """
+    found: dict[str, Path] = {}
+    if (folder / shards.MANIFEST).exists():
+        for shard in shards.read_manifest(str(folder))["shards"]:
+            path = folder / shard["file"]
+            found |= dict.fromkeys(set(pq.read_table(path, columns=["id"])["id"].to_pylist()) & set(ids), path)
+    else:
+        for name in Clips.open(folder).ids:
+            path = folder / name
+            row_id = path.relative_to(folder).with_suffix("").as_posix()
+            if row_id in found:
+                raise InputError(
+                    f"expected one recording of each name in {folder}, got {found[row_id].name}, {path.name}"
+                )
+            found[row_id] = path
+    require_few({row_id: f"no clip in {folder}" for row_id in ids if row_id not in found}, total=len(ids))
+    return {row_id: found[row_id] for row_id in ids if row_id in found}
 
 
 def fault(clip: bytes) -> str:

@@ -6,30 +6,45 @@ References:
     Copet et al., Simple and controllable music generation (2023), arXiv 2306.05284, section 2.3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from transformers import MusicgenMelodyFeatureExtractor, MusicgenMelodyForConditionalGeneration
 
-from conceptcaps.audio.clips import Clips, fault
+from conceptcaps.audio.clips import fault
 from conceptcaps.audio.waveform import Waveform, decode, resample, to_mono
 from conceptcaps.errors import InputError
 
 
-def tunes(folder: Path, ids: Sequence[str], *, rate: int) -> tuple[dict[str, Waveform], dict[str, InputError]]:
-    """The clips of some ids, ``(1, samples)`` at a rate (Hz), and why others have none; folders as ``Clips.open``."""
-    encoded = Clips.open(folder).encoded(set(ids))
+def tunes(
+    files: Mapping[str, Path], ids: Sequence[str], *, rate: int
+) -> tuple[dict[str, Waveform], dict[str, InputError]]:
+    """The clips of some ids, ``(1, samples)`` at a rate (Hz), and why others have none.
+
+    Args:
+        files: Shard or recording that holds each clip (``clips.files``).
+        ids: Those that are read.
+        rate: Hz.
+    """
+    encoded: dict[str, bytes] = {}
+    for path in sorted({files[row_id] for row_id in ids if row_id in files}):
+        wanted = [row_id for row_id in ids if files.get(row_id) == path]
+        if path.suffix == ".parquet":
+            rows = pq.read_table(path, columns=["id", "audio"], filters=[("id", "in", wanted)]).to_pylist()
+            encoded |= {row["id"]: (row["audio"] or {}).get("bytes") or b"" for row in rows}
+        else:
+            encoded |= dict.fromkeys(wanted, path.read_bytes())
     faults = {row_id: fault(encoded.get(row_id, b"")) for row_id in ids}
     sounds = {}
     for row_id in ids:
         if not faults[row_id]:
             sound, own = decode(encoded[row_id])
             sounds[row_id] = resample(to_mono(sound), own, rate)
-    reasons = {row_id: reason for row_id, reason in faults.items() if reason}
-    wanted = "expected a clip of this id to follow its melody"
-    return sounds, {row_id: InputError(f"{wanted}, got {reason}") for row_id, reason in reasons.items()}
+    begins = "expected a clip of this id to follow its melody, got"
+    return sounds, {row_id: InputError(f"{begins} {reason}") for row_id, reason in faults.items() if reason}
 
 
 def states(

@@ -12,7 +12,7 @@ References:
     Ho and Salimans, Classifier-free diffusion guidance (2022), arXiv 2207.12598.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,8 +125,8 @@ def generate(
     """
     if len(captions) != len(seeds) or not captions:
         raise InputError(f"expected a seed for each caption, got {len(captions)} captions and {len(seeds)} seeds")
-    if melodies is not None:
-        _reader(musicgen)
+    if melodies is not None and (_reader(musicgen) is None or len(melodies) != len(captions)):
+        raise InputError(f"expected a melody or None for each of {len(captions)} captions, got {len(melodies)}")
     if not 0.5 <= duration <= LONGEST:
         raise InputError(f"expected a duration of 0.5 to {LONGEST:g} s, on which MusicGen was trained, got {duration}")
     if batch_size < 1 or guidance.scale <= 1 or guidance.temperature <= 0 or guidance.top_k < 1:
@@ -141,7 +141,7 @@ def generate(
         return [_sound(musicgen, each, duration=duration) for each in codes]
 
     return in_batches(
-        list(zip(captions, seeds, melodies or [None] * len(captions), strict=True)),
+        list(zip(captions, seeds, [None] * len(captions) if melodies is None else melodies, strict=True)),
         make,
         key=lambda item: len(musicgen.tokenizer(item[0]).input_ids),
         batch_size=batch_size,
@@ -157,12 +157,12 @@ def generate_rows(
     duration: float,
     batch_size: int,
     seed: int,
-    melody: Path | None = None,
+    melody: Mapping[str, Path] | None = None,
 ) -> pd.DataFrame:
     """Clips for rows with ``id``, ``tags``, ``caption`` and ``split``: columns of ``table.FIELDS``.
 
-    What sounds in such a clip is not known before it is verified: ``present`` and ``absent`` are empty. With a folder
-    ``melody`` of clips, each follows the one of its id; a row without one says so in ``error``.
+    What sounds in such a clip is not known before it is verified: ``present`` and ``absent`` are empty. With
+    ``melody``, files of clips by id, each follows the one of its id; a row without one says so in ``error``.
     """
     seeds = [row_seed(row_id, seed) for row_id in rows["id"]]
     sounds: dict[str, Waveform] = {}
@@ -179,7 +179,7 @@ def generate_rows(
             duration=duration,
             guidance=guidance,
             batch_size=batch_size,
-            melodies=[sounds[row_id] for row_id in rows["id"][whole]] if melody else None,
+            melodies=None if melody is None else [sounds[row_id] for row_id in rows["id"][whole]],
         )
         made |= dict(zip(rows["id"][whole], clips, strict=True))
     return table.generated(rows, [made[row_id] for row_id in rows["id"]], seeds=seeds, sample_rate=sample_rate(model))

@@ -61,7 +61,10 @@ def _of_run(stage: str, params: Mapping[str, str]) -> list[tuple[str, str]]:
         return [("captioner", params["captioner"])]
     if stage in {"make_pairs", "design_concepts"} or (stage == "generate_audio" and params["backend"] == "soundfont"):
         return [("audio", name) for name in params["soundfont"].split(",")]
-    return [("audio", params["model"])] if stage == "generate_audio" else []
+    if stage == "generate_audio":
+        strange = params.get("melody", "none") != "none" and not params["melody"].startswith("runs:/")
+        return [("audio", params["model"]), *([("audio", UNKNOWN)] if strange else [])]
+    return []
 
 
 def derive(materials: Mapping[str, Collection[str]], *, stated: str = "derived") -> tuple[str, list[str]]:

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import logging
+import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
 from conceptcaps.errors import masked, one_line
 
@@ -18,6 +19,8 @@ _HEARTBEAT = 30  # seconds between signs of life of a running trial; after twice
 _PATIENCE = 300  # seconds for which a database that is gone is waited for
 _POLL = 1  # seconds between two questions to it
 _GONE = (OperationalError, InterfaceError, StorageInternalError)
+_TAKEN = ("already exists", "UNIQUE constraint", "duplicate key")  # another process made this table, or row, just now
+_TRIES = 10
 
 
 def _waiting(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,23 +54,26 @@ class Storage(_Patient):
     """The storage of a study that processes share, any of which may die."""
 
     def __init__(self, url: str) -> None:
-        """Open the database.
+        """Open the database; a new one gets its tables, which other processes may be making at that moment.
 
         Raises:
             ConnectionError: If it does not answer or does not let us in.
         """
-        pings = {} if url.startswith("sqlite:") else {"pool_pre_ping": True}
-        try:
-            super().__init__(
-                url,
-                engine_kwargs=pings,
-                heartbeat_interval=_HEARTBEAT,
-                grace_period=2 * _HEARTBEAT,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-            )
-        except _GONE as error:
-            reason = one_line(error.__cause__ or error).partition(" (Background")[0]
-            raise ConnectionError(f"expected a database at storage={masked(url)}, got: {reason}") from None
+        for tries in range(_TRIES, 0, -1):
+            try:
+                super().__init__(
+                    url,
+                    engine_kwargs={} if url.startswith("sqlite:") else {"pool_pre_ping": True},
+                    heartbeat_interval=_HEARTBEAT,
+                    grace_period=2 * _HEARTBEAT,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+                )
+                return
+            except (IntegrityError, ProgrammingError, *_GONE) as error:
+                reason = one_line(error.__cause__ or error).partition(" (Background")[0]
+                if tries == 1 or not any(text in reason for text in _TAKEN):
+                    raise ConnectionError(f"expected a database at storage={masked(url)}, got: {reason}") from None
+                time.sleep(random.uniform(0, _POLL))
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         """As Optuna's, with a first sign of life: a trial without any is waited for for ever, once its process died."""

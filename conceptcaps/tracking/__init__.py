@@ -32,7 +32,7 @@ from conceptcaps.tracking.registry import (
 )
 from conceptcaps.tracking.runs import child_run, execute, run
 from conceptcaps.tracking.server import state
-from conceptcaps.tracking.session import attempt, scratch
+from conceptcaps.tracking.session import attempt, say, scratch
 from conceptcaps.tracking.store import (
     children,
     decisions,
@@ -94,6 +94,7 @@ __all__ = [
     "resolve",
     "run",
     "run_of",
+    "say",
     "scratch",
     "set_tags",
     "state",

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import mlflow
 
 from conceptcaps.errors import masked
-from conceptcaps.tracking import store
-from conceptcaps.tracking.session import Session, sessions
+from conceptcaps.tracking import session, store
+from conceptcaps.tracking.session import Session
 from conceptcaps.tracking.store import artifacts_of, run_page, tags
 
 _MOST = 12  # figures that are shown
@@ -38,7 +38,7 @@ NEXT = {
 def begin(stage: str) -> None:
     """Print a stage's name and what it does."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for three files of a model
-    print(f"\n{stage}: {purpose(stage)}".rstrip(": "), flush=True)
+    session.say(purpose(stage) if session.sessions[0].label else f"\n{stage}: {purpose(stage)}".rstrip(": "))
 
 
 def purpose(stage: str) -> str:
@@ -52,26 +52,25 @@ def purpose(stage: str) -> str:
 
 def read(uri: str) -> None:
     """Print an input of the outermost stage, once, and keep it for the description."""
-    session = sessions[-1]
-    if uri not in session.reads:
-        session.reads.append(uri)
-        print(f"  reads      {masked(uri)}", flush=True)
+    current = session.sessions[-1]
+    if uri not in current.reads:
+        current.reads.append(uri)
+        session.say(f"  reads      {masked(uri)}")
 
 
-def end(stage: str, *, params: Mapping[str, object], nested: bool) -> None:
-    """Print a stage's figures, the place of its artifacts and the next command; keep all of it as its description."""
-    session = sessions[-1]
-    figures = shown(session.figures)
-    place = artifacts_of(session.run_id)
-    for line in figures:
-        print(f"  {line}")
-    print(f"  artifacts  {place}")
-    if not nested:
-        print(f"  run        {run_page(session.run_id)}")
-    following = command(NEXT[stage], session, params) if stage in NEXT and not nested else ""
-    if following:
-        print(f"  next       {following}", flush=True)
-    lines = [purpose(stage), "", *(f"- reads `{uri}`" for uri in session.reads)]
+def end(stage: str, *, params: Mapping[str, object]) -> None:
+    """Print a stage's figures and the place of its artifacts; all of it is kept as the run's description.
+
+    A run of its own shows its address and the next command too; the steps of a pipeline follow one another.
+    """
+    current = session.sessions[-1]
+    figures, place = shown(current.figures), artifacts_of(current.run_id)
+    following = command(NEXT[stage], current, params) if stage in NEXT and not current.label else ""
+    said = [*figures, f"artifacts  {place}"]
+    if not current.label:
+        said += [f"run        {run_page(current.run_id)}"] + [f"next       {following}"] * bool(following)
+    session.say("\n".join(f"  {line}" for line in said))
+    lines = [purpose(stage), "", *(f"- reads `{uri}`" for uri in current.reads)]
     lines += [f"- {line}" for line in figures]
     lines += [f"- artifacts: `{place}`"] + [f"- next: `{following}`"] * bool(following)
     mlflow.set_tag("mlflow.note.content", "\n".join(lines))
@@ -94,7 +93,7 @@ def shown(figures: Mapping[str, float]) -> list[str]:
     return lines[:_MOST] + [f"{more} more figures in the run"] * (more > 0)
 
 
-def command(then: str, session: Session, params: Mapping[str, object]) -> str:
+def command(then: str, ended: Session, params: Mapping[str, object]) -> str:
     """The command of the next stage.
 
     Empty where something that it names is not there: a model that was not registered, or an artifact that other runs
@@ -102,13 +101,13 @@ def command(then: str, session: Session, params: Mapping[str, object]) -> str:
 
     Args:
         then: Stage and parameters, such as ``promote model={model}``.
-        session: The run that has ended.
+        ended: The run that has ended.
         params: Its parameters.
     """
     stage, *settings = then.split()
-    values = {**params, "run": session.run_id, "model": tags(session.run_id).get("registered")}
+    values = {**params, "run": ended.run_id, "model": tags(ended.run_id).get("registered")}
     missing = [field for field in re.findall(r"{(\w+)}", then) if values.get(field) is None]
     artifact = re.search(r"{run}/(\w+)", then)
-    if missing or (artifact and artifact[1] not in store.artifacts(session.run_id)):
+    if missing or (artifact and artifact[1] not in store.artifacts(ended.run_id)):
         return ""
-    return store.command(stage, [setting.format(**values) for setting in settings], run_id=session.run_id)
+    return store.command(stage, [setting.format(**values) for setting in settings], run_id=ended.run_id)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from mlflow.entities import Run
@@ -11,7 +12,7 @@ from conceptcaps.tracking.store import client, run_of
 
 
 def ancestors(uris: Iterable[str]) -> dict[str, str]:
-    """Run ids of everything that made some artifacts, by run name, in the order in which they ran.
+    """Run ids of everything that made some artifacts, by run name: each behind those whose results it took.
 
     Args:
         uris: As in ``_behind``; what matters most comes first.
@@ -24,7 +25,15 @@ def ancestors(uris: Iterable[str]) -> dict[str, str]:
     for run in _behind(uris):
         name = str(run.info.run_name)
         named[f"{name} {run.info.run_id[:8]}" if name in named else name] = run
-    return {name: str(run.info.run_id) for name, run in sorted(named.items(), key=lambda one: one[1].info.start_time)}
+    runs = {str(run.info.run_id): run for run in named.values()}
+
+    @cache
+    def depth(run_id: str) -> int:
+        """Steps behind a run, one after the other."""
+        return 1 + max((depth(one) for one in _inputs(runs[run_id]) if one in runs), default=0)
+
+    ids = {name: str(run.info.run_id) for name, run in named.items()}
+    return {name: ids[name] for name in sorted(ids, key=lambda name: (depth(ids[name]), name))}
 
 
 def _behind(uris: Iterable[str]) -> list[Run]:
@@ -42,10 +51,15 @@ def _behind(uris: Iterable[str]) -> list[Run]:
         while waiting:
             run_id = waiting.popleft()
             if run_id not in found:
-                found[run_id] = run = client().get_run(run_id)
-                resolved = [value for name, value in run.data.tags.items() if name.startswith("resolved.")]
-                waiting += [other for value in (*run.data.params.values(), *resolved) for other in _runs(value)]
+                found[run_id] = client().get_run(run_id)
+                waiting += _inputs(found[run_id])
     return list(found.values())
+
+
+def _inputs(run: Run) -> list[str]:
+    """Ids of the runs whose results a run took."""
+    resolved = [value for name, value in run.data.tags.items() if name.startswith("resolved.")]
+    return [other for value in (*run.data.params.values(), *resolved) for other in _runs(value)]
 
 
 def origin(uris: Iterable[str]) -> dict[str, Any]:

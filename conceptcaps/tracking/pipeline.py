@@ -2,23 +2,22 @@
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import mlflow
-import psutil
 
-from conceptcaps.errors import Failure, one_line
-from conceptcaps.tracking import lineage, records, session
+from conceptcaps.errors import Failure, InputError, one_line
+from conceptcaps.tracking import lineage, processes, records, session
 from conceptcaps.tracking.registry import registered_by, resolve
 from conceptcaps.tracking.runs import active
 from conceptcaps.tracking.schedule import Schedule
-from conceptcaps.tracking.store import artifacts_of, children, client, local_path, metrics, search, tags, ui_command
+from conceptcaps.tracking.store import artifacts_of, client, local_path, metrics, search, tags, ui_command
 from conceptcaps.workspace import project
 
 Later = Future[Any]
@@ -30,6 +29,10 @@ GATES = {  # of each model that a pipeline promotes the step that trains it, and
     "verifier": ("train_verifier", "val/nll"),
     "classifier": ("train_classifier", "val/nll"),
 }
+
+
+_THREADS = "OMP_NUM_THREADS"
+_POLL = 0.1  # seconds
 
 
 class StageFailed(Failure):
@@ -47,7 +50,7 @@ class Pipeline:
     """The steps of a pipeline under the active run: each begins when the steps that it names have ended.
 
     Steps are asked for in an order in which they could run one by one; what a step gives is a future, which later
-    steps take as a parameter. Use it as a context: at its end nothing of it runs any more.
+    steps take as a parameter. It is a context, at whose end nothing of it runs any more.
 
     Attributes:
         left_out: Why an optional step has no run, by label.
@@ -58,27 +61,42 @@ class Pipeline:
 
         Args:
             pull: Which model later steps use: ``trained``, the pipeline's own, or ``champion``, whichever that is.
-            at_once: Steps that run side by side; they share the cores.
+            at_once: Steps that run side by side, 1 or more; they share the cores.
         """
+        if at_once < 1:
+            raise InputError(f"expected at least one step at a time, got {at_once}")
         self.left_out: dict[str, str] = {}
         self.pull = pull
+        self._run = active()
         self._started = time.monotonic()
         self._asked: dict[str, Later] = {}
         self._runs: dict[str, str] = {}
+        self._threads = os.environ.get(_THREADS)
         if at_once > 1:  # threads of two processes that wait for one another take many times as long
-            os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // at_once, 1)))
-        self._schedule = Schedule(at_once, begin=partial(mlflow.start_run, active()))
+            os.environ.setdefault(_THREADS, str(max((os.cpu_count() or 1) // at_once, 1)))
+        self._schedule = Schedule(at_once)
 
     def __enter__(self) -> Self:
         """The pipeline."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Wait for the stages that run, or end them where an interrupt ends the pipeline."""
+        """Wait for the stages that run, or end them where an interrupt ends the pipeline.
+
+        Raises:
+            StageFailed: If a stage failed and nobody has asked for what it gives.
+        """
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            for stage in psutil.Process().children():
-                stage.terminate()
+            self._schedule.refuse(error)
+            told: set[int] = set()
+            while not self._schedule.idle:  # one may be on its way
+                told |= processes.end_stages(told)
+                time.sleep(_POLL)
         self._schedule.close()
+        if self._threads is None:
+            os.environ.pop(_THREADS, None)
+        if error is None:
+            _ = self.runs
 
     @property
     def runs(self) -> dict[str, str]:
@@ -100,13 +118,14 @@ class Pipeline:
         after: Later | None = None,
         **parameters: object,
     ) -> Later:
-        """Submit a step, and give the URI of one of its artifacts.
+        """Ask for a step; gives, later, the URI of one of its artifacts.
 
         Args:
             entry_point: Name in MLproject.
             artifact: Name of the artifact.
             label: Name of the step and of its run; the entry point's if None.
-            after: A step that has to end first, though nothing of it is read.
+            after: A step that has to end first, though nothing of it is read: of two that register versions of one
+                model the later one's is the candidate.
             parameters: Those that differ from the defaults; one that is None, the result of a step that was left out,
                 keeps its default.
         """
@@ -122,7 +141,7 @@ class Pipeline:
     def optional(
         self, entry_point: str, artifact: str = "", *, label: str | None = None, **parameters: object
     ) -> Later:
-        """As ``step``, but a step that its inputs do not allow is left out, with the reason in ``left_out``.
+        """As ``step``, but a step that its inputs do not allow is left out and gives None; ``left_out`` says why.
 
         A parameter that is None is the result of a step that was left out: this one is left out too. Any other failure,
         of the stage's own or of the machine, is the pipeline's.
@@ -149,7 +168,7 @@ class Pipeline:
         return self._ask(name, run, parameters.values())
 
     def promoted(self, model: str) -> Later:
-        """Offer the model that a step registered for promotion, and give the URI that later steps use.
+        """Offer the model that a step registered for promotion; gives, later, the URI that later steps use.
 
         A gate that refuses is a decision, not a failure; the pipeline's run keeps both as ``decision.<model>``. Nothing
         is reused: what is decided depends on the present champion. None if the step was left out.
@@ -190,7 +209,7 @@ class Pipeline:
         numbers = {f"{label}/{name}": found.get(label, {}).get(name) for label, name in keys}
         records.log_metrics({name: value for name, value in numbers.items() if value is not None})
         records.set_tags(places)
-        records.log_json(runs, "runs.json")
+        records.log_text(json.dumps(runs, indent=2) + "\n", "runs.json")  # in order
         records.log_metrics({"pipeline/wall_seconds": time.monotonic() - self._started})
         for name, place in places.items():
             print(f"{name}: {place}")
@@ -198,7 +217,12 @@ class Pipeline:
         return found
 
     def _ask(self, label: str, run: Callable[[], str | None], needs: Iterable[object]) -> Later:
-        self._asked[label] = self._schedule.add(run, [need for need in needs if isinstance(need, Future)])
+        def under() -> str | None:
+            if mlflow.active_run() is None:  # of this thread
+                mlflow.start_run(self._run, log_system_metrics=False)
+            return run()
+
+        self._asked[label] = self._schedule.add(under, [need for need in needs if isinstance(need, Future)])
         return self._asked[label]
 
 
@@ -264,9 +288,12 @@ def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | N
             storage_dir=str(session.scratch()),
         )
     except mlflow.exceptions.ExecutionException as error:
-        failed = [run_id for called, run_id, _ in children(active()) if called == name][-1]
-        said = tags(failed)
-        raise StageFailed(entry_point, failed, said.get("error", one_line(error)), said.get("failure", "bug")) from None
+        failed = re.search(r"ID '(\w+)'", str(error))
+        if failed is None:
+            raise
+        said = tags(failed[1])
+        reason, kind = said.get("error", one_line(error)), said.get("failure", "bug")
+        raise StageFailed(entry_point, failed[1], reason, kind) from None
     if key is not None:
         client().set_tag(submitted.run_id, "step_key", key)
     return str(submitted.run_id)

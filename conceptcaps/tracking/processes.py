@@ -4,8 +4,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -83,6 +83,17 @@ def _lives(run: Run) -> bool:
     except psutil.NoSuchProcess:
         return False
     return abs(started - float(tags["process.started"])) < _SAME and process.status() != psutil.STATUS_ZOMBIE
+
+
+def end_stages(told: Set[int]) -> set[int]:
+    """Ask the stages that this process has started to end, but those told already; gives their process ids."""
+    found = set()
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.pid not in told and any("entrypoints." in word for word in child.cmdline()):
+                child.terminate()
+                found.add(child.pid)
+    return found
 
 
 @contextmanager

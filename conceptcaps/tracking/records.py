@@ -138,7 +138,7 @@ def best_dials(uri: str, given: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: yaml.safe_load(named[f"best.{name}"]) for name in given if f"best.{name}" in named}
     if not found:
         raise InputError(f"expected runs:/<id> of a sweep that found {', '.join(given)}, got {uri!r}, which found none")
-    print(f"  takes      {', '.join(f'{name}={value}' for name, value in found.items())} of {uri}", flush=True)
+    session.say(f"  takes      {', '.join(f'{name}={value}' for name, value in found.items())} of {uri}")
     return {**given, **found}
 
 

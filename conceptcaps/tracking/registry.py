@@ -64,9 +64,9 @@ def register(
                 pip_requirements=packing.requirements(files),
             )
             version = _create(name, str(info.model_uri), content=content, metrics=metrics)
-            print(f"  registers  models:/{name}/{version}", flush=True)
+            session.say(f"  registers  models:/{name}/{version}")
         else:
-            print(f"  registers  nothing: models:/{name}/{version} has the same weights and code", flush=True)
+            session.say(f"  registers  nothing: models:/{name}/{version} has the same weights and code")
     move_alias(name, alias="candidate", version=version)
     mlflow.set_tag("registered", f"models:/{name}/{version}")
     return version

@@ -10,7 +10,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from conceptcaps.errors import Refused, is_expected, masked, one_line
-from conceptcaps.tracking import console, processes, server, session
+from conceptcaps.tracking import console, processes, server, session, store
 from conceptcaps.tracking.session import attempt
 from conceptcaps.tracking.store import artifacts_of, client
 from conceptcaps.workspace import project
@@ -62,27 +62,29 @@ def run(name: str, params: Mapping[str, object]) -> Iterator[str]:
     """
     by_hand = "MLFLOW_RUN_ID" not in os.environ
     server.require(patient=not by_hand)
-    begun = None if by_hand else client().get_run(os.environ["MLFLOW_RUN_ID"])
-    nested = begun is not None and "mlflow.parentRunId" in begun.data.tags
-    called = begun.info.run_name if begun is not None and nested else name
+    nested = not by_hand and "mlflow.parentRunId" in store.tags(os.environ["MLFLOW_RUN_ID"])
     with processes.interruptible():
         processes.close_orphans()
-        tags = {**processes.process_tags(), "stage": name, "mlflow.runName": called}
-        tags["code.commit"] = project.commit()
+        tags = {**processes.process_tags(), "stage": name, "code.commit": project.commit()}
+        called = {} if nested else {"mlflow.runName": name}
         try:
-            mlflow.start_run(experiment_id=_experiment() if by_hand else None, run_name=called, tags=tags)
+            mlflow.start_run(
+                experiment_id=_experiment() if by_hand else None,
+                run_name=called.get("mlflow.runName"),
+                tags=tags | called,
+            )
         except MlflowException as error:
             server.require_permission(error)
             raise
         run_id = active()
         try:
-            with _closing(name):
+            with _closing(name, label=str(store.info(run_id)["name"]) if nested else ""):
                 server.refuse_passwords(params)
                 if by_hand:
                     mlflow.log_params(dict(params))
                 console.begin(name)
                 yield run_id
-                console.end(name, params=params, nested=nested)
+                console.end(name, params=params)
         except server.PasswordGiven:
             client().delete_run(run_id)
             raise
@@ -100,16 +102,16 @@ def child_run(name: str, params: Mapping[str, object], *, stops: tuple[type[Exce
     parent = mlflow.get_run(active())
     tags = processes.process_tags()
     mlflow.start_run(experiment_id=parent.info.experiment_id, run_name=name, nested=True, tags=tags)
-    with _closing(name, stops):
+    with _closing(name, stops=stops):
         mlflow.log_params(dict(params))
         yield active()
 
 
 @contextmanager
-def _closing(name: str, stops: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def _closing(name: str, *, stops: tuple[type[Exception], ...] = (), label: str = "") -> Iterator[None]:
     """End the run first and log the rest of what is known after that: a store that fails once may fail again."""
     killed: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, *stops)
-    current = session.Session(active())
+    current = session.Session(active(), label)
     session.sessions.append(current)
     try:
         yield
@@ -165,11 +167,16 @@ def _close_unread(stopped: SystemExit) -> None:
     """
     run_id, spec = os.environ.get("MLFLOW_RUN_ID"), getattr(sys.modules["__main__"], "__spec__", None)
     if run_id and spec:
+        attempt(_name, run_id, spec.name.rpartition(".")[2])
         reason = stopped.__context__ or f"arguments not understood: {' '.join(sys.argv[1:])}"
         attempt(client().set_terminated, run_id, "FAILED")
-        attempt(client().set_tag, run_id, "mlflow.runName", spec.name.rpartition(".")[2])
         attempt(client().set_tag, run_id, "error", masked(str(reason))[:5000])
         attempt(_delete_with_password, run_id)
+
+
+def _name(run_id: str, stage: str) -> None:
+    if "mlflow.parentRunId" not in store.tags(run_id):  # a pipeline has named its own
+        client().set_tag(run_id, "mlflow.runName", stage)
 
 
 def _delete_with_password(run_id: str) -> None:

@@ -19,17 +19,13 @@ class Schedule:
     After the first failure nothing begins any more: what waits, and what is added, fails with it.
     """
 
-    def __init__(self, at_once: int, *, begin: Callable[[], object]) -> None:
-        """Start without calls.
-
-        Args:
-            at_once: Calls that run side by side.
-            begin: Called first in each thread.
-        """
-        self._pool = ThreadPoolExecutor(at_once, initializer=begin)
-        self._free = at_once
+    def __init__(self, at_once: int) -> None:
+        """Start without calls; ``at_once`` of them, 1 or more, will run side by side."""
+        self._pool = ThreadPoolExecutor(at_once)
+        self._at_once = self._free = at_once
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
+        self._added: list[Future[Any]] = []
         self._failure: BaseException | None = None
 
     def add(self, call: Callable[[], Any], needs: Iterable[Future[Any]]) -> Future[Any]:
@@ -37,14 +33,25 @@ class Schedule:
         job = _Job(call, Future(), list(needs))
         with self._lock:
             self._waiting.append(job)
+            self._added.append(job.result)
         self._begin()
         return job.result
 
-    def close(self) -> None:
-        """Begin nothing more, and wait for what runs."""
+    def refuse(self, failure: BaseException) -> None:
+        """Begin nothing any more: what waits fails."""
         with self._lock:
-            self._failure = self._failure or RuntimeError("closed")
+            self._failure = self._failure or failure
         self._begin()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs."""
+        return self._free == self._at_once
+
+    def close(self) -> None:
+        """Wait for all calls, those that wait included."""
+        for later in list(self._added):
+            later.exception()
         self._pool.shutdown()
 
     def _begin(self) -> None:
@@ -63,11 +70,12 @@ class Schedule:
 
     def _ended(self, job: _Job, call: Future[Any]) -> None:
         failure = call.exception()
-        with self._lock:
-            self._free += 1
-            self._failure = self._failure or failure
         if failure:
+            with self._lock:
+                self._failure = self._failure or failure
             job.result.set_exception(failure)
         else:
             job.result.set_result(call.result())
+        with self._lock:
+            self._free += 1
         self._begin()

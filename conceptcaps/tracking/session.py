@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from conceptcaps.errors import one_line
 
 _SECONDS = 5.0  # between two requests that send metrics
+_WIDEST = 19  # letters of a label, generate_audio more
 _MOST = 900  # metrics in a request; MLflow takes 1,000
 
 
@@ -25,12 +26,14 @@ class Session:
 
     Attributes:
         run_id: The run.
+        label: What a pipeline calls it; empty for a run of its own.
         figures: Final metrics: those logged without a step.
         reads: URIs of its inputs.
         step: The last step of a metric, such as the epoch in which training ended.
     """
 
     run_id: str
+    label: str = ""
     figures: dict[str, float] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
     step: int = 0
@@ -99,6 +102,12 @@ def clear_scratch_of(run: Run) -> None:
     if folder.name.startswith(_PREFIX) and folder.parent == Path(tempfile.gettempdir()):
         shutil.rmtree(folder, ignore_errors=True)
         mlflow.MlflowClient().delete_tag(run.info.run_id, SCRATCH)
+
+
+def say(text: str) -> None:
+    """Print lines of a stage at once; under the pipeline's name for it, since other steps may print between them."""
+    label = sessions[0].label if sessions else ""
+    print("\n".join(f"{label:<{_WIDEST}} {line}" if label else line for line in text.split("\n")), flush=True)
 
 
 def flush() -> None:

@@ -94,15 +94,18 @@ def test_an_empty_folder_is_refused(tmp_path):
         Clips.open(tmp_path)
 
 
-def test_clips_are_found_by_id_in_shards_and_among_recordings(tmp_path):
-    contents = mixed(18)
-    ids = {"good 3", "good 11", "missing", "nobody"}
-    found = Clips.open(folder_of(tmp_path / "shards", contents)).encoded(ids)
-    assert found == {name: contents[name] or b"" for name in ids - {"nobody"}}
-    (tmp_path / "songs").mkdir()
-    for name in ("one.wav", "two.wav"):
-        (tmp_path / "songs" / name).write_bytes(name.encode())
-    assert Clips.open(tmp_path / "songs").encoded({"one", "two.wav", "three"}) == {
-        "one": b"one.wav",
-        "two.wav": b"two.wav",
-    }
+def test_the_file_of_each_clip_is_found_in_shards_and_among_recordings(tmp_path):
+    folder = folder_of(tmp_path / "shards", contents := mixed(18))
+    found = clips.files(folder, ["good 11", "missing", "good 3"])
+    assert list(found) == ["good 11", "missing", "good 3"] and all(path.parent == folder for path in found.values())
+    assert set(clips.files(folder, list(contents)).values()) == set(folder.glob("*.parquet"))
+    with pytest.raises(ValueError, match=r"at most 10% of 3 rows to fail, got 1: 'nobody' \(no clip in"):
+        clips.files(folder, ["good 11", "nobody", "good 3"])
+    songs = tmp_path / "songs"
+    (songs / "rock").mkdir(parents=True)
+    for name in ("one.wav", "two.wav", "rock/one.mp3"):
+        (songs / name).write_bytes(b"")
+    assert clips.files(songs, ["two", "rock/one"]) == {"two": songs / "two.wav", "rock/one": songs / "rock/one.mp3"}
+    (songs / "two.flac").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"expected one recording of each name in .*, got two.flac, two.wav"):
+        clips.files(songs, ["one"])

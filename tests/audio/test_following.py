@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from conceptcaps.audio import backends, following, musicgen
+from conceptcaps.audio import backends, clips, following, musicgen
 from conceptcaps.tags.taxonomy import Taxonomy
 from tests import tiny_audio
 from tests.audio.test_backends import DIALS
@@ -109,23 +109,32 @@ def test_rows_follow_the_clips_of_their_ids(tmp_path, folder, monkeypatch):
         soundfile.write(target := io.BytesIO(), melody[0], RATE, format="FLAC")
         return target.getvalue()
 
-    clips = {"c": encoded(TUNES[1]), "a": encoded(tune(440, 660)), "other": encoded(TUNES[0]), "d": b""}
+    sounds = {"c": encoded(TUNES[1]), "a": encoded(tune(440, 660)), "other": encoded(TUNES[0]), "d": b""}
     rows = pd.DataFrame({"id": list("abcd"), "tags": [["harp"]] * 4, "caption": CAPTIONS + ["Jazz."], "split": "train"})
+    monkeypatch.setattr(clips, "MOST_BAD", 0.5)
 
     def made(contents, name):
-        dials = DIALS | {"melody": folder_of(tmp_path / name, contents)}
+        dials = DIALS | {"melody": clips.files(folder_of(tmp_path / name, contents), list("abcd"))}
         make, read = backends.maker(
             "musicgen", model=folder, duration=0.6, seed=3, fonts=[], taxonomy=Taxonomy.load(), **dials
         )
         return make(rows), read
 
-    one, read = made(clips, "one")
+    one, read = made(sounds, "one")
     reason = "expected a clip of this id to follow its melody, got no audio"
     assert one["id"].tolist() == list("abcd") and one["error"].tolist() == [None, reason, None, reason]
-    other, changed = made(clips | {"a": encoded(tune(440, 392))}, "other")
+    other, changed = made(sounds | {"a": encoded(tune(440, 392))}, "other")
     assert read != changed, "shards know which melodies they follow"
-    sounds = [[clip and clip["bytes"] for clip in table["audio"]] for table in (one, other)]
-    assert sounds[0][0] != sounds[1][0] and sounds[0][2] == sounds[1][2]
+    first, second = ([clip and clip["bytes"] for clip in table["audio"]] for table in (one, other))
+    assert first[0] != second[0] and first[2] == second[2]
+    (tmp_path / "songs").mkdir()
+    for name in "ac":
+        (tmp_path / "songs" / f"{name}.flac").write_bytes(sounds[name])
+    dials = DIALS | {"melody": clips.files(tmp_path / "songs", list("ac"))}
+    make, _ = backends.maker(
+        "musicgen", model=folder, duration=0.6, seed=3, fonts=[], taxonomy=Taxonomy.load(), **dials
+    )
+    assert [clip and clip["bytes"] for clip in make(rows)["audio"]] == first, "recordings by name"
 
 
 def test_only_melody_models_follow(tmp_path, model):
@@ -133,5 +142,13 @@ def test_only_melody_models_follow(tmp_path, model):
     with pytest.raises(ValueError, match="expected a melody model, such as facebook/musicgen-melody, to follow one"):
         generate(plain)
     with pytest.raises(ValueError, match="expected backend=musicgen to follow a melody, got soundfont"):
-        dials = DIALS | {"melody": tmp_path}
+        dials = DIALS | {"melody": {"a": tmp_path / "a.wav"}}
         backends.maker("soundfont", model="", duration=1, seed=0, fonts=[], taxonomy=Taxonomy.load(), **dials)
+
+
+def test_half_precision_and_two_channels(tmp_path):
+    model = musicgen.load(save(tmp_path, melodic=True, channels=2), device="cpu", dtype=torch.bfloat16)
+    made = generate(model)
+    assert [clip.shape for clip in made] == [(2, 2400)] * 3 and model.model.decoder.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="expected a melody or None for each of 3 captions, got 1"):
+        generate(model, melodies=TUNES[:1])

@@ -259,6 +259,19 @@ def test_samples_without_captions_are_refused_before_a_model_is_loaded(store, ba
     generate_audio.main(flags(store / "samples", store / "audio"))
 
 
+def test_captions_without_a_melody_to_follow_are_refused_before_a_model_is_loaded(store):
+    captions = write_captions(store / "captions", TAGS[:3])
+    (store / "tunes").mkdir()
+    (store / "tunes" / "another.wav").write_bytes(b"")
+    melody = {"melody": store / "tunes", "model": "nowhere"}
+    with pytest.raises(ValueError, match=r"expected at most 10% of 3 rows to fail, got 3: .* \(no clip in "):
+        generate_audio.main(flags(captions, store / "audio", backend="musicgen", **melody))
+    for row_id in pd.read_parquet(captions / "part-00000.parquet")["id"]:
+        (store / "tunes" / f"{row_id}.wav").write_bytes(b"")
+    with pytest.raises(ValueError, match="expected backend=musicgen to follow a melody, got soundfont"):
+        generate_audio.main(flags(captions, store / "audio", **melody))
+
+
 def test_no_captions_are_refused(store):
     captions = write_captions(store / "captions", TAGS[:1])
     empty = pa.schema(table.FIELDS[:4]).empty_table()

@@ -113,3 +113,11 @@ def test_an_unknown_material_is_refused_until_a_licence_is_stated():
     with pytest.raises(ValueError, match="known licence, got corpus my songs; say .* license="):
         licence.derive(materials)
     assert licence.derive(materials, stated="cc0-1.0")[0] == "cc0-1.0"
+
+
+def test_a_melody_is_of_a_run_or_of_an_unknown_origin():
+    played = {"backend": "musicgen", "model": "facebook/musicgen-melody"}
+    of_run = licence.materials([DISTILLED, ("generate_audio", played | {"melody": "runs:/1/audio"}), PLAYED])
+    assert of_run["audio"] == ["embedded", "facebook/musicgen-melody"]
+    found = licence.materials([DISTILLED, ("generate_audio", played | {"melody": "hummed"})])
+    assert found["audio"] == ["facebook/musicgen-melody", "unknown"]

@@ -37,6 +37,19 @@ def test_a_stage_says_its_name_inputs_figures_artifacts_and_what_comes_next(stor
     assert "val/f1     0.5 [0.4, 0.6]" in note and "train_vae" in note
 
 
+def test_each_line_of_a_pipeline_s_step_begins_with_its_name(store, capsys, monkeypatch):
+    with tracking.run("main", {}) as parent:
+        pass
+    step = mlflow.MlflowClient().create_run("0", tags={"mlflow.parentRunId": parent}, run_name="sample_tags more")
+    monkeypatch.setenv("MLFLOW_RUN_ID", step.info.run_id)
+    capsys.readouterr()
+    with tracking.run("sample_tags", {}):
+        tracking.log_metrics({"samples/rows": 3.0})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and {line[:20] for line in lines} == {"sample_tags more    "}
+    assert "samples/rows 3" in lines[1] and "artifacts" in lines[2], "no next command: the pipeline goes on"
+
+
 def test_a_next_command_without_its_model_is_left_out(store, capsys):
     with tracking.run("train_vae", {}):
         pass

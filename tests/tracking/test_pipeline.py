@@ -1,6 +1,9 @@
 """A toy project of two stages, run for real as nested MLflow projects: nesting, reuse, cascade, failure."""
 
+import os
+import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -177,6 +180,56 @@ def test_after_a_failure_no_step_begins_and_one_that_runs_may_end(store, monkeyp
     assert running.result() == "runs:/run/" and sorted(began) == ["long", "wrong"]
 
 
+def test_an_interrupt_ends_a_stage_that_is_about_to_begin(store, monkeypatch):
+    on_the_way, ended = threading.Event(), []
+
+    def submit(entry_point, parameters, *, label=None, reuse=True):
+        on_the_way.set()
+        time.sleep(0.3)
+        stage = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)  # entrypoints.double"])
+        ended.append(stage.wait())
+        raise steps.StageFailed(entry_point, active(), "killed", "bug")
+
+    monkeypatch.setattr(steps, "submit", submit)
+    with pytest.raises(KeyboardInterrupt), tracking.run("main", {}) as run_id:
+        with tracking.Pipeline(pull="trained", at_once=1) as line:
+            line.step("double", label="a")
+            line.step("double", label="b")
+            on_the_way.wait(timeout=30)
+            raise KeyboardInterrupt
+    assert ended == [-signal.SIGTERM] and tracking.info(run_id)["status"] == "KILLED"
+
+
+def test_a_failure_that_nobody_asked_about_fails_the_pipeline(store, monkeypatch):
+    failing(monkeypatch, "bug")
+    with pytest.raises(Failure, match="the reason"), tracking.run("main", {}) as run_id:
+        with tracking.Pipeline(pull="trained", at_once=2) as line:
+            line.step("double")
+    assert tracking.info(run_id)["status"] == "FAILED"
+
+
+def test_cores_are_shared_and_given_back(store, monkeypatch):
+    seen = []
+
+    def submit(entry_point, parameters, *, label=None, reuse=True):
+        seen.append(os.environ.get("OMP_NUM_THREADS"))
+        return "run"
+
+    monkeypatch.setattr(steps, "submit", submit)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    for given in (None, "5"):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if given:
+            monkeypatch.setenv("OMP_NUM_THREADS", given)
+        for at_once in (1, 3):
+            with tracking.run("main", {}), tracking.Pipeline(pull="trained", at_once=at_once) as line:
+                line.step("double")
+            assert os.environ.get("OMP_NUM_THREADS") == given
+    assert seen == [None, "2", "5", "5"]
+    with pytest.raises(ValueError, match="expected at least one step at a time, got 0"), tracking.run("main", {}):
+        tracking.Pipeline(pull="trained", at_once=0)
+
+
 @pytest.mark.slow
 def test_an_interrupt_ends_the_stages_that_run(checkout):
     with (
@@ -214,6 +267,21 @@ def test_steps_are_nested_reused_and_cascade(checkout, capfd):
     dirty = pipeline()
     assert not set(dirty) & set(before), "a dirty tree reuses nothing"
     assert "step_key" not in tracking.tags(dirty[0])
+
+
+@pytest.mark.slow
+def test_a_step_whose_arguments_are_refused_is_named_by_its_label(checkout):
+    (checkout / "entrypoints" / "add.py").write_text((checkout / "entrypoints" / "double.py").read_text())
+    with (
+        pytest.raises(
+            Failure, match="stage add failed: .*unrecognized arguments|stage add failed: arguments not under"
+        ),
+        tracking.run("main", {}),
+        tracking.Pipeline(pull="trained", at_once=1) as line,
+    ):
+        line.step("add", label="add more", before=1)
+    statuses = {run.info.run_name: run.info.status for run in mlflow.search_runs(output_format="list")}
+    assert statuses == {"main": "FAILED", "add more": "FAILED"}
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ def wrong() -> None:
 
 def test_calls_begin_in_order_once_their_needs_have_ended():
     order: list[str] = []
-    schedule = Schedule(1, begin=lambda: None)
+    schedule = Schedule(1)
     gate: Future[None] = Future()
     late = schedule.add(lambda: order.append("late"), [gate])
     early = schedule.add(lambda: order.append("early"), [])
@@ -37,7 +37,7 @@ def test_no_more_than_so_many_run_at_once():
         with lock:
             running[0] -= 1
 
-    schedule = Schedule(3, begin=lambda: None)
+    schedule = Schedule(3)
     for later in [schedule.add(call, []) for _ in range(20)]:
         later.result(timeout=30)
     schedule.close()
@@ -45,7 +45,7 @@ def test_no_more_than_so_many_run_at_once():
 
 
 def test_after_a_failure_what_waits_and_what_is_added_fail_with_it():
-    schedule = Schedule(2, begin=lambda: None)
+    schedule = Schedule(2)
     failed = schedule.add(wrong, [])
     below = schedule.add(lambda: pytest.fail("it began"), [failed])
     with pytest.raises(KeyError, match="wrong"):
@@ -55,9 +55,10 @@ def test_after_a_failure_what_waits_and_what_is_added_fail_with_it():
     schedule.close()
 
 
-def test_what_runs_is_waited_for_when_it_closes():
+def test_what_runs_and_waits_is_waited_for_when_it_closes():
     done: list[bool] = []
-    schedule, begun = Schedule(1, begin=lambda: None), threading.Event()
+    schedule, begun = Schedule(1), threading.Event()
+    assert schedule.idle
 
     def call() -> None:
         begun.set()
@@ -66,5 +67,27 @@ def test_what_runs_is_waited_for_when_it_closes():
 
     schedule.add(call, [])
     begun.wait(timeout=30)
+    assert not schedule.idle
+    schedule.add(lambda: done.append(True), [])
+    schedule.close()
+    assert done == [True, True] and schedule.idle
+
+
+def test_refused_nothing_begins_and_what_runs_ends():
+    go, done = threading.Event(), []
+    schedule, begun = Schedule(1), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        go.wait(timeout=30)
+        done.append(True)
+
+    running = schedule.add(call, [])
+    begun.wait(timeout=30)
+    waiting = schedule.add(lambda: done.append(False), [])
+    schedule.refuse(KeyboardInterrupt())
+    assert isinstance(waiting.exception(timeout=30), KeyboardInterrupt)
+    go.set()
+    assert running.result(timeout=30) is None
     schedule.close()
     assert done == [True]
