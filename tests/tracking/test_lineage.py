@@ -27,7 +27,8 @@ def test_the_nearest_run_of_a_stage_bears_its_name_though_another_began_first(st
         "write_captions": id_of(captions),
         "generate_audio": id_of(audio),
     }
-    assert list(found.values()) == [id_of(uri) for uri in (other, concepts, samples, captions, audio)], "as they ran"
+    behind = [samples, other, concepts, captions, audio]
+    assert list(found.values()) == [id_of(uri) for uri in behind], "each behind those whose results it took, then by name"
 
 
 def test_rows_come_from_the_nearest_run_of_each_stage(store):
