@@ -28,7 +28,7 @@ def test_the_nearest_run_of_a_stage_bears_its_name_though_another_began_first(st
         "generate_audio": id_of(audio),
     }
     behind = [samples, other, concepts, captions, audio]
-    assert list(found.values()) == [id_of(uri) for uri in behind], "each behind those whose results it took, then by name"
+    assert list(found.values()) == [id_of(uri) for uri in behind], "each behind those whose results it took"
 
 
 def test_rows_come_from_the_nearest_run_of_each_stage(store):
