@@ -16,6 +16,7 @@ from conceptcaps.tags.taxonomy import Taxonomy
 
 _WEIGHTS = {"cut": 5, "denied": 5, "doubled": 4, "role": 4, "supposed": 3, "invented": 3, "alone": 3}
 _WEIGHTS |= {"missed": 3, "elsewhere": 2, "twice": 2, "article": 2, "bare": 3, "again": 1}  # a gap can be good English
+_SPOILING = ("denied", "doubled", "role", "supposed", "invented", "bare")
 _ONLY = re.compile(
     r"\bthe only (?:other )?(?:\w+ )?(?:thing|sounds?|instruments?|players?|element|company|accompaniment)\b",
     re.IGNORECASE,
@@ -81,6 +82,19 @@ def _beginning(sentence: str) -> str:
 def weight(counts: dict[str, int]) -> int:
     """Weight of all faults together, worse ones counting more; 0 is a sentence with nothing against it."""
     return sum(_WEIGHTS[name] * count for name, count in counts.items())
+
+
+def spoilt(text: str, *, asked: Collection[str], taxonomy: Taxonomy) -> int:
+    """Weight of what should not stand in a caption of some tags, whatever its plan; what it misses does not count.
+
+    >>> spoilt("A shaker holds the bottom. It is slow.", asked=["shaker", "slow tempo"], taxonomy=Taxonomy.load())
+    4
+    """
+    found = [
+        faults(sentence, asked=asked, others=(), said="", ended=True, taxonomy=taxonomy)
+        for sentence in phrases.sentences(text)
+    ]
+    return sum(weight({name: counts[name] for name in _SPOILING}) for counts in found)
 
 
 def by_plan(

@@ -19,6 +19,7 @@ from conceptcaps.captions.vllm_engine import Engine
 from conceptcaps.errors import InputError
 from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
+from conceptcaps.workspace.hashing import row_seed
 
 __all__ = ["Written", "load", "predict", "write"]  # ``load`` and ``predict`` serve a registered captioner
 
@@ -26,6 +27,7 @@ SERVED = {"module": __name__, "example": pd.DataFrame({"tags": ["jazz, piano, sl
 """A request to a served captioner."""
 DEFAULTS = {"seed": 0}  # columns that a request may leave out
 _SERVED_AT_ONCE = 256  # texts decoded at once, which no caption depends on
+_PLANS = 3  # by which a caption is written at most
 _SPARE = 28  # tokens that a sentence may have beside two and a half for each of its tags'
 
 
@@ -61,7 +63,9 @@ def write(
         sampling: Decoding dials.
         batch_size: Texts decoded at once, each candidate one.
         candidates: Drawn for each sentence.
-        attempts: How often a sentence's candidates are drawn at most, while each has a fault.
+        attempts: How often a sentence's candidates are drawn at most, while each has a fault. With more than one, a
+            caption in which a fault stands all the same (``choice.spoilt``) is written by up to two other plans, of
+            which the least faulty is kept.
         max_words: Longer captions lose sentences, those first that say fewest tags; 0 keeps all. CLAP hears 77 tokens,
             about 55 words.
 
@@ -73,31 +77,65 @@ def write(
     """
     if len(seeds) != len(tag_sets):
         raise InputError(f"expected a seed for each tag set, got {len(seeds)} for {len(tag_sets)}")
-    taxonomy, tokenizer = captioner.taxonomy, captioner.tokenizer
-    plans = [captioner.plan(tags, seed=seed) for tags, seed in zip(tag_sets, seeds, strict=True)]
-    planned = captioner.planner is not None
+    taxonomy, planned = captioner.taxonomy, captioner.planner is not None
+
+    def drafts(rows: Sequence[int], number: int) -> list[tuple[Plan, str]]:
+        own = [row_seed(f"plan {number}", seeds[row]) if number else seeds[row] for row in rows]
+        plans = [captioner.plan(tag_sets[row], seed=seed) for row, seed in zip(rows, own, strict=True)]
+        texts = _texts(
+            captioner,
+            plans,
+            streams=[(seeds[row], number) for row in rows],
+            sampling=sampling,
+            batch_size=batch_size,
+            candidates=candidates,
+            attempts=attempts,
+        )
+        if planned:
+            texts = [telling(text, tag_sets[row], taxonomy=taxonomy) for row, text in zip(rows, texts, strict=True)]
+        return list(zip(plans, texts, strict=True))
+
+    def spoilt(row: int, text: str) -> int:
+        return choice.spoilt(text, asked=tag_sets[row], taxonomy=taxonomy)
+
+    found = drafts(range(len(tag_sets)), 0)
+    for number in range(1, _PLANS if planned and attempts > 1 else 1):
+        again = [row for row, (_, text) in enumerate(found) if spoilt(row, text)]
+        for row, other in zip(again, drafts(again, number) if again else [], strict=True):
+            found[row] = min(found[row], other, key=lambda draft: spoilt(row, draft[1]))
+    if max_words:
+        found = [(plan, shortened(text, most=max_words, taxonomy=taxonomy)) for plan, text in found]
+    return [
+        Written(text, plan, check(text, tags, taxonomy=taxonomy))
+        for (plan, text), tags in zip(found, tag_sets, strict=True)
+    ]
+
+
+def _texts(
+    captioner: Captioner,
+    plans: Sequence[Plan],
+    *,
+    streams: Sequence[tuple[int, int]],
+    sampling: Sampling,
+    batch_size: int,
+    candidates: int,
+    attempts: int,
+) -> list[str]:
+    """Texts for plans, as the model and the choice among its candidates leave them."""
+    planned, tokenizer, model = captioner.planner is not None, captioner.tokenizer, captioner.model
     parts = [[min(longest(tags, tokenizer=tokenizer), sampling.max_new_tokens) for tags in plan] for plan in plans]
-    model = captioner.model
     generate = model.generate if isinstance(model, Engine) else partial(decoding.generate, model, batch_size=batch_size)
     answers = generate(
         tokenizer=tokenizer,
         chats=[captioner.messages(plan) for plan in plans],
-        streams=[(seed, 0) for seed in seeds],
+        streams=streams,
         sampling=sampling,
         parts=parts if planned else None,
         candidates=candidates,
         rounds=attempts,
-        choose=choice.by_plan(plans, taxonomy=taxonomy, idiom=captioner.idiom),
+        choose=choice.by_plan(plans, taxonomy=captioner.taxonomy, idiom=captioner.idiom),
     )
-    texts = [answer.text if answer.ended or planned else whole_sentences(answer.text) for answer in answers]
-    if planned:
-        texts = [telling(text, tags, taxonomy=taxonomy) for text, tags in zip(texts, tag_sets, strict=True)]
-    if max_words:
-        texts = [shortened(text, most=max_words, taxonomy=taxonomy) for text in texts]
-    return [
-        Written(text, plan, check(text, tags, taxonomy=taxonomy))
-        for text, plan, tags in zip(texts, plans, tag_sets, strict=True)
-    ]
+    return [answer.text if answer.ended or planned else whole_sentences(answer.text) for answer in answers]
 
 
 def longest(tags: Iterable[str], *, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -262,6 +262,30 @@ def test_more_candidates_and_attempts_leave_fewer_faults(trained):
     assert faults(candidates=6, attempts=1) < once and faults(candidates=2, attempts=6) < once
 
 
+def test_a_caption_in_which_a_fault_stands_is_written_by_other_plans_and_the_least_faulty_is_kept(trained, monkeypatch):
+    writer, seen = opened(trained[2]), []
+    bad, worse, good = (
+        "A shaker holds the bottom.",
+        "A shaker holds the bottom. A shaker plays the tune.",
+        "A shaker plays.",
+    )
+    drafts = {1: [bad, worse, good], 2: [good], 3: [worse, worse, bad], 4: [bad, good]}
+
+    def texts(captioner, plans, *, streams, **dials):
+        seen.append([stream[0] for stream in streams])
+        return [drafts[seed][number] for seed, number in streams]
+
+    monkeypatch.setattr(writing, "_texts", texts)
+    dials = {"sampling": GREEDY, "batch_size": 4, "candidates": 1, "max_words": 0}
+    tags, seeds = [["shaker"]] * 4, [1, 2, 3, 4]
+    written = writing.write(writer, tags, seeds=seeds, attempts=2, **dials)
+    assert [row.caption for row in written] == [good, good, bad, good]
+    assert seen == [[1, 2, 3, 4], [1, 3, 4], [1, 3]], "only those with a fault"
+    assert [row.caption for row in writing.write(writer, tags, seeds=seeds, attempts=1, **dials)] == [
+        bad, good, worse, bad,
+    ]  # fmt: skip
+
+
 def test_only_what_sounds_is_asked_for(trained):
     writer = opened(trained[2])
     rows = pd.DataFrame(
