@@ -266,7 +266,7 @@ def test_a_caption_in_which_a_fault_stands_is_written_by_other_plans_and_the_lea
     writer, seen = opened(trained[2]), []
     bad, worse, good = (
         "A shaker holds the bottom.",
-        "A shaker holds the bottom. A shaker plays the tune.",
+        "A shaker plays the tune and a shaker holds the bottom.",
         "A shaker plays.",
     )
     drafts = {1: [bad, worse, good], 2: [good], 3: [worse, worse, bad], 4: [bad, good]}
