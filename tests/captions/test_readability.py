@@ -22,6 +22,13 @@ def test_words_doubled_inside_a_sentence(text, doubled):
     ("text", "faulty"),
     [
         ("A synth pad holds the bottom.", True),
+        ("The mood is festive, nostalgic and moves at a medium pace.", True),
+        ("The mood is festive and the tune moves at a medium pace.", False),
+        ("A synth pad holds the time.", True),
+        ("A repeat track built on a repetitive figure.", True),
+        ("A string ensemble in this number.", True),
+        ("A steady beat in this country song, led by vocal harmonies.", True),
+        ("A string ensemble leads in this number.", False),
         ("The beat is left to a synth pad.", True),
         ("The beat is left to a drum machine and congas.", False),
         ("The rhythm comes from cymbals and a husky male vocalist.", True),
