@@ -48,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         fonts = [tracking.fetch(name) for name in soundfont.named(args.soundfont)]
         form = {"fonts": fonts, "sample_rate": args.sample_rate, "channels": args.channels}
         rows, compared, short = designed.design(source, tags, count=args.count, workers=args.workers, **form)
-        print(balance.left_out(short, allowed=args.unbalanced == "leave_out"), end="")
+        left_out = balance.left_out(short, allowed=args.unbalanced == "leave_out")
         tracking.log_frame(compared, "balance.parquet")
-        print(balance.report(compared))
+        tracking.say(left_out + balance.report(compared))
         kept = balance.balanced(compared, most=args.balance, leave_out=args.unbalanced == "leave_out")
         rows = rows[rows["concept"].isin(kept)]
         read = {"fonts": [file_sha256(font) for font in fonts], "drawn": source.digest()}

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         taxonomy.save(Path(scratch, carried.FILE))
         tracking.log_folder(Path(scratch), "samples")
         if found.reason:
-            print(f"{len(samples)} of {args.count} sets: {found.reason}")
+            tracking.say(f"{len(samples)} of {args.count} sets: {found.reason}")
             tracking.set_tags({"fewer_because": found.reason})
 
         metrics = {"count": len(samples)} | {name: getattr(found, name) for name in ("draws", "effective", "left_out")}

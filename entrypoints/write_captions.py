@@ -26,7 +26,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=language_model.PRECISIONS, default="auto", help="precision of weights")
     parser.add_argument("--batch_size", type=int, default=256, help="texts decoded at once, counting every candidate")
     parser.add_argument("--candidates", type=int, help="candidates for each sentence; the best is kept")
-    parser.add_argument("--attempts", type=int, help="most rounds of candidates while all have a fault")
+    parser.add_argument("--attempts", type=int, help="most rounds while all are faulty; 2 or more: new plans too")
     parser.add_argument("--temperature", type=float, help="divides the logits; 0 decodes greedily")
     parser.add_argument("--top_k", type=int, help="number of likeliest tokens kept")
     parser.add_argument("--top_p", type=float, help="total probability of the kept tokens, 0 to 1")

@@ -85,7 +85,7 @@ def weight(counts: dict[str, int]) -> int:
 
 
 def spoilt(text: str, *, asked: Collection[str], taxonomy: Taxonomy) -> int:
-    """Weight of what should not stand in a caption of some tags, whatever its plan; what it misses does not count.
+    """Weight of what should not stand in a caption of some tags, whatever its plan; what it misses is left aside.
 
     >>> spoilt("A shaker holds the bottom. It is slow.", asked=["shaker", "slow tempo"], taxonomy=Taxonomy.load())
     4
@@ -95,6 +95,13 @@ def spoilt(text: str, *, asked: Collection[str], taxonomy: Taxonomy) -> int:
         for sentence in phrases.sentences(text)
     ]
     return sum(weight({name: counts[name] for name in _SPOILING}) for counts in found)
+
+
+def whole(text: str, *, asked: Collection[str], taxonomy: Taxonomy) -> int:
+    """Weight of all that speaks against a caption of some tags: ``spoilt``, missed tags, a missing end."""
+    missed = set(asked) - taxonomy.closure(taxonomy.find(text))
+    counts = {"missed": len(missed), "cut": int(not text.rstrip().endswith((".", "!", "?")))}
+    return spoilt(text, asked=asked, taxonomy=taxonomy) + weight(counts)
 
 
 def by_plan(

@@ -67,8 +67,8 @@ def role_faults(text: str) -> list[str]:
     >>> role_faults("A cymbal plays the chords. A harp plays the melody.")
     ['percussion without pitch has the tune']
     """
-    plain = " ".join(text.lower().split())
-    return [name for name, pattern in _role_patterns().items() if pattern.search(plain)]
+    plain = [" ".join(sentence.lower().split()) for sentence in sentences(text)]
+    return [name for name, pattern in _role_patterns().items() if any(map(pattern.search, plain))]
 
 
 @lru_cache(maxsize=1)

@@ -57,7 +57,7 @@ def write_rows(
         sampling: Decoding dials.
         batch_size: Texts decoded at once, each candidate one.
         candidates: Drawn for each sentence.
-        attempts: How often they are drawn at most, while each has a fault.
+        attempts: How often they are drawn at most, while each has a fault; see ``write``.
         seed: Seed of the run; a row draws from ``row_seed(id, seed)``.
         max_words: Longer captions lose sentences; 0 keeps all.
 

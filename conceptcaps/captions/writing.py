@@ -95,14 +95,16 @@ def write(
             texts = [telling(text, tag_sets[row], taxonomy=taxonomy) for row, text in zip(rows, texts, strict=True)]
         return list(zip(plans, texts, strict=True))
 
-    def spoilt(row: int, text: str) -> int:
-        return choice.spoilt(text, asked=tag_sets[row], taxonomy=taxonomy)
+    def spoilt(row: int) -> int:
+        return choice.spoilt(found[row][1], asked=tag_sets[row], taxonomy=taxonomy)
 
     found = drafts(range(len(tag_sets)), 0)
-    for number in range(1, _PLANS if planned and attempts > 1 else 1):
-        again = [row for row, (_, text) in enumerate(found) if spoilt(row, text)]
-        for row, other in zip(again, drafts(again, number) if again else [], strict=True):
-            found[row] = min(found[row], other, key=lambda draft: spoilt(row, draft[1]))
+    for number in range(1, _PLANS if planned and attempts > 1 and sampling.temperature else 1):
+        again = [row for row in range(len(found)) if spoilt(row)]
+        others = drafts(again, number) if again else []
+        for row, other in zip(again, others, strict=True):
+            weights = [choice.whole(text, asked=tag_sets[row], taxonomy=taxonomy) for _, text in (found[row], other)]
+            found[row] = other if weights[1] < weights[0] else found[row]
     if max_words:
         found = [(plan, shortened(text, most=max_words, taxonomy=taxonomy)) for plan, text in found]
     return [

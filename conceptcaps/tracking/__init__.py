@@ -5,7 +5,7 @@ No other room imports mlflow. The store is MLflow's own choice: ``MLFLOW_TRACKIN
 
 from conceptcaps.tracking.artifacts import fetch, fetch_unless, figures
 from conceptcaps.tracking.lineage import ancestors, origin
-from conceptcaps.tracking.pipeline import Pipeline, repeat, submit
+from conceptcaps.tracking.pipeline import Pipeline
 from conceptcaps.tracking.records import (
     best_dials,
     log_dataset,
@@ -33,6 +33,7 @@ from conceptcaps.tracking.registry import (
 from conceptcaps.tracking.runs import child_run, execute, run
 from conceptcaps.tracking.server import state
 from conceptcaps.tracking.session import attempt, say, scratch
+from conceptcaps.tracking.steps import repeat, submit
 from conceptcaps.tracking.store import (
     children,
     decisions,

@@ -1,24 +1,21 @@
-"""Steps of a pipeline: nested runs of entry points, or finished runs of the very same step."""
+"""A pipeline: steps that begin when those whose results they take have ended, side by side."""
 
 import json
 import os
-import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, Self
 
 import mlflow
 
-from conceptcaps.errors import Failure, InputError, one_line
-from conceptcaps.tracking import lineage, processes, records, session
+from conceptcaps.errors import InputError
+from conceptcaps.tracking import processes, records
 from conceptcaps.tracking.registry import registered_by, resolve
 from conceptcaps.tracking.runs import active
 from conceptcaps.tracking.schedule import Schedule
-from conceptcaps.tracking.store import artifacts_of, client, local_path, metrics, search, tags, ui_command
-from conceptcaps.workspace import project
+from conceptcaps.tracking.steps import StageFailed, submit
+from conceptcaps.tracking.store import local_path, metrics, ui_command
 
 Later = Future[Any]
 """Of a step: the URI of what it gives, or None where it was left out."""
@@ -29,21 +26,8 @@ GATES = {  # of each model that a pipeline promotes the step that trains it, and
     "verifier": ("train_verifier", "val/nll"),
     "classifier": ("train_classifier", "val/nll"),
 }
-
-
 _THREADS = "OMP_NUM_THREADS"
 _POLL = 0.1  # seconds
-
-
-class StageFailed(Failure):
-    """A stage that a pipeline started has failed; ``kind`` is ``input``, ``machine``, ``refused`` or ``bug``."""
-
-    def __init__(self, entry_point: str, run_id: str, reason: str, kind: str) -> None:
-        """Name the stage and its run."""
-        where = f"run {run_id}, {artifacts_of(run_id)}/traceback.txt" if kind != "refused" else f"run {run_id}"
-        super().__init__(f"stage {entry_point} failed: {reason} ({where})")
-        self.reason = reason
-        self.kind = kind
 
 
 class Pipeline:
@@ -86,17 +70,25 @@ class Pipeline:
         Raises:
             StageFailed: If a stage failed and nobody has asked for what it gives.
         """
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            self._schedule.refuse(error)
-            told: set[int] = set()
-            while not self._schedule.idle:  # one may be on its way
-                told |= processes.end_stages(told)
-                time.sleep(_POLL)
-        self._schedule.close()
-        if self._threads is None:
-            os.environ.pop(_THREADS, None)
+        try:
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                self._end(error)
+            self._schedule.close()
+        except (KeyboardInterrupt, SystemExit) as interrupt:
+            self._end(interrupt)
+            raise
+        finally:
+            if self._threads is None:
+                os.environ.pop(_THREADS, None)
         if error is None:
             _ = self.runs
+
+    def _end(self, interrupt: BaseException) -> None:
+        self._schedule.refuse(interrupt)
+        told: set[int] = set()
+        while not self._schedule.idle:  # one may be on its way
+            told |= processes.end_stages(told)
+            time.sleep(_POLL)
 
     @property
     def runs(self) -> dict[str, str]:
@@ -228,72 +220,3 @@ class Pipeline:
 
 def _results(parameters: Mapping[str, object]) -> dict[str, object]:
     return {name: value.result() if isinstance(value, Future) else value for name, value in parameters.items()}
-
-
-def repeat(run_id: str, **changes: object) -> str:
-    """Run a stage again as a child of the active run, with the parameters and models of one of its runs.
-
-    Args:
-        run_id: The run.
-        changes: Parameters that differ.
-
-    Returns:
-        Id of the new run.
-
-    Raises:
-        StageFailed: If the stage failed.
-    """
-    stage = tags(run_id)["stage"]
-    return submit(stage, {**lineage.settings(run_id), **changes}, label=f"{stage} again", reuse=False)
-
-
-def submit(entry_point: str, parameters: Mapping[str, object], *, label: str | None = None, reuse: bool = True) -> str:
-    """Run an entry point as a child of the active run, or reuse a finished run of the very same step.
-
-    Args:
-        entry_point: Name in MLproject.
-        parameters: Those that differ from MLproject's defaults.
-        label: Name of the run; the entry point's if None.
-        reuse: Whether a finished run may stand for this one, and this one for later ones.
-
-    Returns:
-        Id of the run that holds the step's artifacts.
-
-    Raises:
-        StageFailed: If the stage failed.
-    """
-    name = label or entry_point
-    texts = {key: json.dumps(value) if isinstance(value, dict) else str(value) for key, value in parameters.items()}
-    resolved = {key: resolve(text) for key, text in texts.items()}
-    key = project.step_key(entry_point, resolved) if reuse else None
-    if key is not None:
-        found = search(f"tags.step_key = '{key}' AND attributes.status = 'FINISHED'")
-        if found:
-            reused = str(found[0].info.run_id)
-            reason = "same parameters, code and lock file"
-            mlflow.set_tag(f"reused.{entry_point}.{reused[:8]}", f"{reused}: {reason}")
-            print(f"{name}: reused run {reused} ({reason})", file=sys.stderr)
-            return reused
-    here = str(Path(sys.executable).parent)
-    if os.environ["PATH"].split(os.pathsep)[0] != here:
-        os.environ["PATH"] = os.pathsep.join([here, os.environ["PATH"]])
-    try:
-        submitted = mlflow.projects.run(
-            uri=str(project.PROJECT),
-            entry_point=entry_point,
-            parameters=resolved,
-            run_name=name,
-            experiment_id=mlflow.get_run(active()).info.experiment_id,
-            env_manager="local",
-            storage_dir=str(session.scratch()),
-        )
-    except mlflow.exceptions.ExecutionException as error:
-        failed = re.search(r"ID '(\w+)'", str(error))
-        if failed is None:
-            raise
-        said = tags(failed[1])
-        reason, kind = said.get("error", one_line(error)), said.get("failure", "bug")
-        raise StageFailed(entry_point, failed[1], reason, kind) from None
-    if key is not None:
-        client().set_tag(submitted.run_id, "step_key", key)
-    return str(submitted.run_id)

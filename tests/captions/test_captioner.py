@@ -269,18 +269,20 @@ def test_a_caption_in_which_a_fault_stands_is_written_by_other_plans_and_the_lea
         "A shaker plays the tune and a shaker holds the bottom.",
         "A shaker plays.",
     )
-    drafts = {1: [bad, worse, good], 2: [good], 3: [worse, worse, bad], 4: [bad, good]}
+    drafts = {1: [bad, worse, good], 2: [good], 3: [worse, worse, bad], 4: [bad, "It rocks.", ""]}
 
     def texts(captioner, plans, *, streams, **dials):
         seen.append([stream[0] for stream in streams])
         return [drafts[seed][number] for seed, number in streams]
 
     monkeypatch.setattr(writing, "_texts", texts)
-    dials = {"sampling": GREEDY, "batch_size": 4, "candidates": 1, "max_words": 0}
+    dials = {"sampling": Sampling(), "batch_size": 4, "candidates": 1, "max_words": 0}
     tags, seeds = [["shaker"]] * 4, [1, 2, 3, 4]
     written = writing.write(writer, tags, seeds=seeds, attempts=2, **dials)
-    assert [row.caption for row in written] == [good, good, bad, good]
-    assert seen == [[1, 2, 3, 4], [1, 3, 4], [1, 3]], "only those with a fault"
+    assert [row.caption for row in written] == [good, good, bad, bad], (
+        "one that misses its tag or is empty is no better"
+    )
+    assert seen == [[1, 2, 3, 4], [1, 3, 4], [1, 3, 4]], "only those with a fault"
     assert [row.caption for row in writing.write(writer, tags, seeds=seeds, attempts=1, **dials)] == [
         bad, good, worse, bad,
     ]  # fmt: skip
