@@ -74,5 +74,21 @@ def musicgen(folder: Path, *, channels: int = 1, layers: int = 2, words: int = 4
     return folder
 
 
+def likeliest(model: torch.nn.Module, **given: torch.Tensor) -> torch.Tensor:
+    """Codes ``(clips, codebooks, frames)`` that transformers' own loop decodes, the likeliest at each step."""
+    seen, hook = [], model.audio_encoder.decode
+
+    def decode(codes, **more):
+        seen.append(codes)
+        return hook(codes, **more)
+
+    model.audio_encoder.decode = decode
+    try:
+        model.generate(**given, do_sample=False, guidance_scale=3.0, max_new_tokens=24)
+    finally:
+        model.audio_encoder.decode = hook
+    return seen[0][0]
+
+
 def guidance(**changes: float) -> Guidance:
     return Guidance(**{"scale": 3.0, "temperature": 1.0, "top_k": 250, **changes})

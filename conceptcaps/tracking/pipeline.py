@@ -125,8 +125,7 @@ class Pipeline:
 
         def run() -> str:
             given = {key: value for key, value in _results(parameters).items() if value is not None}
-            self._runs[name] = submit(entry_point, given, label=name)
-            return f"runs:/{self._runs[name]}/{artifact}"
+            return self._submit(name, entry_point, artifact, given)
 
         return self._ask(name, run, [*parameters.values(), after])
 
@@ -147,8 +146,7 @@ class Pipeline:
                 self.left_out[name] = f"{missing[0]} was left out"
             else:
                 try:
-                    self._runs[name] = submit(entry_point, given, label=name)
-                    return f"runs:/{self._runs[name]}/{artifact}"
+                    return self._submit(name, entry_point, artifact, given)
                 except StageFailed as failed:
                     if failed.kind != "input":
                         raise
@@ -207,6 +205,10 @@ class Pipeline:
             print(f"{name}: {place}")
         print(f"runs: {ui_command()}", flush=True)
         return found
+
+    def _submit(self, label: str, entry_point: str, artifact: str, given: Mapping[str, object]) -> str:
+        self._runs[label] = submit(entry_point, given, label=label)
+        return f"runs:/{self._runs[label]}/{artifact}"
 
     def _ask(self, label: str, run: Callable[[], str | None], needs: Iterable[object]) -> Later:
         def under() -> str | None:

@@ -77,10 +77,10 @@ def _of_pipeline(run_id: str, prefix: str) -> dict[str, str]:
 
 
 def info(run_id: str) -> dict[str, Any]:
-    """Name, status, start (s since 1970) and duration (s; None while it runs) of a run."""
+    """Name, status and duration (s; None while it runs) of a run."""
     found = client().get_run(run_id).info
     duration = None if found.end_time is None else (found.end_time - found.start_time) / 1000
-    return {"name": found.run_name, "status": found.status, "start": found.start_time / 1000, "duration": duration}
+    return {"name": found.run_name, "status": found.status, "duration": duration}
 
 
 def provenance(run_id: str) -> dict[str, str]:
