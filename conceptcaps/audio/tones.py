@@ -32,7 +32,7 @@ VOICE = np.dtype(
         *((name, "f8") for name in ("vibrato_delay", "vibrato_step", "vibrato_to_pitch")),
     ]
 )  # times in samples of the output, gains in centibels, pitch and filter in cents
-OF_TONE = list(VOICE.names or ())[9:]  # what a tone depends on
+OF_TONE = VOICE.fields["start"][1]  # byte from which on its numbers are what a tone depends on: not gain, not volume
 
 
 @njit(cache=True, nogil=True)
@@ -122,25 +122,22 @@ def _read(out, wave, phase, step, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def hears(voice, let_go):  # type: ignore[no-untyped-def]
-    """Whether letting go of the key changes the tone, besides the volume."""
-    if voice.mode == 3:
-        return True
-    return (voice.mod_to_pitch != 0 or voice.mod_to_filter != 0) and _modulation(voice, let_go, let_go) > 0.001
-
-
-@njit(cache=True, nogil=True)
 def lasts(voice, let_go, choked, choking, most):  # type: ignore[no-untyped-def]
-    """Samples of at most ``most`` until ``mix`` is done with a tone, for it falls silent; a block more at most."""
+    """How long a tone is heard, and whether it changes, besides its volume, when the key is let go.
+
+    The first is samples of at most ``most`` until ``mix`` is done with it, for it falls silent; a block more at most.
+    """
+    changes = voice.mode == 3
+    if not changes and (voice.mod_to_pitch != 0 or voice.mod_to_filter != 0):
+        changes = _modulation(voice, let_go, let_go) > 0.001
     low, high = 0, int(most)
     while high - low > BLOCK:
         middle = (low + high) // 2
-        rise, fall = _fallen(voice, middle, let_go, choked, choking)
-        if rise >= 1 and fall + voice.attenuation >= _SILENT:
+        if _fallen(voice, middle, let_go, choked, choking)[1] + voice.attenuation >= _SILENT:
             high = middle
         else:
             low = middle
-    return min(high + BLOCK, int(most))
+    return min(high + BLOCK, int(most)), changes
 
 
 @njit(cache=True, nogil=True)
@@ -219,42 +216,79 @@ def make(made, wave, voice, angles, let_go, glide, slide, first, places, states)
 
 
 @njit(cache=True, nogil=True)
-def mix(sound, tone, split, rest, most, voice, first, let_go, choked, choking):  # type: ignore[no-untyped-def]
-    """Add a tone to a waveform, with its gain and its volume envelope in straight pieces of at most a block.
+def _blocks(target, wave, level, ratio, shape):  # type: ignore[no-untyped-def]
+    """Add whole blocks of a wave, whose level falls by ``ratio`` from one to the next; give the level behind them."""
+    for begin in range(0, len(target), BLOCK):
+        now, block, heard = np.float32(level), target[begin : begin + BLOCK], wave[begin : begin + BLOCK]
+        for each in range(BLOCK):
+            block[each] += now * shape[each] * heard[each]
+        level *= ratio
+    return level
 
+
+@njit(cache=True, nogil=True)
+def _fall(target, tone, split, rest, place, level, ratio, shape):  # type: ignore[no-untyped-def]
+    """Add whole blocks of a tone, from its sample ``place`` on, whose level falls by ``ratio`` from one to the next."""
+    of_tone = min(max(split - place, 0), len(target))
+    before = of_tone // BLOCK * BLOCK
+    level = _blocks(target[:before], tone[place:], level, ratio, shape)
+    if before < of_tone:  # a block of both
+        seam = np.concatenate((tone[place + before : split], rest[: before + BLOCK - of_tone]))
+        level = _blocks(target[before : before + BLOCK], seam, level, ratio, shape)
+        before += BLOCK
+    _blocks(target[before:], rest[place + before - split :], level, ratio, shape)
+
+
+@njit(cache=True, nogil=True)
+def _lean(target, tone, split, rest, place, level, change):  # type: ignore[no-untyped-def]
+    """Add a piece of a tone, from its sample ``place`` on, whose level changes evenly from sample to sample."""
+    of_tone = min(max(split - place, 0), len(target))
+    begin, end = tone[place : place + of_tone], rest[place + of_tone - split :]
+    for each in range(of_tone):
+        target[each] += (level + np.float32(np.int32(each)) * change) * begin[each]
+    behind = target[of_tone:]
+    for each in range(len(behind)):
+        behind[each] += (level + np.float32(np.int32(of_tone + each)) * change) * end[each]
+
+
+@njit(cache=True, nogil=True)
+def mix(sound, tone, split, rest, most, voice, first, let_go, choked, choking):  # type: ignore[no-untyped-def]
+    """Add a tone to a waveform, with its gain and its volume envelope.
+
+    The envelope is straight while it rises; where it falls by so many decibels a sample, it is straight within a block.
     The tone is the first ``split`` samples of ``tone`` and then ``rest``, of both together the first ``most``.
     """
-    room = min(sound.shape[1] - first, int(voice.delay) + min(split + len(rest), most))
+    begun = int(voice.delay)
+    room = min(sound.shape[1] - first, begun + min(split + len(rest), most))
     gain = _gain(voice.attenuation) / np.sqrt(voice.resonance)
-    left, right = np.float32(voice.left), np.float32(voice.right)
-    if sound.shape[0] == 1:
-        left = np.float32(0.5) * (left + right)
+    sides = np.array([voice.left, voice.right] if sound.shape[0] == 2 else [0.5 * (voice.left + voice.right), 0.0])
     raised = voice.delay + voice.attack
-    fallen = raised + voice.hold + voice.decay * voice.sustain / FALL  # from here on the volume stays until an event
-    time = int(voice.delay)
-    rise, fall = _fallen(voice, time, let_go, choked, choking)
-    level = rise * _gain(fall)
-    while time < room and not (rise >= 1 and fall + voice.attenuation >= _SILENT):
-        still = time > fallen + 1 and rise >= 1
-        count = room - time if still and time < min(let_go, choked) else min(BLOCK, room - time)
-        if time < raised < time + count:
-            count = max(int(raised) - time, 1)
-        if time < let_go < time + count:
-            count = let_go - time
-        if time < choked < time + count:
-            count = choked - time
-        place = time - int(voice.delay)
-        of_tone = min(max(split - place, 0), count)
-        begin, end = tone[place : place + of_tone], rest[place + of_tone - split :]
-        rise, fall = _fallen(voice, time + count, let_go, choked, choking)
-        reached = rise * _gain(fall)
-        now, change = np.float32(gain * level), np.float32(gain * (reached - level) / count)
+    fallen = raised + voice.hold + voice.decay * voice.sustain / FALL
+    shape = np.empty(BLOCK, dtype=np.float32)
+    time, (rise, fall) = begun, _fallen(voice, begun, let_go, choked, choking)
+    while time < room and fall + voice.attenuation < _SILENT:
+        until = room  # where the slope changes next
+        for corner in (raised, raised + voice.hold, fallen, float(let_go), float(choked)):
+            if time < corner < until:
+                until = int(np.ceil(corner))
+        level, blocks = gain * rise * _gain(fall), (until - time) // BLOCK
+        even = blocks and (rise >= 1 or time >= let_go)
+        if even:  # so many decibels a block, or none
+            steep = _fallen(voice, time + BLOCK, let_go, choked, choking)[1] - fall
+            if steep > 0:
+                blocks = min(blocks, int((_SILENT - voice.attenuation - fall) / steep) + 1)
+            until = time + blocks * BLOCK
+            ratio = _gain(steep)
+            for each in range(BLOCK):
+                shape[each] = 1 + (ratio - 1) * each / BLOCK
+        elif time >= min(let_go, choked):  # rising and falling at once
+            until = min(until, time + BLOCK)
+        rise, fall = _fallen(voice, until, let_go, choked, choking)
+        change = (gain * rise * _gain(fall) - level) / (until - time)
         for channel in range(sound.shape[0]):
-            side, target = (right if channel else left), sound[channel, first + time : first + time + count]
-            for place in range(of_tone):
-                target[place] += side * (now + np.float32(np.int32(place)) * change) * begin[place]
-            behind = target[of_tone:]
-            for place in range(count - of_tone):
-                behind[place] += side * (now + np.float32(np.int32(of_tone + place)) * change) * end[place]
-        level = reached
-        time += count
+            target, side = sound[channel, first + time : first + until], sides[channel]
+            if even:
+                _fall(target, tone, split, rest, time - begun, side * level, ratio, shape)
+            else:
+                _lean(target, tone, split, rest, time - begun, np.float32(side * level), np.float32(side * change))
+        time = until

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conceptcaps.audio.sf2 import CLASS, DRUMS, MODE, ROOT, SCALE, Bank, Sample, Zone
-from conceptcaps.audio.tones import BLOCK, FALL, HIGHEST, LOWEST, OF_TONE, VOICE, hears, lasts, make, mix
+from conceptcaps.audio.tones import BLOCK, FALL, HIGHEST, LOWEST, OF_TONE, VOICE, lasts, make, mix
 from conceptcaps.audio.waveform import Waveform
 
 NEVER = 1 << 60  # samples
+_VOICES = 2**15  # notes whose voices are kept: a program has some fifty keys, of up to thirty velocities
 _CHOKED = 2 ** (-200 / 1200)  # seconds of that fall where another voice of its class ends one
 _SHORTEST_RELEASE = 2**-6  # seconds
 _PAN, _ATTENUATION, _FILTER, _RESONANCE = 17, 48, 8, 9
@@ -55,11 +56,21 @@ class Note(NamedTuple):
 
 
 class Voice(NamedTuple):
-    """What sounds when one zone answers: its sample, its numbers (``VOICE``), and what tells its tone from others."""
+    """What sounds when one zone answers.
+
+    Attributes:
+        wave: Its sample.
+        numbers: Its ``VOICE``.
+        tone: What tells its tone from those of others.
+        release: Samples in which it falls by 96 dB once the key is let go.
+        rings: Whether it sounds on to its end, whatever the key does, as a drum without a loop.
+    """
 
     wave: NDArray[np.float32]
     numbers: np.void
     tone: tuple[int, bytes]
+    release: float
+    rings: bool
 
 
 class _Kept(NamedTuple):
@@ -90,7 +101,7 @@ class Sampler:
         hertz = _LOWEST_HERTZ * 2 ** (np.arange(LOWEST, HIGHEST + 1) / 1200)
         angles = 2 * np.pi * np.minimum(hertz, 0.45 * sample_rate) / sample_rate
         self._angles = np.stack([np.cos(angles), np.sin(angles)], axis=1).round(12)
-        self.voices = lru_cache(maxsize=4096)(self._voices)
+        self.voices = lru_cache(maxsize=_VOICES)(self._voices)
         self._limit = limit
         self._kept: OrderedDict[_Tone, _Kept] = OrderedDict()
         self._bytes = 0
@@ -109,17 +120,15 @@ class Sampler:
         choking = _CHOKED * self.sample_rate
         for note in notes:
             for voice in self.voices(bank, program, note.key, note.velocity):
-                drum = bank == DRUMS and not voice.numbers["mode"]
-                let_go = NEVER if drum else note.duration  # a drum rings as long as its sample
-                last = min(let_go + float(voice.numbers["release"]), note.choked + choking)
-                length = int(min(sound.shape[1] - note.first, last + 1))
-                if length > 0:
-                    length = lasts(voice.numbers, let_go, note.choked, choking, length)
+                let_go = NEVER if voice.rings else note.duration
+                most = int(min(sound.shape[1] - note.first, let_go + voice.release + 1, note.choked + choking + 1))
+                if most > 0:
+                    length, hears = lasts(voice.numbers, let_go, note.choked, choking, most)
                     slide = min(0.18 * self.sample_rate, note.duration / 2) if note.glide else 0.0
-                    heard = let_go if hears(voice.numbers, let_go) else NEVER
-                    tone = (*voice.tone, heard, 100 * note.glide, slide)
+                    tone = (*voice.tone, let_go if hears else NEVER, 100 * note.glide, slide)
                     played.append((note, voice, let_go, tone, length))
-                    longest[tone] = max(longest.get(tone, (voice, 0)), (voice, length), key=lambda pair: pair[1])
+                    if tone not in longest or longest[tone][1] < length:
+                        longest[tone] = (voice, length)
         sounding = {tone: self._sounding(voice, tone, length) for tone, (voice, length) in longest.items()}
         for note, voice, let_go, tone, length in played:
             mix(sound, *sounding[tone], length, voice.numbers, note.first, let_go, note.choked, choking)
@@ -184,7 +193,9 @@ class Sampler:
             sample = self.bank.sample(zone.sample)
             if sample.length:
                 numbers = self._voice(zone, sample, key, velocity)
-                found.append(Voice(sample.wave, numbers, (zone.sample, numbers[OF_TONE].tobytes())))
+                tone = (zone.sample, numbers.tobytes()[OF_TONE:])
+                rings = bank == DRUMS and not numbers["mode"]
+                found.append(Voice(sample.wave, numbers, tone, float(numbers["release"]), rings))
         return found
 
     def _voice(self, zone: Zone, sample: Sample, key: int, velocity: int) -> np.void:
