@@ -94,7 +94,7 @@ class Plan:
         """Velocity of a note: weight 1 is an accent, 0.6 a soft stroke; ``names`` name its own small deviation."""
         cue = self.character
         level = (60 + 46 * cue.accent) * (1 - (0.25 + 0.45 * cue.accent) * (1 - weight)) * self._dynamic(beat)
-        return min(max(4 * round((level + 8 * self.streams.share("touch", *names, beat) - 4) / 4), 24), 124)
+        return min(max(4 * round((level + 8 * self.streams.deviation("touch", *names, beat) - 4) / 4), 24), 124)
 
     def _dynamic(self, beat: float) -> float:
         whole, phrase = self.bars * self.meter, self.form.phrase * self.meter

@@ -1,5 +1,6 @@
 """Named random streams: one for every musical decision, so that one decision never shifts another."""
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ class Streams:
     def share(self, *names: object) -> float:
         """The named number in [0, 1)."""
         return self.of(*names).random()
+
+    def deviation(self, *names: object) -> float:
+        """A named number in [0, 1) for every single note: a hash, in a fifth of the time that a stream takes."""
+        name = "/".join(map(str, (self.seed, *names)))
+        return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest()) / 2**48
 
     def pick(self, options: Sequence[Option], *names: object) -> Option:
         """One of the options, by the named number: equal numbers pick equal places of longer and shorter lists."""
