@@ -18,7 +18,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from conceptcaps.audio import makeable, table, waveform
+from conceptcaps.audio import makeable, resampling, table, waveform
 from conceptcaps.audio.loudness import LOUDNESS
 from conceptcaps.listening import musicnn
 from conceptcaps.tags import corpus
@@ -87,7 +87,7 @@ def heard(rows: pd.DataFrame, soundfont: Path, duration: float, seed: int, taxon
         if clip["error"]:
             continue
         sound, rate = waveform.decode(clip["audio"]["bytes"])
-        mono, plain = (waveform.resample(waveform.to_mono(sound), rate, to).reshape(-1) for to in (16_000, 22_050))
+        mono, plain = (resampling.resample(waveform.to_mono(sound), rate, to).reshape(-1) for to in (16_000, 22_050))
         onsets = librosa.onset.onset_strength(y=plain, aggregate=np.median)  # as librosa's beat tracker has it
         labels = {
             name: dict(zip(tagger.tags, tagger(mono[None])["taggram"][0].mean(0).tolist(), strict=True))

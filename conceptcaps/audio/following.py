@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import MusicgenMelodyFeatureExtractor, MusicgenMelodyForConditionalGeneration
 
 from conceptcaps.audio.clips import fault
-from conceptcaps.audio.waveform import Waveform, decode, resample, to_mono
+from conceptcaps.audio.resampling import resample
+from conceptcaps.audio.waveform import Waveform, decode, to_mono
 from conceptcaps.errors import InputError
 
 

@@ -5,14 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from conceptcaps.audio import composition, soundfont, spectrum, waveform
+from conceptcaps.audio import composition, soundfont, waveform
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
@@ -240,17 +237,3 @@ def write_examples(rows: pd.DataFrame, folder: Path) -> Path:
         if row["midi"]:
             path.with_suffix(".mid").write_bytes(row["midi"])
     return folder
-
-
-def spectra(rows: pd.DataFrame) -> Figure:
-    """Log-mel spectra of clips, with their tags."""
-    figure = Figure(figsize=(12, 2.6 * len(rows)), layout="constrained")
-    log_mel = spectrum.LogMel()
-    for axes, row in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows.to_dict("records"), strict=True):
-        sound, rate = waveform.decode(row["audio"]["bytes"])
-        mono = waveform.resample(waveform.to_mono(sound), rate, spectrum.SAMPLE_RATE)
-        picture = log_mel(torch.as_tensor(mono))[0].T.numpy()
-        axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", extent=(0, row["duration"], 0, 96))
-        axes.set_title(", ".join(row["tags"]), fontsize=9)
-        axes.set(xlabel="time (s)", ylabel="mel band")
-    return figure

@@ -32,7 +32,7 @@ VOICE = np.dtype(
         *((name, "f8") for name in ("vibrato_delay", "vibrato_step", "vibrato_to_pitch")),
     ]
 )  # times in samples of the output, gains in centibels, pitch and filter in cents
-OF_TONE = VOICE.fields["start"][1]  # byte from which on its numbers are what a tone depends on: not gain, not volume
+OF_TONE = 9 * 8  # bytes of VOICE before what a tone depends on: gain and volume envelope
 
 
 @njit(cache=True, nogil=True)

@@ -94,7 +94,7 @@ class Sampler:
     what is kept changes no byte of what is played.
     """
 
-    def __init__(self, bank: Bank, *, sample_rate: int, limit: int = 2**28) -> None:
+    def __init__(self, bank: Bank, *, sample_rate: int, limit: int = 2**27) -> None:
         """Play a bank at a sample rate (Hz)."""
         self.bank = bank
         self.sample_rate = sample_rate

@@ -1,11 +1,9 @@
-"""Waveforms: float32 arrays ``(channels, samples)`` in [-1, 1]; FLAC and resampling."""
+"""Waveforms: float32 arrays ``(channels, samples)`` in [-1, 1]; to and from files."""
 
 import io
 
 import numpy as np
 import soundfile
-import torch
-import torchaudio
 from numpy.typing import NDArray
 
 from conceptcaps.errors import InputError
@@ -26,12 +24,13 @@ def encode_flac(waveform: Waveform, sample_rate: int) -> bytes:
         InputError: If the shape is another, there are no samples, or a sample lies outside [-1, 1] or is no number.
     """
     check(waveform)
-    peak = float(np.abs(waveform).max())
+    peak = float(max(waveform.max(), -waveform.min()))
     if not peak <= 1:
         raise InputError(f"expected samples in [-1, 1], got a peak of {peak}")
-    steps = np.minimum(np.rint(waveform.T * np.float32(_FULL)), _FULL - 1).astype(np.int16)
+    steps = waveform * np.float32(_FULL)
+    np.minimum(np.rint(steps, out=steps), _FULL - 1, out=steps)
     target = io.BytesIO()
-    soundfile.write(target, steps, sample_rate, format="FLAC", subtype="PCM_16")
+    soundfile.write(target, steps.astype(np.int16).T, sample_rate, format="FLAC", subtype="PCM_16")
     return target.getvalue()
 
 
@@ -46,14 +45,6 @@ def decode(data: bytes) -> tuple[Waveform, int]:
     except soundfile.LibsndfileError as error:
         raise InputError(f"expected an audio file, got {len(data)} bytes: {error}") from error
     return np.ascontiguousarray(samples.T), int(sample_rate)
-
-
-def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
-    """The waveform at another sample rate (Hz): ``ceil(samples * to_rate / from_rate)`` samples, band-limited."""
-    check(waveform)
-    if from_rate == to_rate:
-        return waveform
-    return torchaudio.functional.resample(torch.from_numpy(waveform), from_rate, to_rate).numpy()
 
 
 def to_mono(waveform: Waveform) -> Waveform:

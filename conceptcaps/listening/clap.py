@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, RobertaConfig, RobertaModel, RobertaTokenizer
 
-from conceptcaps.audio import waveform
+from conceptcaps.audio import resampling, waveform
 from conceptcaps.errors import InputError
 from conceptcaps.workspace.hashing import file_sha256
 
@@ -65,7 +65,7 @@ class Clap:
     def embed_clip(self, clip: bytes) -> dict[str, NDArray[np.float32]]:
         """``clap``, the embedding of an encoded clip, as ``embeddings.stream`` wants it."""
         sound, rate = waveform.decode(clip)
-        return {"clap": self.embed_audio(waveform.resample(waveform.to_mono(sound), rate, SAMPLE_RATE)[0])}
+        return {"clap": self.embed_audio(resampling.resample(waveform.to_mono(sound), rate, SAMPLE_RATE)[0])}
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from conceptcaps.audio import spectrum, waveform
+from conceptcaps.audio import resampling, spectrum, waveform
 from conceptcaps.audio.loudness import loudness as lufs
 from conceptcaps.errors import InputError
 from conceptcaps.listening import musicnn
@@ -94,7 +94,7 @@ def stream(
 def samples(clip: bytes, *, seconds: float = 0.0) -> NDArray[np.float32]:
     """Mono waveform ``(samples,)`` at musicnn's 16 kHz of an encoded clip, repeated until it lasts ``seconds``."""
     decoded, rate = waveform.decode(clip)
-    mono = waveform.resample(waveform.to_mono(decoded), rate, spectrum.SAMPLE_RATE)[0]
+    mono = resampling.resample(waveform.to_mono(decoded), rate, spectrum.SAMPLE_RATE)[0]
     return np.resize(mono, max(len(mono), round(seconds * spectrum.SAMPLE_RATE)))
 
 

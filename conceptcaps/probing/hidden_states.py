@@ -26,7 +26,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from conceptcaps.audio import waveform
+from conceptcaps.audio import resampling, waveform
 from conceptcaps.errors import InputError
 from conceptcaps.listening import clap
 from conceptcaps.workspace.hashing import content
@@ -226,7 +226,7 @@ def of_clap(checkpoint: Path) -> tuple[Model, str]:
 def _sound(clip: bytes, *, rate: int) -> NDArray[np.float32]:
     """The first 30 s of a clip ``(samples,)``, mono."""
     sound, own_rate = waveform.decode(clip)
-    mono = waveform.resample(waveform.to_mono(sound), own_rate, rate)[0]
+    mono = resampling.resample(waveform.to_mono(sound), own_rate, rate)[0]
     return np.ascontiguousarray(mono[: round(LONGEST * rate)])
 
 

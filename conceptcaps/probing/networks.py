@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conceptcaps.audio import spectrum, waveform
+from conceptcaps.audio import resampling, spectrum, waveform
 from conceptcaps.errors import InputError
 from conceptcaps.listening import musicnn
 from conceptcaps.probing import activations, concepts
@@ -176,7 +176,7 @@ def of_torchscript(folder: Path) -> Probe:
     def windows(clip: bytes) -> Tensor:
         rate = int(facts["sample_rate"])
         sound, own_rate = waveform.decode(clip)
-        mono = waveform.resample(waveform.to_mono(sound), own_rate, rate)[0]
+        mono = resampling.resample(waveform.to_mono(sound), own_rate, rate)[0]
         length = round(facts["seconds"] * rate)
         count = min(max(1, len(mono) // length), _WINDOWS)
         cut = torch.from_numpy(np.resize(mono, count * length).reshape(count, length))

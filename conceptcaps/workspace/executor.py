@@ -7,12 +7,14 @@ References:
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
 from conceptcaps.errors import Failure
@@ -99,9 +101,27 @@ def gather(work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], workers
             pool.shutdown(cancel_futures=True)
 
 
+class _Process(SpawnProcess):
+    """A process that imports what it is to call, but not the stage that starts it, with all of its libraries."""
+
+    def start(self) -> None:
+        """Start while the stage, if the program is one, has no name and no file to be imported by."""
+        program = sys.modules["__main__"]
+        named = vars(program).get("__spec__"), vars(program).get("__file__")
+        if str(getattr(named[0], "name", "")).startswith("entrypoints."):
+            vars(program).update(__spec__=None, __file__=None)
+        try:
+            super().start()
+        finally:
+            vars(program).update(__spec__=named[0], __file__=named[1])
+
+
+class _Spawn(SpawnContext):
+    Process = _Process
+
+
 def _processes(count: int) -> ProcessPoolExecutor:
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent)
+    return ProcessPoolExecutor(count, mp_context=_Spawn(), initializer=_end_with_parent)
 
 
 def _done(waiting: dict[Future[None], int]) -> Iterator[int]:

@@ -24,6 +24,7 @@ from conceptcaps.errors import InputError
 from conceptcaps.workspace import executor, hashing, project
 
 MANIFEST = "manifest.json"
+_GROUP = 16  # rows of a row group
 PLAN = "plan.json"
 
 
@@ -160,12 +161,13 @@ def _make(
     result = function(part.reset_index(drop=True))
     if len(result) != len(part):
         raise InputError(f"expected {len(part)} rows back for {root}/{name}, got {len(result)}")
-    table = pa.Table.from_pylist(result.to_dict("records"), schema=schema)
-    sink = pa.BufferOutputStream()
+    sink, records = pa.BufferOutputStream(), result.to_dict("records")
     packed = [path for path, type_ in _leaves(schema) if pa.types.is_binary(type_)]  # files, compressed as they are
     compression = {path: "none" if path in packed else "zstd" for path, _ in _leaves(schema)}
-    pq.write_table(table, sink, compression=compression)
-    _write(fs, f"{root}/{name}", sink.getvalue().to_pybytes())
+    with pq.ParquetWriter(sink, schema, compression=compression) as writer:
+        for begin in range(0, len(records), _GROUP):  # clips fill the memory once, not as rows and as a table
+            writer.write_table(pa.Table.from_pylist(records[begin : begin + _GROUP], schema=schema))
+    _write(fs, f"{root}/{name}", sink.getvalue())
 
 
 def _leaves(fields: pa.Schema | pa.StructType, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
@@ -275,7 +277,7 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _write(fs: AbstractFileSystem, path: str, data: bytes) -> None:
+def _write(fs: AbstractFileSystem, path: str, data: bytes | pa.Buffer) -> None:
     """Write under a temporary name in the same folder, then rename; nothing is left of a failed write."""
     temporary = f"{path}.tmp"
     try:

@@ -37,3 +37,8 @@ def test_a_blank_caption_makes_no_clip_and_changes_no_other(tmp_path, monkeypatc
 def test_who_plays_a_soundfont_loads_no_networks():
     code = "import sys; from entrypoints import generate_audio; print('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_who_plays_in_a_worker_loads_neither_pytorch_nor_mlflow():
+    code = "import sys; from conceptcaps.audio import table; print({'torch', 'mlflow'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -191,3 +191,31 @@ def test_a_tone_in_two_pieces_is_mixed_as_one(sampler, split, channels):
     tones.mix(whole, tone, len(tone), tone[:0], 9500, *event)
     tones.mix(pieces, tone[: split + 7], split, tone[split:], 9500, *event)
     assert np.any(whole) and np.array_equal(whole, pieces)
+
+
+@pytest.mark.parametrize("program", [0, 24, 33, 73])
+def test_velocities_of_a_key_share_its_tone(sampler, program):
+    soft, loud = (sampler.voices(0, program, 60, velocity) for velocity in (40, 120))
+    assert [voice.tone for voice in soft] == [voice.tone for voice in loud]
+    assert all(one.numbers["attenuation"] > other.numbers["attenuation"] for one, other in zip(soft, loud, strict=True))
+
+
+@pytest.mark.parametrize("let_go", [300, 900, 2500, 7001, NEVER])
+@pytest.mark.parametrize("choked", [5003, NEVER])
+def test_volume_is_that_of_the_envelope_s_formula(sampler, let_go, choked):
+    """Delay, attack, hold, decay to a level, release and choke; decibels fall evenly (SoundFont 2.04, section 8.1)."""
+    (voice, *_) = sampler.voices(0, 0, 60, 90)
+    numbers = voice.numbers.copy()
+    stages = {"delay": 100, "attack": 700, "hold": 1000, "decay": 9000, "sustain": 300, "release": 30_000}
+    for name, value in stages.items():
+        numbers[name] = value
+    time = np.arange(20_000.0)
+    held = np.minimum(time, let_go) - 100
+    rise = np.clip(held / 700, 0, 1)
+    fall = np.clip(960 * (held - 1700) / 9000, 0, 300) + 960 * np.maximum(time - let_go, 0) / 30_000
+    fall += 960 * np.maximum(time - choked, 0) / 4000
+    expected = rise * 10 ** (-(fall + numbers["attenuation"]) / 200) / np.sqrt(numbers["resonance"]) * (time >= 100)
+    sound, tone = np.zeros((2, 20_000), np.float32), np.ones(20_000, np.float32)
+    tones.mix(sound, tone, len(tone), tone[:0], len(tone), numbers, 0, let_go, choked, 4000.0)
+    for channel, side in zip(sound, ("left", "right"), strict=True):
+        np.testing.assert_allclose(channel, expected * numbers[side], rtol=0.003, atol=1e-4)

@@ -16,7 +16,7 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from conceptcaps.audio import waveform
+from conceptcaps.audio import resampling, waveform
 from conceptcaps.listening import clap
 from conceptcaps.probing import hidden_states, networks
 from tests import tiny_audio, toy_clips
@@ -28,7 +28,7 @@ CLIP = toy_clips.flac(SOUND)
 
 def heard(rate=tiny_audio.RATE):
     sound, own = waveform.decode(CLIP)
-    return waveform.resample(sound, own, rate)[0]
+    return resampling.resample(sound, own, rate)[0]
 
 
 def read(folder, clip=CLIP):
