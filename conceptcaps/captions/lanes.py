@@ -17,6 +17,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 _WIDTH = 32  # stores are as wide as a multiple of it
 _LANES = 4  # and their lanes a multiple of this one: below it processors round products of float32 in other ways
 _GROUPED = "grouped_matmul"
+_LAST = torch.tensor([-1])  # a copy of the last states; of a view of them PyTorch would copy the head for each text
 
 States = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer, ``(heads, tokens, size)``."""
@@ -133,7 +134,7 @@ def _forward(
         position_ids=place,
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
+        logits_to_keep=_LAST.to(tokens.device),
     ).logits[:, -1]
 
 
