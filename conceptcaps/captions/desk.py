@@ -116,27 +116,25 @@ class Desk:
 
     def step(self) -> list[int]:
         """Write a token in every open lane; return the slots whose candidates are now all closed."""
-        logits = self.lanes.step(torch.tensor(self._pending, device=self.lanes.lengths.device))
         busy = [lane for lane, candidate in enumerate(self._candidates) if not candidate.closed]
+        writing = [self._candidates[lane] for lane in busy]
+        tokens = torch.tensor([self._pending[lane] for lane in busy], device=self.lanes.lengths.device)
+        logits = self.lanes.step(tokens, busy)
         self.lanes.lengths[busy] += 1
-        penalise(logits, [one.tokens for one in self._candidates], penalty=self._sampling.repetition_penalty)
+        penalise(logits, [one.tokens for one in writing], penalty=self._sampling.repetition_penalty)
         logits[:, self._barred] = -torch.inf
-        uniform = np.zeros(len(self._candidates))
-        for lane in busy:
-            candidate = self._candidates[lane]
-            uniform[lane] = candidate.draws[len(candidate.tokens)]
+        for row, candidate in enumerate(writing):
             if barred := repeating(candidate.tokens, size=self._sampling.no_repeat_ngram):
-                logits[lane, list(barred)] = -torch.inf
-        heats = torch.tensor([heat(text.round if text else 0) for text in self.slots]).repeat_interleave(self._size)
-        drawn, shares = draw(logits, uniform=torch.as_tensor(uniform), heats=heats, sampling=self._sampling)
-        tokens, likelihoods = drawn.tolist(), shares.tolist()
-        for lane in busy:
-            candidate = self._candidates[lane]
-            candidate.tokens.append(tokens[lane])
-            candidate.total += likelihoods[lane]
-            candidate.ended = tokens[lane] in self._ends
+                logits[row, list(barred)] = -torch.inf
+        uniform = torch.tensor([one.draws[len(one.tokens)] for one in writing])
+        heats = torch.tensor([heat(self.text(lane // self._size).round) for lane in busy])
+        drawn, shares = draw(logits, uniform=uniform, heats=heats, sampling=self._sampling)
+        for lane, candidate, token, share in zip(busy, writing, drawn.tolist(), shares.tolist(), strict=True):
+            candidate.tokens.append(token)
+            candidate.total += share
+            candidate.ended = token in self._ends
             candidate.closed = candidate.ended or len(candidate.tokens) == len(candidate.draws)
-            self._pending[lane] = tokens[lane]
+            self._pending[lane] = token
         return [
             slot
             for slot in sorted({lane // self._size for lane in busy})

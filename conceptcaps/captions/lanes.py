@@ -6,6 +6,7 @@ a multiple of 32, and what is not filled weighs exactly 0.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -18,23 +19,25 @@ _WIDTH = 32  # stores are as wide as a multiple of it
 _LANES = 4  # and their lanes a multiple of this one: below it processors round products of float32 in other ways
 _GROUPED = "grouped_matmul"
 _LAST = torch.tensor([-1])  # a copy of the last states; of a view of them PyTorch would copy the head for each text
+_ASKING: ContextVar[Tensor | None] = ContextVar("_ASKING", default=None)
+"""Lanes whose tokens pass through the model, in a step of some lanes; their keys stand among those of all lanes."""
 
 States = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer, ``(heads, tokens, size)``."""
 
 
 class _Lanes(DynamicLayer):
-    """Keys and values ``(lanes, heads, width, size)`` of a layer; a step writes one token a lane, each at its place."""
+    """Keys and values ``(lanes, heads, width, size)`` of a layer; a step writes one token in some, each at its place."""
 
+    lanes: Tensor
     places: Tensor
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Write the states at ``places``, and give all."""
-        rows = torch.arange(len(key_states), device=key_states.device)
-        self.keys[rows, :, self.places] = key_states[:, :, 0].to(self.keys.dtype)
-        self.values[rows, :, self.places] = value_states[:, :, 0].to(self.values.dtype)
+        """Write the states of ``lanes`` at their ``places``, and give those of all."""
+        self.keys[self.lanes, :, self.places] = key_states[:, :, 0].to(self.keys.dtype)
+        self.values[self.lanes, :, self.places] = value_states[:, :, 0].to(self.values.dtype)
         return self.keys, self.values
 
 
@@ -92,17 +95,31 @@ class Lanes:
         for layer in self._cache.layers:
             layer.keys, layer.values = layer.keys[chosen], layer.values[chosen]
 
-    def step(self, tokens: Tensor) -> Tensor:
-        """Logits ``(lanes, vocabulary)`` behind one more token in every lane; lengths stay as they are."""
+    def step(self, tokens: Tensor, busy: Sequence[int]) -> Tensor:
+        """Logits ``(busy, vocabulary)`` behind one more token ``(busy,)`` in each busy lane; lengths stay as they are.
+
+        Where attention is ours, the other lanes do not pass through the model.
+        """
         self._widen(int(self.lengths.max()) + 1, None)
-        width = self._cache.layers[0].keys.shape[2]
+        every = torch.arange(len(self.lengths), device=tokens.device)
+        rows = torch.tensor(busy, device=tokens.device)
+        given = torch.zeros_like(every).index_put((rows,), tokens)
+        lanes = every
+        if _is_ours(self._model):
+            idle = every[~torch.isin(every, rows)]
+            lanes, rows = torch.cat([rows, idle[: -len(busy) % _LANES]]), every[: len(busy)]
         for layer in self._cache.layers:
-            layer.places = self.lengths
-        hidden = torch.arange(width, device=tokens.device) > self.lengths[:, None]
-        given = functional.pad(tokens, (0, len(self.lengths) - len(self)))[:, None]
-        places = self.lengths[:, None]
-        found = _forward(self._model, given, hidden[:, None, None], positions=places, cache=self._cache)
-        return found[: len(self)]
+            layer.lanes, layer.places = lanes, self.lengths[lanes]
+        hidden = torch.arange(self._cache.layers[0].keys.shape[2], device=tokens.device) > self.lengths[:, None]
+        asking = _ASKING.set(lanes)
+        try:
+            places = self.lengths[lanes, None]
+            found = _forward(
+                self._model, given[lanes, None], hidden[:, None, None], positions=places, cache=self._cache
+            )
+        finally:
+            _ASKING.reset(asking)
+        return found[rows]
 
     def _widen(self, least: int, states: States | None) -> None:
         if states is not None and not self._cache.layers:
@@ -130,12 +147,16 @@ def _forward(
     place = torch.arange(tokens.shape[1], device=tokens.device)[None] if positions is None else positions
     return model(
         input_ids=tokens,
-        attention_mask=mask.expand(len(tokens), 1, tokens.shape[1], -1),
+        attention_mask=mask.expand(-1 if mask.ndim == 4 else len(tokens), 1, tokens.shape[1], -1),
         position_ids=place,
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=_LAST.to(tokens.device),
     ).logits[:, -1]
+
+
+def _is_ours(model: PreTrainedModel) -> bool:
+    return bool(model.config.get_text_config()._attn_implementation == _GROUPED)
 
 
 @contextmanager
@@ -164,13 +185,16 @@ def _grouped(
 
     Args:
         module: Unused.
-        query: ``(rows, heads, tokens, size)``.
+        query: ``(rows, heads, tokens, size)``, of all rows of ``key``, or in a step of the lanes that ask.
         key: ``(rows, key heads, others, size)``.
         value: The same.
         attention_mask: Added to the scores, ``(rows, 1, tokens, others)``.
         scaling: Of the scores; one over the root of ``size`` if None.
         kwargs: Unused.
     """
+    asking = _ASKING.get()
+    if asking is not None:
+        query = query.new_zeros(len(key), *query.shape[1:]).index_put((asking,), query)
     rows, heads, tokens, size = query.shape
     shared, others = key.shape[1], key.shape[2]
     grouped = query.reshape(rows * shared, heads // shared * tokens, size)
@@ -178,7 +202,8 @@ def _grouped(
     scores = scores.view(rows, heads, tokens, others) * (scaling or size**-0.5) + attention_mask
     weights = torch.softmax(scores, dim=-1).to(value.dtype).view(rows * shared, -1, others)
     found = torch.bmm(weights, value.reshape(rows * shared, others, value.shape[-1]))
-    return found.view(rows, heads, tokens, -1).transpose(1, 2), None
+    found = found.view(rows, heads, tokens, -1).transpose(1, 2)
+    return found if asking is None else found[asking], None
 
 
 ALL_ATTENTION_FUNCTIONS.register(_GROUPED, _grouped)
