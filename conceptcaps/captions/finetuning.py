@@ -1,7 +1,8 @@
 """LoRA fine-tuning of a captioner with TRL: prompt and completion, the loss on the completion alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from accelerate import PartialState
 from datasets import Dataset
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, prepare_model_for_kbit_training
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, ProgressCallback
@@ -172,8 +174,30 @@ def fit(
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(Progress)
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with cast_once(trainer.model) if arguments.bf16 and not on_gpu else nullcontext():
+        trainer.train(resume_from_checkpoint=checkpoint)
     return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()  # without its autocast
+
+
+@contextmanager
+def cast_once(model: PeftModel) -> Iterator[None]:
+    """Frozen layers in bfloat16, as autocast would else cast them anew in every step; afterwards as they were.
+
+    Those of the embeddings' weights, which read and end a text, stay as they are, and so do those of DoRA, which
+    measures them.
+    """
+    whole = {}
+    shared = model.get_input_embeddings().weight
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer) and not layer.use_dora.get("default"):
+            weight = layer.get_base_layer().weight
+            if weight is not shared and weight.dtype == torch.float32:
+                whole[weight], weight.data = weight.data, weight.data.bfloat16()
+    try:
+        yield
+    finally:
+        for weight, data in whole.items():
+            weight.data = data
 
 
 def _checkpoint_of(folder: Path, *, rows: str) -> str | None:

@@ -27,7 +27,7 @@ States = list[tuple[Tensor, Tensor]]
 
 
 class _Lanes(DynamicLayer):
-    """Keys and values ``(lanes, heads, width, size)`` of a layer; a step writes one token in some, each at its place."""
+    """Keys and values ``(lanes, heads, width, size)`` of a layer; a step writes a token in some, at their places."""
 
     lanes: Tensor
     places: Tensor

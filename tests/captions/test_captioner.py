@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -116,6 +117,19 @@ def test_a_captioner_s_weights_are_its_files_and_those_of_its_base(base, trained
         file.write_text(file.read_text() + "\n")
         seen.append(captioner.weights(tmp_path / "captioner"))
     assert len(set(seen)) == 3 and captioner.weights(tmp_path / "captioner") == seen[-1]
+
+
+@pytest.mark.parametrize("adapter", finetuning.ADAPTERS)
+def test_weights_cast_once_give_what_those_cast_in_every_step_do(base, tmp_path, monkeypatch, adapter):
+    monkeypatch.setattr(finetuning, "multiplies_bfloat16", lambda: True)
+    cast, cast_log = fit(base, tmp_path / "cast", epochs=2, adapter=adapter)
+    assert {weights.dtype for weights in cast.parameters()} == {torch.float32}, "put back"
+    monkeypatch.setattr(finetuning, "cast_once", lambda model: nullcontext())
+    plain, plain_log = fit(base, tmp_path / "plain", epochs=2, adapter=adapter)
+    losses = [[entry["train/loss"] for entry in log if "train/loss" in entry] for log in (cast_log, plain_log)]
+    assert losses[0] == losses[1] and len(losses[0]) == 4
+    for one, other in zip(cast.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_losses_do_not_depend_on_the_batch(trained):
