@@ -1,6 +1,7 @@
 """Calls that run side by side, each as soon as those that it needs have ended."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -14,7 +15,7 @@ class _Job(NamedTuple):
 
 
 class Schedule:
-    """Calls in threads, the earliest that can begin first.
+    """Calls in threads; of those that can begin the one first for which most others wait, and the earliest of such.
 
     After the first failure nothing begins any more: what waits, and what is added, fails with it.
     """
@@ -60,13 +61,23 @@ class Schedule:
                 left, self._waiting = self._waiting, []
                 ready = []
             else:
-                left, ready = [], [job for job in self._waiting if all(need.done() for need in job.needs)][: self._free]
+                ready = [job for job in self._waiting if all(need.done() for need in job.needs)]
+                behind = self._behind()
+                left, ready = [], sorted(ready, key=lambda job: -len(behind[job.result]))[: self._free]
                 self._waiting = [job for job in self._waiting if job not in ready]
                 self._free -= len(ready)
         for job in left:
             job.result.set_exception(self._failure)
         for job in ready:
             self._pool.submit(job.call).add_done_callback(partial(self._ended, job))
+
+    def _behind(self) -> defaultdict[Future[Any], set[Future[Any]]]:
+        """Of each call those that wait for it, directly or not."""
+        behind: defaultdict[Future[Any], set[Future[Any]]] = defaultdict(set)
+        for job in reversed(self._waiting):  # what a call needs was added before it
+            for need in job.needs:
+                behind[need] |= {job.result, *behind[job.result]}
+        return behind
 
     def _ended(self, job: _Job, call: Future[Any]) -> None:
         failure = call.exception()

@@ -26,6 +26,23 @@ def test_calls_begin_in_order_once_their_needs_have_ended():
     assert order == ["early", "late", "last"]
 
 
+def test_the_call_for_which_most_others_wait_begins_first():
+    order: list[str] = []
+    schedule, gate = Schedule(1), threading.Event()
+    opened = schedule.add(gate.wait, [])
+
+    def add(name: str, *needs: Future[None]) -> Future[None]:
+        return schedule.add(lambda: order.append(name), needs)
+
+    add("nobody waits", opened)
+    one, two = add("one waits", opened), add("two wait", opened)
+    last = add("last", add("after two", two), one)
+    gate.set()
+    last.result(timeout=30)
+    schedule.close()
+    assert order == ["two wait", "one waits", "after two", "nobody waits", "last"]
+
+
 def test_no_more_than_so_many_run_at_once():
     lock, running, most = threading.Lock(), [0], [0]
 
