@@ -1,11 +1,11 @@
 """Rules of truth.yaml applied to what sounds: each tag is present, absent or unknown (Kleene's three values)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from conceptcaps.audio.truth.features import Lines, features, part_lines
@@ -115,14 +115,14 @@ class Judge:
             value = max(self.tag(one) for one in name.split(" or "))
             return value if wanted else -value
         assert isinstance(wanted, Sequence)
-        if name == "tempo" and not np.isnan(self.numbers[name]):
+        if name == "tempo" and not math.isnan(self.numbers[name]):
             reached = {self._within(bpm, wanted, name) for bpm in self.music.tempi.tolist()}
             return reached.pop() if len(reached) == 1 else UNKNOWN  # a tempo that changes has no class of its own
         return self._within(self.numbers[name], wanted, name)
 
     def _within(self, value: float, wanted: Sequence[float], name: str) -> int:
         low, high = wanted
-        if np.isnan(value):
+        if math.isnan(value):
             return UNKNOWN
         if low - 1e-6 <= value <= high + 1e-6:
             return PRESENT
