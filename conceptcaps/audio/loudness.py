@@ -21,7 +21,7 @@ _SILENCE = -70.0
 _HOP = 0.1  # seconds; a gating block is four
 _BLOCK = 4
 _GATE = -10.0
-_LANES, _TILE = 16, 64
+_LANES, _TILE = 32, 128
 _NOTHING = 1e-30
 _OVERSAMPLING, _TAPS = 4, 12
 _LOOK = 0.005  # seconds on each side in which a peak is approached and left
@@ -145,7 +145,7 @@ def _energy(lufs: float) -> float:
 
 @njit(cache=True, nogil=True)
 def _energies(sound, shelf, low_cut, hop, hops):  # type: ignore[no-untyped-def]
-    """Sixteen stretches of the waveform side by side, each from a hop before, in which the filters settle.
+    """Stretches of the waveform side by side, each from a hop before, in which the filters settle.
 
     What a filter still holds after silence is set to nothing: such small numbers take a hundredfold time.
     """
@@ -153,50 +153,49 @@ def _energies(sound, shelf, low_cut, hop, hops):  # type: ignore[no-untyped-def]
     each = (hops + _LANES - 1) // _LANES
     tile = np.empty((_TILE, _LANES))
     for channel in range(sound.shape[0]):
-        first, second = np.zeros(_LANES), np.zeros(_LANES)
-        third, fourth = np.zeros(_LANES), np.zeros(_LANES)
+        states = np.zeros((5, _LANES))  # two of each filter, and the squares of what comes out
         for past in range(-1, each):
-            total = np.zeros(_LANES)
+            states[4] = 0.0
             for begin in range(0, hop, _TILE):
                 count = min(_TILE, hop - begin)
                 for lane in range(_LANES):
                     _column(tile, lane, sound[channel], (lane * each + past) * hop + begin, count)
-                _filter(tile, count, shelf, low_cut, first, second, third, fourth, total)
+                _filter(tile, count, shelf, low_cut, states)
             for lane in range(_LANES):
                 number = lane * each + past
                 if past >= 0 and number < hops:
-                    found[number] += total[lane] / hop
-                if max(abs(first[lane]), abs(second[lane]), abs(third[lane]), abs(fourth[lane])) < _NOTHING:
-                    first[lane] = second[lane] = third[lane] = fourth[lane] = 0.0
+                    found[number] += states[4, lane] / hop
+                if np.abs(states[:4, lane]).max() < _NOTHING:
+                    states[:4, lane] = 0.0
     return found
 
 
 @njit(cache=True, nogil=True)
 def _column(tile, lane, sound, at, count):  # type: ignore[no-untyped-def]
     """Copy ``count`` samples from ``at`` on into a column; silence where there are none."""
-    if at >= 0 and at + count <= len(sound):
-        for place in range(count):
-            tile[place, lane] = sound[at + place]
-    else:
-        for place in range(count):
-            tile[place, lane] = sound[at + place] if 0 <= at + place < len(sound) else 0.0
+    first = min(max(-at, 0), count)
+    last = max(min(len(sound) - at, count), first)
+    column, samples = tile[:, lane], sound[at + first : at + last]
+    column[:first] = 0.0
+    column[last:count] = 0.0
+    for place in range(len(samples)):
+        column[np.uint32(first) + np.uint32(place)] = samples[place]
 
 
 @njit(cache=True, nogil=True)
-def _filter(tile, count, shelf, low_cut, first, second, third, fourth, total):  # type: ignore[no-untyped-def]
-    """Add the squares of filtered columns to ``total``; an array for each number kept, so that loops are vectors."""
+def _filter(tile, count, shelf, low_cut, states):  # type: ignore[no-untyped-def]
+    """Add the squares of filtered columns to ``states[4]``; one array keeps all numbers, so that loops are vectors."""
     b0, b1, b2, a1, a2 = shelf[0], shelf[1], shelf[2], shelf[3], shelf[4]
     c0, c1, c2, d1, d2 = low_cut[0], low_cut[1], low_cut[2], low_cut[3], low_cut[4]
     for place in range(count):
-        row = tile[place]
         for lane in range(_LANES):
-            value = b0 * row[lane] + first[lane]
-            first[lane] = b1 * row[lane] - a1 * value + second[lane]
-            second[lane] = b2 * row[lane] - a2 * value
-            heard = c0 * value + third[lane]
-            third[lane] = c1 * value - d1 * heard + fourth[lane]
-            fourth[lane] = c2 * value - d2 * heard
-            total[lane] += heard * heard
+            value = b0 * tile[place, lane] + states[0, lane]
+            states[0, lane] = b1 * tile[place, lane] - a1 * value + states[1, lane]
+            states[1, lane] = b2 * tile[place, lane] - a2 * value
+            heard = c0 * value + states[2, lane]
+            states[2, lane] = c1 * value - d1 * heard + states[3, lane]
+            states[3, lane] = c2 * value - d2 * heard
+            states[4, lane] += heard * heard
 
 
 @njit(cache=True, nogil=True)

@@ -15,8 +15,16 @@ from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _WEIGHTS = {"cut": 5, "denied": 5, "doubled": 4, "role": 4, "supposed": 3, "invented": 3, "alone": 3}
-_WEIGHTS |= {"missed": 3, "elsewhere": 2, "twice": 2, "article": 2, "bare": 3, "again": 1}  # a gap can be good English
-_SPOILING = ("denied", "doubled", "role", "supposed", "invented", "bare")
+_WEIGHTS |= {
+    "missed": 3,
+    "elsewhere": 2,
+    "twice": 2,
+    "article": 2,
+    "bare": 3,
+    "again": 1,
+    "shared": 3,
+}  # a gap can be good English
+_SPOILING = ("denied", "doubled", "role", "supposed", "invented", "bare", "shared")
 _ONLY = re.compile(
     r"\bthe only (?:other )?(?:\w+ )?(?:thing|sounds?|instruments?|players?|element|company|accompaniment)\b",
     re.IGNORECASE,
@@ -44,7 +52,8 @@ def faults(
         ``alone``, where other sentences have instruments; things ``supposed``, not heard; tags ``missed``; tags
         ``invented``; tags of other sentences, ``elsewhere``, and a whole sentence that stood before; of these what an
         earlier sentence said already, ``twice``; a wrong ``article``; a beginning or a phrase of three words that an
-        earlier one had, ``again``; and whether it says neither what the piece is nor what anything does, ``bare``.
+        earlier one had, ``again``; and whether it says neither what the piece is nor what anything does, ``bare``;
+        what one part should do alone (``readability.parts``) and two do, or what is told twice, ``shared``.
 
     >>> dials = {"others": [], "said": "", "ended": True, "taxonomy": Taxonomy.load()}
     >>> found = faults("No piano plays, but a cymbal.", asked=["piano"], **dials)
@@ -71,6 +80,7 @@ def faults(
             or not readability.phrases(sentence).isdisjoint(readability.phrases(said))
         ),
         "bare": int(casting.bare(sentence)),
+        "shared": sum(readability.parts(f"{said} {sentence}")[name] > 1 for name in readability.parts(sentence)),
         "elsewhere": len((found & set(others)) - taxonomy.closure(asked)) + int(sentence in said),
     }
 
@@ -90,9 +100,10 @@ def spoilt(text: str, *, asked: Collection[str], taxonomy: Taxonomy) -> int:
     >>> spoilt("A shaker holds the bottom. It is slow.", asked=["shaker", "slow tempo"], taxonomy=Taxonomy.load())
     4
     """
+    sentences = phrases.sentences(text)
     found = [
-        faults(sentence, asked=asked, others=(), said="", ended=True, taxonomy=taxonomy)
-        for sentence in phrases.sentences(text)
+        faults(sentence, asked=asked, others=(), said=" ".join(sentences[:place]), ended=True, taxonomy=taxonomy)
+        for place, sentence in enumerate(sentences)
     ]
     return sum(weight({name: counts[name] for name in _SPOILING}) for counts in found)
 

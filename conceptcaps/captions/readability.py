@@ -1,6 +1,7 @@
 """How well a caption reads, by counts that need no model: words doubled inside a sentence, roles that make no sense."""
 
 import re
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
@@ -69,6 +70,23 @@ def role_faults(text: str) -> list[str]:
     """
     plain = [" ".join(sentence.lower().split()) for sentence in sentences(text)]
     return [name for name, pattern in _role_patterns().items() if any(map(pattern.search, plain))]
+
+
+def parts(text: str) -> Counter[str]:
+    """How often a text tells who does what one alone should do, by the ``parts`` of ``readability.yaml``.
+
+    >>> parts("A flute carries the melody. A harp fills in the harmony. A violin takes the tune.")
+    Counter({'tune': 2, 'harmony': 1})
+    """
+    plain = " ".join(text.lower().split())
+    found = {name: len(pattern.findall(plain)) for name, pattern in _part_patterns().items()}
+    return Counter({name: count for name, count in found.items() if count})
+
+
+@lru_cache(maxsize=1)
+def _part_patterns() -> dict[str, re.Pattern[str]]:
+    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return {name: re.compile(rf"\b(?:{pattern})\b") for name, pattern in table["parts"].items()}
 
 
 @lru_cache(maxsize=1)

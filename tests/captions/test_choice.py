@@ -25,6 +25,7 @@ TAXONOMY = Taxonomy.load()
         ("A slow jazz tune; the only sound is a piano.", "alone"),
         ("A jazz piano piece at a slow pace and tempo.", "doubled"),
         ("A slow-paced jazz piano piece at a tempo.", "doubled"),
+        ("A slow jazz tune for piano, which carries the theme and holds the melody.", "shared"),
     ],
 )
 def test_faults_are_seen(sentence, fault):
@@ -152,3 +153,16 @@ def test_of_sentences_without_a_fault_the_one_that_is_put_together_as_learnt_one
     assert second(0, 0, "", [Answer("It.", True, 0.0), full])[0] == 1, (
         "tags that are missed weigh more than strange runs"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shared"),
+    [
+        ("A flute carries the melody. A harp fills in the harmony.", 0),
+        ("A flute carries the melody. A harp takes the tune.", 3),
+        ("It is rounded out by a flute. It is rounded out by a harp.", 3),
+        ("A harp fills in the harmony. The harmony is left to a flute. A harp holds the chords.", 6),
+    ],
+)
+def test_what_one_part_does_is_not_told_of_two(text, shared):
+    assert choice.spoilt(text, asked=["flute", "harp"], taxonomy=TAXONOMY) == shared
