@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from conceptcaps import tracking
-from conceptcaps.audio import backends, clips, soundfont, spectrum, table
+from conceptcaps.audio import backends, clips, pictures, soundfont, table
 from conceptcaps.tags import carried
 from conceptcaps.workspace import executor, project, shards
 
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_metrics(table.summarise(made))
         clips.require_few(table.failures(made), total=len(made))
         tracking.log_shards(out, "audio", rows=made, upload=bool(args.upload))
-        tracking.log_figure(spectrum.pictures(shown := table.examples(out)), "spectra")
+        tracking.log_figure(pictures.spectra(shown := table.examples(out)), "spectra")
         tracking.log_folder(table.write_examples(shown, tracking.scratch()), "examples")
 
 

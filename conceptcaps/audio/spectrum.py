@@ -3,10 +3,8 @@
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 import torch
 import torchaudio
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -71,14 +69,3 @@ def to_length(frames: NDArray[np.float32], *, length: int) -> NDArray[np.float32
 def windows(frames: NDArray[np.float32], *, count: int) -> NDArray[np.float32]:
     """The first ``count`` windows of 3 s that musicnn sees, ``(count, 187, 96)``."""
     return to_length(frames, length=count * FRAMES).reshape(count, FRAMES, BANDS)
-
-
-def pictures(rows: pd.DataFrame) -> Figure:
-    """Log-mel spectra of clips, with their tags."""
-    figure = Figure(figsize=(12, 2.6 * len(rows)), layout="constrained")
-    for axes, row in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows.to_dict("records"), strict=True):
-        picture = spectrum(row["audio"]["bytes"]).T
-        axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", extent=(0, row["duration"], 0, BANDS))
-        axes.set_title(", ".join(row["tags"]), fontsize=9)
-        axes.set(xlabel="time (s)", ylabel="mel band")
-    return figure

@@ -12,7 +12,7 @@ References:
 import numpy as np
 from numba import njit
 
-BLOCK = 64  # samples for which pitch, filter and the slope of the volume stay as they are
+BLOCK = 64  # samples for which pitch and filter stay as they are, and a falling volume is a straight line
 FALL = 960.0  # centibels in the time that a decay or release is given as
 LOWEST, HIGHEST = 1500, 13_500  # cents of a filter
 _SILENT = 900.0  # centibels below full, where a voice ends
@@ -32,7 +32,9 @@ VOICE = np.dtype(
         *((name, "f8") for name in ("vibrato_delay", "vibrato_step", "vibrato_to_pitch")),
     ]
 )  # times in samples of the output, gains in centibels, pitch and filter in cents
-OF_TONE = 9 * 8  # bytes of VOICE before what a tone depends on: gain and volume envelope
+OF_TONE: int = dict(VOICE.fields or {})["start"][
+    1
+]  # bytes before what a tone depends on: those of gain and volume envelope
 
 
 @njit(cache=True, nogil=True)
@@ -49,6 +51,19 @@ def _gain(centibels):  # type: ignore[no-untyped-def]
     if centibels < 0:
         return 1.0 / _power(_GAIN, -centibels, 1440)
     return 0.0 if centibels >= 1440 else _power(_GAIN, centibels, 1440)
+
+
+@njit(cache=True, nogil=True)
+def _fallen_by(centibels):  # type: ignore[no-untyped-def]
+    """Gain of some centibels, so exact that thousands in a row stay right."""
+    if centibels > 20:
+        return _gain(centibels)
+    part = -centibels * 0.011512925464970228  # ln(10) / 200
+    term = whole = 1.0
+    for number in range(1, 8):
+        term *= part / number
+        whole += term
+    return whole
 
 
 @njit(cache=True, nogil=True)
@@ -275,10 +290,10 @@ def mix(sound, tone, split, rest, most, voice, first, let_go, choked, choking): 
         even = blocks and (rise >= 1 or time >= let_go)
         if even:  # so many decibels a block, or none
             steep = _fallen(voice, time + BLOCK, let_go, choked, choking)[1] - fall
-            if steep > 0:
+            if steep > 1e-9:
                 blocks = min(blocks, int((_SILENT - voice.attenuation - fall) / steep) + 1)
             until = time + blocks * BLOCK
-            ratio = _gain(steep)
+            ratio = _fallen_by(steep)
             for each in range(BLOCK):
                 shape[each] = 1 + (ratio - 1) * each / BLOCK
         elif time >= min(let_go, choked):  # rising and falling at once

@@ -42,7 +42,7 @@ def generate(
     """Answers to chats, in order; the longest prompts are decoded first.
 
     Candidate ``c`` of round ``r`` for part ``p`` of a text draws from the stream ``(*its stream, p, r, c)``. In a later
-    round the best so far stays, and the others are drawn again.
+    round the best so far stays, and the others, if there are any, are drawn again.
 
     Args:
         model: Causal language model in evaluation mode, whose layers all attend.
@@ -98,7 +98,7 @@ def generate(
             for slot in desk.step():
                 text, found = desk.text(slot), desk.answers(slot)
                 best, enough = choose(text.row, len(text.said), " ".join(text.said), found)
-                if not enough and text.round + 1 < rounds:
+                if not enough and candidates > 1 and text.round + 1 < rounds:
                     desk.draw_again(slot, best)
                     continue
                 desk.accept(slot, best)

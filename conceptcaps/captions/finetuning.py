@@ -183,20 +183,20 @@ def fit(
 def cast_once(model: PeftModel) -> Iterator[None]:
     """Frozen layers in bfloat16, as autocast would else cast them anew in every step; afterwards as they were.
 
-    Those of the embeddings' weights, which read and end a text, stay as they are, and so do those of DoRA, which
-    measures them.
+    Meanwhile both stand in memory. The embeddings' weights, which may end a text too, stay as they are, and so do those
+    of DoRA, which measures them.
     """
-    whole = {}
+    kept = {}
     shared = model.get_input_embeddings().weight
     for layer in model.modules():
         if isinstance(layer, LoraLayer) and not layer.use_dora.get("default"):
-            weight = layer.get_base_layer().weight
-            if weight is not shared and weight.dtype == torch.float32:
-                whole[weight], weight.data = weight.data, weight.data.bfloat16()
+            weight = getattr(layer.get_base_layer(), "weight", None)
+            if weight is not None and weight is not shared and weight.dtype == torch.float32:
+                kept[weight], weight.data = weight.data, weight.data.bfloat16()
     try:
         yield
     finally:
-        for weight, data in whole.items():
+        for weight, data in kept.items():
             weight.data = data
 
 

@@ -7,6 +7,7 @@ a multiple of 32, and what is not filled weighs exactly 0.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -21,6 +22,10 @@ _GROUPED = "grouped_matmul"
 _LAST = torch.tensor([-1])  # a copy of the last states; of a view of them PyTorch would copy the head for each text
 _ASKING: ContextVar[Tensor | None] = ContextVar("_ASKING", default=None)
 """Lanes whose tokens pass through the model, in a step of some lanes; their keys stand among those of all lanes."""
+
+_TURN = Lock()
+_IN_USE: dict[int, tuple[str, int]] = {}
+"""Of configurations whose attention is ours: their own one, and how many use it."""
 
 States = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer, ``(heads, tokens, size)``."""
@@ -45,7 +50,7 @@ class Lanes:
     """Room for texts in progress.
 
     Attributes:
-        lengths: Tokens that each lane holds, ``(lanes,)``; lanes that fill up a multiple of four hold none.
+        lengths: Tokens that each lane holds, ``(lanes,)``; those that fill up a multiple of four do not count.
     """
 
     def __init__(self, model: PreTrainedModel, number: int) -> None:
@@ -161,15 +166,25 @@ def _is_ours(model: PreTrainedModel) -> bool:
 
 @contextmanager
 def fast_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Make a model on a CPU attend by plain matrix products: for one token 10 times as fast as its kernel."""
+    """Make a model on a CPU attend by plain matrix products: for one token 10 times as fast as its kernel.
+
+    Threads may use one model at once, as those of a server do: the last one puts its own attention back.
+    """
     config = model.config.get_text_config()
-    usual = config._attn_implementation
-    if model.device.type == "cpu" and usual == "sdpa":
-        config._attn_implementation = _GROUPED
+    with _TURN:
+        usual, users = _IN_USE.get(id(config), (config._attn_implementation, 0))
+        if model.device.type == "cpu" and usual == "sdpa" and model._supports_attention_backend:
+            config._attn_implementation = _GROUPED
+        _IN_USE[id(config)] = usual, users + 1
     try:
         yield
     finally:
-        config._attn_implementation = usual
+        with _TURN:
+            usual, users = _IN_USE.pop(id(config))
+            if users > 1:
+                _IN_USE[id(config)] = usual, users - 1
+            else:
+                config._attn_implementation = usual
 
 
 def _grouped(

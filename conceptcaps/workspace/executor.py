@@ -23,6 +23,7 @@ from conceptcaps.workspace.project import PROJECT
 EXECUTORS = ("local", "ray")
 Result = TypeVar("Result")
 _WORTH_A_PROCESS = 3  # jobs a worker
+_STARTING = threading.Lock()
 _DEATHS = 3  # of the actors of one job: it kills them
 _NOT_SENT = [".git", ".venv", ".launcher", "outputs", "mlruns", "mlartifacts"]
 
@@ -45,7 +46,8 @@ def finish(
     """Run every job, and yield the number of each as it finishes.
 
     Args:
-        make: Called with a job's values; where processes work, they import it, and the values travel to them.
+        make: Called with a job's values; where processes work, they import it, of a library and not of a stage's own
+            file, and the values travel to them.
         jobs: What to do; never more than one beyond ``workers`` has been handed out.
         workers: Most processes; fewer where there are not 3 jobs for each, to make up for its start, and none at all
             besides this one where two would be too many.
@@ -106,14 +108,17 @@ class _Process(SpawnProcess):
 
     def start(self) -> None:
         """Start while the stage, if the program is one, has no name and no file to be imported by."""
-        program = sys.modules["__main__"]
-        named = vars(program).get("__spec__"), vars(program).get("__file__")
-        if str(getattr(named[0], "name", "")).startswith("entrypoints."):
-            vars(program).update(__spec__=None, __file__=None)
-        try:
+        program: dict[str, Any] = vars(sys.modules["__main__"])
+        if not str(getattr(program.get("__spec__"), "name", "")).startswith("entrypoints."):
             super().start()
-        finally:
-            vars(program).update(__spec__=named[0], __file__=named[1])
+            return
+        with _STARTING:
+            named: dict[str, Any] = {name: program[name] for name in ("__spec__", "__file__") if name in program}
+            program.update(dict.fromkeys(named))
+            try:
+                super().start()
+            finally:
+                program.update(named)
 
 
 class _Spawn(SpawnContext):

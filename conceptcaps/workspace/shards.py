@@ -24,8 +24,8 @@ from conceptcaps.errors import InputError
 from conceptcaps.workspace import executor, hashing, project
 
 MANIFEST = "manifest.json"
-_GROUP = 16  # rows of a row group
 PLAN = "plan.json"
+_GROUP = 16  # rows with files of a row group
 
 
 def map_shards(
@@ -165,8 +165,9 @@ def _make(
     packed = [path for path, type_ in _leaves(schema) if pa.types.is_binary(type_)]  # files, compressed as they are
     compression = {path: "none" if path in packed else "zstd" for path, _ in _leaves(schema)}
     with pq.ParquetWriter(sink, schema, compression=compression) as writer:
-        for begin in range(0, len(records), _GROUP):  # clips fill the memory once, not as rows and as a table
-            writer.write_table(pa.Table.from_pylist(records[begin : begin + _GROUP], schema=schema))
+        size = _GROUP if packed else len(records)  # the table of all files would fill the memory once more
+        for begin in range(0, len(records), size):
+            writer.write_table(pa.Table.from_pylist(records[begin : begin + size], schema=schema))
     _write(fs, f"{root}/{name}", sink.getvalue())
 
 

@@ -200,22 +200,25 @@ def test_velocities_of_a_key_share_its_tone(sampler, program):
     assert all(one.numbers["attenuation"] > other.numbers["attenuation"] for one, other in zip(soft, loud, strict=True))
 
 
-@pytest.mark.parametrize("let_go", [300, 900, 2500, 7001, NEVER])
-@pytest.mark.parametrize("choked", [5003, NEVER])
-def test_volume_is_that_of_the_envelope_s_formula(sampler, let_go, choked):
+@pytest.mark.parametrize("let_go", [0, 50, 300, 900, 2500, 7001, 15_000, NEVER])
+@pytest.mark.parametrize("choked", [350, 650, 5003, NEVER])
+@pytest.mark.parametrize("decay", [9000.0, 400_000.3])
+def test_volume_is_that_of_the_envelope_s_formula(sampler, let_go, choked, decay):
     """Delay, attack, hold, decay to a level, release and choke; decibels fall evenly (SoundFont 2.04, section 8.1)."""
     (voice, *_) = sampler.voices(0, 0, 60, 90)
     numbers = voice.numbers.copy()
-    stages = {"delay": 100, "attack": 700, "hold": 1000, "decay": 9000, "sustain": 300, "release": 30_000}
+    stages = {"delay": 100, "attack": 700.2, "hold": 1000.5, "decay": decay, "sustain": 300, "release": 300_000}
     for name, value in stages.items():
         numbers[name] = value
-    time = np.arange(20_000.0)
+    time = np.arange(60_000.0)
     held = np.minimum(time, let_go) - 100
-    rise = np.clip(held / 700, 0, 1)
-    fall = np.clip(960 * (held - 1700) / 9000, 0, 300) + 960 * np.maximum(time - let_go, 0) / 30_000
+    rise = np.clip(held / 700.2, 0, 1)
+    fall = np.clip(960 * (held - 1700.7) / decay, 0, 300) + 960 * np.maximum(time - let_go, 0) / 300_000
     fall += 960 * np.maximum(time - choked, 0) / 4000
     expected = rise * 10 ** (-(fall + numbers["attenuation"]) / 200) / np.sqrt(numbers["resonance"]) * (time >= 100)
-    sound, tone = np.zeros((2, 20_000), np.float32), np.ones(20_000, np.float32)
+    sound, tone = np.zeros((2, 60_000), np.float32), np.ones(60_000, np.float32)
     tones.mix(sound, tone, len(tone), tone[:0], len(tone), numbers, 0, let_go, choked, 4000.0)
     for channel, side in zip(sound, ("left", "right"), strict=True):
-        np.testing.assert_allclose(channel, expected * numbers[side], rtol=0.003, atol=1e-4)
+        np.testing.assert_allclose(channel, expected * numbers[side], rtol=0.008, atol=1e-4)  # chords of steep falls
+    slow = (expected > 0.01) & (time > 1900) & (time < min(choked, 60_000)) & (decay > 10_000)
+    np.testing.assert_allclose(sound[0, slow], (expected * numbers["left"])[slow], rtol=1e-4)  # nothing drifts

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from conceptcaps.audio import resampling, waveform
+from conceptcaps.audio import waveform
 
 RATE = 32_000
 
@@ -44,16 +44,6 @@ def test_decode_reads_wav_with_one_channel_and_refuses_text():
     assert found.shape == (1, 2 * RATE) and rate == RATE
     with pytest.raises(ValueError, match="expected an audio file"):
         waveform.decode(b"no audio at all")
-
-
-def test_resampling_keeps_a_low_tone_and_drops_one_above_the_new_limit():
-    low = resampling.resample(tone(440), RATE, 16_000)
-    assert low.shape == (2, 32_000)
-    np.testing.assert_allclose(low[:, 500:-500], tone(440, rate=16_000)[:, 500:-500], atol=1e-3)
-    high = resampling.resample(tone(12_000), RATE, 16_000)
-    assert np.abs(high[:, 500:-500]).max() < 1e-3
-    sound = tone()
-    assert resampling.resample(sound, RATE, RATE) is sound
 
 
 def test_mono_is_the_mean_of_the_channels_not_the_first():

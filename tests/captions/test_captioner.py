@@ -132,6 +132,26 @@ def test_weights_cast_once_give_what_those_cast_in_every_step_do(base, tmp_path,
         assert torch.equal(one, other)
 
 
+def test_frozen_layers_are_cast_and_put_back(base):
+    config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(tiny_model.load(base)[0], config)
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+
+    def dtypes(part: str) -> set[torch.dtype]:
+        return {weight.dtype for name, weight in model.named_parameters() if part in name}
+
+    with pytest.raises(KeyError), finetuning.cast_once(model):
+        assert dtypes("base_layer") == {torch.bfloat16}
+        assert dtypes("lora_") == dtypes("embed_tokens") == dtypes("norm") == {torch.float32}
+        raise KeyError
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+    tied = get_peft_model(tiny_model.load(base)[0], LoraConfig(r=4, target_modules=["lm_head"], task_type="CAUSAL_LM"))
+    head = next(layer for name, layer in tied.named_modules() if name.endswith("lm_head"))
+    head.get_base_layer().weight = tied.get_input_embeddings().weight
+    with finetuning.cast_once(tied):
+        assert tied.get_input_embeddings().weight.dtype == torch.float32
+
+
 def test_losses_do_not_depend_on_the_batch(trained):
     tuned, tokenizer, _, _ = trained
     rows = lessons.examples(ROWS, taxonomy=TAXONOMY, most=0, seed=0)

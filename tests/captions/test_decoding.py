@@ -1,9 +1,16 @@
 """Decoding: draws by their probabilities, dials as transformers has them, candidates that share what was chosen."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
-from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
+from transformers import (
+    FalconConfig,
+    FalconForCausalLM,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+)
 
 from conceptcaps.captions import chat, decoding, desk, sampling
 from conceptcaps.captions.lanes import Lanes, fast_attention
@@ -137,6 +144,51 @@ def test_logits_are_those_of_the_model_and_the_same_in_any_company(model, dtype)
     network.to(torch.float32)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("ours", [True, False])
+def test_idle_lanes_wait_and_change_nothing(model, dtype, ours):
+    network = model[0].to(dtype)
+    texts = [[3 + (7 * row + place) % 500 for place in range(5 + 6 * row)] for row in range(12)]
+    passed: list[int] = []
+    hook = network.register_forward_pre_hook(
+        lambda _, __, given: passed.append(len(given["input_ids"])), with_kwargs=True
+    )
+    with torch.inference_mode(), fast_attention(network) if ours else nullcontext():
+        lanes = Lanes(network, 12)
+        for lane, states in enumerate(lanes.read(texts)):
+            lanes.fill(slice(lane, lane + 1), states)
+        every = lanes.step(torch.arange(40, 52), range(12))
+        for busy in ([1, 5, 6], [2], [0, 3, 4, 7, 8, 9, 10, 11], [11]):
+            passed.clear()
+            found = lanes.step(torch.arange(40, 52)[busy], busy)
+            assert torch.equal(found, every[busy])
+            assert passed == [-(-len(busy) // 4) * 4 if ours else 12]
+    hook.remove()
+    network.to(torch.float32)
+
+
+def test_threads_share_a_model(model):
+    def attention() -> str:
+        return model[0].config._attn_implementation
+
+    first, second = fast_attention(model[0]), fast_attention(model[0])
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert attention() == "grouped_matmul", "the second goes on"
+    second.__exit__(None, None, None)
+    assert attention() == "sdpa"
+
+
+def test_models_that_bring_their_own_attention_keep_it():
+    config = FalconConfig(
+        vocab_size=600, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, multi_query=False, alibi=False
+    )
+    network = FalconForCausalLM(config).eval()
+    with fast_attention(network):
+        assert network.config._attn_implementation != "grouped_matmul"
+
+
 def test_sentences_end_where_their_plan_does_and_the_chosen_candidate_goes_on(model):
     """The text is what the model says, greedily, behind what was chosen before, whichever candidate that was."""
     network, tokenizer = model
@@ -200,3 +252,20 @@ def test_ends_of_sentences(model):
     tokenizer = model[1]
     ends = {tokenizer.decode([token]) for token in desk.sentence_ends(tokenizer)}
     assert {".", "!", "?"} <= ends and not any(text.strip().isalnum() for text in ends)
+
+
+def test_one_candidate_that_will_not_do_is_kept(model):
+    network, tokenizer = model
+    (answer,) = decoding.generate(
+        network,
+        tokenizer,
+        chats(1),
+        streams=streams(1),
+        sampling=Sampling(),
+        batch_size=4,
+        parts=[[6, 6]],
+        candidates=1,
+        rounds=3,
+        choose=lambda row, part, text, found: (0, False),
+    )
+    assert answer.text

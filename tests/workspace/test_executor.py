@@ -1,10 +1,8 @@
-"""Shards made by processes, and by a real Ray: by actors that this machine starts, that die, of a cluster joined."""
+"""Shards made by a real Ray: by actors that this machine starts, by some that die, by a cluster that is joined."""
 
 import os
 import signal
-import sys
 from functools import partial
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -95,10 +93,3 @@ def test_a_cluster_of_two_machines_is_joined_and_one_of_them_is_lost(tmp_path, m
     make(tmp_path / "here", shard_size=1)
     assert machine not in cluster.worker_nodes
     assert shards_of(tmp_path / "ray") == shards_of(tmp_path / "here")
-
-
-def test_a_process_does_not_import_the_stage_that_starts_it(monkeypatch):
-    program, stage = sys.modules["__main__"], ModuleSpec("entrypoints.nowhere", None)
-    monkeypatch.setattr(program, "__spec__", stage)
-    assert list(executor.gather(divmod, [(7, 2), (8, 3), (9, 4), (5, 5)], 2)) == [(3, 1), (2, 2), (2, 1), (1, 0)]
-    assert program.__spec__ is stage

@@ -233,3 +233,9 @@ def test_files_are_not_packed_twice_and_words_are(tmp_path):
     assert {group.column(n).path_in_schema: group.column(n).compression for n in range(3)} == {
         "id": "ZSTD", "file.bytes": "UNCOMPRESSED", "file.path": "ZSTD",
     }  # fmt: skip
+    many = pd.DataFrame({"id": [f"row-{number}" for number in range(40)]})
+    out = str(tmp_path / "many")
+    shards.map_shards(function, many, out=out, schema=schema, shard_size=40, settings={}, description="files")
+    metadata = pq.ParquetFile(f"{out}/part-00000.parquet").metadata
+    assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [16, 16, 8]
+    assert shards.read(out)["id"].tolist() == many["id"].tolist()
