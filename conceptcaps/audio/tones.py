@@ -1,4 +1,4 @@
-"""The compiled loops of the sampler: a sample becomes a tone, a tone becomes a sounding note in a mix.
+"""The compiled loops of the sampler, first part: a sample becomes a tone. ``mixing`` makes a sounding note of it.
 
 A tone is read from a sample with its loop, pitch, vibrato and filter; it is mixed with its gain and volume envelope.
 The loops hold additions, multiplications, divisions and roots alone, and read powers and angles from tables of rounded
@@ -15,7 +15,6 @@ from numba import njit
 BLOCK = 64  # samples for which pitch and filter stay as they are, and a falling volume is a straight line
 FALL = 960.0  # centibels in the time that a decay or release is given as
 LOWEST, HIGHEST = 1500, 13_500  # cents of a filter
-_SILENT = 900.0  # centibels below full, where a voice ends
 _GAIN = np.float32(10 ** (-np.arange(1442) / 200)).astype(np.float64)  # by centibels
 _CENT = np.float32(2 ** (np.arange(1202) / 1200)).astype(np.float64)  # by cents within an octave
 _CONVEX = np.zeros(129)  # by 127ths
@@ -32,9 +31,8 @@ VOICE = np.dtype(
         *((name, "f8") for name in ("vibrato_delay", "vibrato_step", "vibrato_to_pitch")),
     ]
 )  # times in samples of the output, gains in centibels, pitch and filter in cents
-OF_TONE: int = dict(VOICE.fields or {})["start"][
-    1
-]  # bytes before what a tone depends on: those of gain and volume envelope
+_FIELDS = dict(VOICE.fields or {})
+OF_TONE: int = _FIELDS["start"][1]  # bytes of gain and volume envelope, before what a tone depends on
 
 
 @njit(cache=True, nogil=True)
@@ -47,23 +45,11 @@ def _power(table, value, last):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _gain(centibels):  # type: ignore[no-untyped-def]
+def gain(centibels):  # type: ignore[no-untyped-def]
+    """Amplitude so many centibels below full."""
     if centibels < 0:
         return 1.0 / _power(_GAIN, -centibels, 1440)
     return 0.0 if centibels >= 1440 else _power(_GAIN, centibels, 1440)
-
-
-@njit(cache=True, nogil=True)
-def _fallen_by(centibels):  # type: ignore[no-untyped-def]
-    """Gain of some centibels, so exact that thousands in a row stay right."""
-    if centibels > 20:
-        return _gain(centibels)
-    part = -centibels * 0.011512925464970228  # ln(10) / 200
-    term = whole = 1.0
-    for number in range(1, 8):
-        term *= part / number
-        whole += term
-    return whole
 
 
 @njit(cache=True, nogil=True)
@@ -99,7 +85,7 @@ def _held(time, delay, attack, hold, decay, full, bottom):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
-def _fallen(voice, time, let_go, choked, choking):  # type: ignore[no-untyped-def]
+def fallen(voice, time, let_go, choked, choking):  # type: ignore[no-untyped-def]
     """The volume envelope: how far it has risen (0 to 1), and fallen (centibels)."""
     rise, fall = _held(min(time, let_go), voice.delay, voice.attack, voice.hold, voice.decay, FALL, voice.sustain)
     if time > let_go:
@@ -110,7 +96,7 @@ def _fallen(voice, time, let_go, choked, choking):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _modulation(voice, time, let_go):  # type: ignore[no-untyped-def]
+def modulation(voice, time, let_go):  # type: ignore[no-untyped-def]
     """The modulation envelope, 0 to 1; its rise is convex."""
     rise, fall = _held(
         min(time, let_go), voice.mod_delay, voice.mod_attack, voice.mod_hold, voice.mod_decay, 1.0, voice.mod_sustain
@@ -134,25 +120,6 @@ def _read(out, wave, phase, step, count):  # type: ignore[no-untyped-def]
         curve = np.float32(3) * rise - np.float32(2) * slope - next_slope
         bend = slope + next_slope - np.float32(2) * rise
         out[place] = here + part * (slope + part * (curve + part * bend))
-
-
-@njit(cache=True, nogil=True)
-def lasts(voice, let_go, choked, choking, most):  # type: ignore[no-untyped-def]
-    """How long a tone is heard, and whether it changes, besides its volume, when the key is let go.
-
-    The first is samples of at most ``most`` until ``mix`` is done with it, for it falls silent; a block more at most.
-    """
-    changes = voice.mode == 3
-    if not changes and (voice.mod_to_pitch != 0 or voice.mod_to_filter != 0):
-        changes = _modulation(voice, let_go, let_go) > 0.001
-    low, high = 0, int(most)
-    while high - low > BLOCK:
-        middle = (low + high) // 2
-        if _fallen(voice, middle, let_go, choked, choking)[1] + voice.attenuation >= _SILENT:
-            high = middle
-        else:
-            low = middle
-    return min(high + BLOCK, int(most)), changes
 
 
 @njit(cache=True, nogil=True)
@@ -186,10 +153,10 @@ def make(made, wave, voice, angles, let_go, glide, slide, first, places, states)
             count = let_go - time
         middle = time + 0.5 * count
         swing = _triangle(middle, voice.lfo_delay, voice.lfo_step)
-        modulation = 0.0
+        moved = 0.0
         if bends or moves:
-            modulation = _modulation(voice, middle, let_go)
-            cents = modulation * voice.mod_to_pitch + swing * voice.lfo_to_pitch
+            moved = modulation(voice, middle, let_go)
+            cents = moved * voice.mod_to_pitch + swing * voice.lfo_to_pitch
             cents += _triangle(middle, voice.vibrato_delay, voice.vibrato_step) * voice.vibrato_to_pitch
             if middle < slide:
                 cents += glide * (1 - middle / slide)
@@ -209,7 +176,7 @@ def make(made, wave, voice, angles, let_go, glide, slide, first, places, states)
         if filters:
             wanted = voice.cutoff
             if moves:
-                wanted += modulation * voice.mod_to_filter + swing * voice.lfo_to_filter
+                wanted += moved * voice.mod_to_filter + swing * voice.lfo_to_filter
             place = int(min(max(wanted, LOWEST), HIGHEST)) - LOWEST
             if place != cutoff:
                 cutoff = place
@@ -221,89 +188,10 @@ def make(made, wave, voice, angles, let_go, glide, slide, first, places, states)
                 block[place] = b0 * (centre + 2 * one + two)
                 two, one = one, centre
         if voice.lfo_to_gain != 0:
-            tremolo = np.float32(_gain(-swing * voice.lfo_to_gain))
+            tremolo = np.float32(gain(-swing * voice.lfo_to_gain))
             for place in range(filled):
                 block[place] *= tremolo
         done += filled
         if filled < count:
             break
     return done
-
-
-@njit(cache=True, nogil=True)
-def _blocks(target, wave, level, ratio, shape):  # type: ignore[no-untyped-def]
-    """Add whole blocks of a wave, whose level falls by ``ratio`` from one to the next; give the level behind them."""
-    for begin in range(0, len(target), BLOCK):
-        now, block, heard = np.float32(level), target[begin : begin + BLOCK], wave[begin : begin + BLOCK]
-        for each in range(BLOCK):
-            block[each] += now * shape[each] * heard[each]
-        level *= ratio
-    return level
-
-
-@njit(cache=True, nogil=True)
-def _fall(target, tone, split, rest, place, level, ratio, shape):  # type: ignore[no-untyped-def]
-    """Add whole blocks of a tone, from its sample ``place`` on, whose level falls by ``ratio`` from one to the next."""
-    of_tone = min(max(split - place, 0), len(target))
-    before = of_tone // BLOCK * BLOCK
-    level = _blocks(target[:before], tone[place:], level, ratio, shape)
-    if before < of_tone:  # a block of both
-        seam = np.concatenate((tone[place + before : split], rest[: before + BLOCK - of_tone]))
-        level = _blocks(target[before : before + BLOCK], seam, level, ratio, shape)
-        before += BLOCK
-    _blocks(target[before:], rest[place + before - split :], level, ratio, shape)
-
-
-@njit(cache=True, nogil=True)
-def _lean(target, tone, split, rest, place, level, change):  # type: ignore[no-untyped-def]
-    """Add a piece of a tone, from its sample ``place`` on, whose level changes evenly from sample to sample."""
-    of_tone = min(max(split - place, 0), len(target))
-    begin, end = tone[place : place + of_tone], rest[place + of_tone - split :]
-    for each in range(of_tone):
-        target[each] += (level + np.float32(np.int32(each)) * change) * begin[each]
-    behind = target[of_tone:]
-    for each in range(len(behind)):
-        behind[each] += (level + np.float32(np.int32(of_tone + each)) * change) * end[each]
-
-
-@njit(cache=True, nogil=True)
-def mix(sound, tone, split, rest, most, voice, first, let_go, choked, choking):  # type: ignore[no-untyped-def]
-    """Add a tone to a waveform, with its gain and its volume envelope.
-
-    The envelope is straight while it rises; where it falls by so many decibels a sample, it is straight within a block.
-    The tone is the first ``split`` samples of ``tone`` and then ``rest``, of both together the first ``most``.
-    """
-    begun = int(voice.delay)
-    room = min(sound.shape[1] - first, begun + min(split + len(rest), most))
-    gain = _gain(voice.attenuation) / np.sqrt(voice.resonance)
-    sides = np.array([voice.left, voice.right] if sound.shape[0] == 2 else [0.5 * (voice.left + voice.right), 0.0])
-    raised = voice.delay + voice.attack
-    fallen = raised + voice.hold + voice.decay * voice.sustain / FALL
-    shape = np.empty(BLOCK, dtype=np.float32)
-    time, (rise, fall) = begun, _fallen(voice, begun, let_go, choked, choking)
-    while time < room and fall + voice.attenuation < _SILENT:
-        until = room  # where the slope changes next
-        for corner in (raised, raised + voice.hold, fallen, float(let_go), float(choked)):
-            if time < corner < until:
-                until = int(np.ceil(corner))
-        level, blocks = gain * rise * _gain(fall), (until - time) // BLOCK
-        even = blocks and (rise >= 1 or time >= let_go)
-        if even:  # so many decibels a block, or none
-            steep = _fallen(voice, time + BLOCK, let_go, choked, choking)[1] - fall
-            if steep > 1e-9:
-                blocks = min(blocks, int((_SILENT - voice.attenuation - fall) / steep) + 1)
-            until = time + blocks * BLOCK
-            ratio = _fallen_by(steep)
-            for each in range(BLOCK):
-                shape[each] = 1 + (ratio - 1) * each / BLOCK
-        elif time >= min(let_go, choked):  # rising and falling at once
-            until = min(until, time + BLOCK)
-        rise, fall = _fallen(voice, until, let_go, choked, choking)
-        change = (gain * rise * _gain(fall) - level) / (until - time)
-        for channel in range(sound.shape[0]):
-            target, side = sound[channel, first + time : first + until], sides[channel]
-            if even:
-                _fall(target, tone, split, rest, time - begun, side * level, ratio, shape)
-            else:
-                _lean(target, tone, split, rest, time - begun, np.float32(side * level), np.float32(side * change))
-        time = until

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from conceptcaps.audio.mixing import lasts, mix
 from conceptcaps.audio.sf2 import CLASS, DRUMS, MODE, ROOT, SCALE, Bank, Sample, Zone
-from conceptcaps.audio.tones import BLOCK, FALL, HIGHEST, LOWEST, OF_TONE, VOICE, lasts, make, mix
+from conceptcaps.audio.tones import BLOCK, FALL, HIGHEST, LOWEST, OF_TONE, VOICE, make
 from conceptcaps.audio.waveform import Waveform
 
 NEVER = 1 << 60  # samples

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from conceptcaps.audio import tones
+from conceptcaps.audio import mixing
 from conceptcaps.audio.sf2 import DRUMS, Bank
 from conceptcaps.audio.voices import NEVER, Note, Sampler
 from conceptcaps.workspace import assets
@@ -188,8 +188,8 @@ def test_a_tone_in_two_pieces_is_mixed_as_one(sampler, split, channels):
     tone = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
     whole, pieces = (np.zeros((channels, 12_000), np.float32) for _ in range(2))
     event = (voice.numbers, 500, 6001, 9001, 30.0)
-    tones.mix(whole, tone, len(tone), tone[:0], 9500, *event)
-    tones.mix(pieces, tone[: split + 7], split, tone[split:], 9500, *event)
+    mixing.mix(whole, tone, len(tone), tone[:0], 9500, *event)
+    mixing.mix(pieces, tone[: split + 7], split, tone[split:], 9500, *event)
     assert np.any(whole) and np.array_equal(whole, pieces)
 
 
@@ -217,7 +217,7 @@ def test_volume_is_that_of_the_envelope_s_formula(sampler, let_go, choked, decay
     fall += 960 * np.maximum(time - choked, 0) / 4000
     expected = rise * 10 ** (-(fall + numbers["attenuation"]) / 200) / np.sqrt(numbers["resonance"]) * (time >= 100)
     sound, tone = np.zeros((2, 60_000), np.float32), np.ones(60_000, np.float32)
-    tones.mix(sound, tone, len(tone), tone[:0], len(tone), numbers, 0, let_go, choked, 4000.0)
+    mixing.mix(sound, tone, len(tone), tone[:0], len(tone), numbers, 0, let_go, choked, 4000.0)
     for channel, side in zip(sound, ("left", "right"), strict=True):
         np.testing.assert_allclose(channel, expected * numbers[side], rtol=0.008, atol=1e-4)  # chords of steep falls
     slow = (expected > 0.01) & (time > 1900) & (time < min(choked, 60_000)) & (decay > 10_000)
