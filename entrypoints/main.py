@@ -17,7 +17,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--base_model", default="smollm2", help="smollm2, a folder, or a Hub id with @revision")
     parser.add_argument("--quantization", default="none", help="of the base weights: none, or nf4 (needs a GPU)")
     parser.add_argument("--caption_corpus", default="builtin", help="text to learn: builtin, tag_sets, or a file")
-    parser.add_argument("--max_examples", type=int, default=240, help="captions to fine-tune on; 0 takes all")
+    parser.add_argument("--max_examples", type=int, default=640, help="captions to fine-tune on; 0 takes all")
     parser.add_argument("--batch_size", type=int, default=1, help="captions in a step of fine-tuning")
     parser.add_argument("--audio_backend", default="soundfont", help="soundfont or musicgen")
     parser.add_argument("--audio_model", default="none", help="text-to-audio model of the backend, or none")

@@ -39,7 +39,7 @@ def steps(store, monkeypatch):
 
 def test_sweeps_are_shown_by_main_and_followed_by_paper(steps):
     shown = steps()
-    assert shown["sweep_captioner"]["max_examples"] == 8 and shown["finetune_captioner"]["max_examples"] == 240
+    assert shown["sweep_captioner"]["max_examples"] == 8 and shown["finetune_captioner"]["max_examples"] == 640
     assert not {"params_from"} & {*shown["train_vae"], *shown["finetune_captioner"]}
     followed = steps(of=paper)
     assert followed["train_vae"]["params_from"] == "runs:/sweep_vae/"
