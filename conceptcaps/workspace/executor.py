@@ -109,11 +109,11 @@ class _Process(SpawnProcess):
     def start(self) -> None:
         """Start while the stage, if the program is one, has no name and no file to be imported by."""
         program: dict[str, Any] = vars(sys.modules["__main__"])
-        if not str(getattr(program.get("__spec__"), "name", "")).startswith("entrypoints."):
-            super().start()
-            return
         with _STARTING:
-            named: dict[str, Any] = {name: program[name] for name in ("__spec__", "__file__") if name in program}
+            stage = str(getattr(program.get("__spec__"), "name", "")).startswith("entrypoints.")
+            named: dict[str, Any] = {
+                name: program[name] for name in ("__spec__", "__file__") if stage and name in program
+            }
             program.update(dict.fromkeys(named))
             try:
                 super().start()
