@@ -14,16 +14,8 @@ from conceptcaps.captions.planning import Plan
 from conceptcaps.tags import phrases
 from conceptcaps.tags.taxonomy import Taxonomy
 
-_WEIGHTS = {"cut": 5, "denied": 5, "doubled": 4, "role": 4, "supposed": 3, "invented": 3, "alone": 3}
-_WEIGHTS |= {
-    "missed": 3,
-    "elsewhere": 2,
-    "twice": 2,
-    "article": 2,
-    "bare": 3,
-    "again": 1,
-    "shared": 3,
-}  # a gap can be good English
+_WEIGHTS = {"cut": 5, "denied": 5, "doubled": 4, "role": 4, "supposed": 3, "invented": 3, "alone": 3, "shared": 3}
+_WEIGHTS |= {"missed": 3, "elsewhere": 2, "twice": 2, "article": 2, "bare": 3, "again": 1}  # a gap can be good English
 _SPOILING = ("denied", "doubled", "role", "supposed", "invented", "bare", "shared")
 _ONLY = re.compile(
     r"\bthe only (?:other )?(?:\w+ )?(?:thing|sounds?|instruments?|players?|element|company|accompaniment)\b",
@@ -63,6 +55,7 @@ def faults(
     found = set(taxonomy.find(sentence))
     whole = taxonomy.closure([*asked, *others])
     shared = " ".join(asked).replace("-", " ").split()
+    before = readability.parts(said)
     doubled = [word for word in readability.doubled_words(sentence) if shared.count(word) < 2]
     return {
         "cut": int(not ended),
@@ -80,7 +73,7 @@ def faults(
             or not readability.phrases(sentence).isdisjoint(readability.phrases(said))
         ),
         "bare": int(casting.bare(sentence)),
-        "shared": sum(readability.parts(f"{said} {sentence}")[name] > 1 for name in readability.parts(sentence)),
+        "shared": sum(count + before[name] > 1 for name, count in readability.parts(sentence).items()),
         "elsewhere": len((found & set(others)) - taxonomy.closure(asked)) + int(sentence in said),
     }
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from nltk.stem.porter import PorterStemmer
@@ -84,14 +85,19 @@ def parts(text: str) -> Counter[str]:
 
 
 @lru_cache(maxsize=1)
+def _table() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return content
+
+
+@lru_cache(maxsize=1)
 def _part_patterns() -> dict[str, re.Pattern[str]]:
-    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
-    return {name: re.compile(rf"\b(?:{pattern})\b") for name, pattern in table["parts"].items()}
+    return {name: re.compile(rf"\b(?:{pattern})\b") for name, pattern in _table()["parts"].items()}
 
 
 @lru_cache(maxsize=1)
 def _role_patterns() -> dict[str, re.Pattern[str]]:
-    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    table = _table()
     groups = {name: f"(?:{words})" for name, words in table["words"].items()}
     groups["tune"] = f"(?:{groups['filler']} )*{groups['tune']}"
 

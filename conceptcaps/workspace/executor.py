@@ -23,8 +23,8 @@ from conceptcaps.workspace.project import PROJECT
 EXECUTORS = ("local", "ray")
 Result = TypeVar("Result")
 _WORTH_A_PROCESS = 3  # jobs a worker
-_STARTING = threading.Lock()
 _DEATHS = 3  # of the actors of one job: it kills them
+_STARTING = threading.Lock()  # of processes, for which the program is changed a moment
 _NOT_SENT = [".git", ".venv", ".launcher", "outputs", "mlruns", "mlartifacts"]
 
 
