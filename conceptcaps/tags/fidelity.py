@@ -166,7 +166,9 @@ def evaluate(
 
     Returns:
         ``covariance``, ``third_moments`` and ``cooccurrence`` (cosines with held-out rows), each with ``_ceiling``,
-        ``_of_ceiling``, ``_of_ceiling_low`` and ``_high``; ``two_sample_auc`` with ``_low`` and ``_high`` beside those
+        ``_of_ceiling``, ``_of_ceiling_low`` and ``_high``; ``covariance_all_of_ceiling``, of all samples, which where
+        there are many carry less noise than the training rows, so that a true model would exceed 1;
+        ``two_sample_auc`` with ``_low`` and ``_high`` beside those
         of real against real (``_real``); ``pairs_off``; ``frequency_error`` (mean absolute difference of tag
         frequencies) beside that of the training rows (``_real``); ``size_distance`` (Wasserstein, in tags, of tags per
         row) likewise; ``copies`` (share that equals a training row) and ``nearest`` (mean Jaccard index of the nearest
@@ -184,6 +186,8 @@ def evaluate(
     for name, value in alike.items():
         found |= {name: value.cosine, f"{name}_ceiling": value.ceiling}
         found |= as_metrics(f"{name}_of_ceiling", value.ratio, value.low, value.high)
+    whole = cosine(covariances(samples), covariances(held_out))
+    found["covariance_all_of_ceiling"] = whole / alike["covariance"].ceiling
     everything = np.concatenate([real, held_out])
     near, near_real = nearest_jaccard(samples, real), nearest_jaccard(held_out, real)
     return found | {

@@ -194,6 +194,19 @@ def test_each_figure_of_a_set_is_that_of_its_definition():
         assert [found[f"{name}{end}"] for end in ends] == pytest.approx([*value])
 
 
+def test_many_samples_carry_less_noise_than_training_rows_and_few_no_less():
+    held_out, real = blocks(150, 1), blocks(60, 0)
+    few, many = (
+        fidelity.evaluate(blocks(count, 3), held_out=held_out, real=real, taxonomy=TAXONOMY, seed=0, null=NULL)
+        for count in (60, 6000)
+    )
+    assert few["covariance_all_of_ceiling"] == pytest.approx(few["covariance_of_ceiling"])
+    assert many["covariance_all_of_ceiling"] > many["covariance_of_ceiling"]
+    assert many["covariance_all_of_ceiling"] * many["covariance_ceiling"] == pytest.approx(
+        fidelity.cosine(fidelity.covariances(blocks(6000, 3)), fidelity.covariances(held_out))
+    )
+
+
 def test_a_tag_s_loss_is_the_part_of_its_draws_that_was_not_kept():
     samples = TAXONOMY.encode([["jazz"], ["jazz", "piano"]])
     drawn = np.zeros(200)
