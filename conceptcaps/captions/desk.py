@@ -79,7 +79,7 @@ class Desk:
         sentences: bool,
     ) -> None:
         """Open slots; with ``sentences`` a part ends with a sentence, else where the model ends the text."""
-        self.lanes = Lanes(model, slots * candidates)
+        self.lanes = Lanes(model, slots * candidates, sharing=candidates)
         self.slots: list[Text | None] = [None] * slots
         self._size = candidates
         self._candidates = [_Candidate(np.zeros(0), closed=True) for _ in range(len(self.lanes))]

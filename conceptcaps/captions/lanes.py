@@ -1,68 +1,85 @@
-"""Keys and values of many texts in progress, each filled from its start; and attention that reads them all at once.
+"""Keys and values of many texts in progress, each filled from its start.
 
-A text's numbers are the same whichever texts stand beside it: its keys stand where its tokens do, stores are as wide as
-a multiple of 32, and what is not filled weighs exactly 0.
+The candidates of a text share those of what stands before them, which are kept and read once. A text's numbers are the
+same whichever texts stand beside it: its keys stand where its tokens do, stores are as wide as a multiple of 32, and
+what is not filled weighs exactly 0.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from threading import Lock
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from conceptcaps.captions.attention import Step, fast_attention, is_ours, taking
+
+__all__ = ["Lanes", "States", "fast_attention"]
 
 _WIDTH = 32  # stores are as wide as a multiple of it
 _LANES = 4  # and their lanes a multiple of this one: below it processors round products of float32 in other ways
-_GROUPED = "grouped_matmul"
 _LAST = torch.tensor([-1])  # a copy of the last states; of a view of them PyTorch would copy the head for each text
-_ASKING: ContextVar[Tensor | None] = ContextVar("_ASKING", default=None)
-"""Lanes whose tokens pass through the model, in a step of some lanes; their keys stand among those of all lanes."""
-
-_TURN = Lock()
-_IN_USE: dict[int, tuple[str, int]] = {}
-"""Of configurations whose attention is ours: their own one, and how many use it."""
 
 States = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer, ``(heads, tokens, size)``."""
 
 
-class _Lanes(DynamicLayer):
-    """Keys and values ``(lanes, heads, width, size)`` of a layer; a step writes a token in some, at their places."""
+class _Layer(DynamicLayer):
+    """Keys and values of a layer; a step writes a token in some lanes, at their places.
 
-    lanes: Tensor
-    places: Tensor
+    Those that the lanes of a text share are ``(texts, heads, width, size)``, a lane's own ``(lanes, heads, width,
+    size)``.
+    """
+
+    step: Step
+
+    def __init__(self, like: Sequence[Tensor], *, texts: int, sharing: int) -> None:
+        """Empty stores for keys and values like those given, ``(heads, tokens, size)``."""
+        super().__init__()
+        self.lazy_initialization(*like)
+        empty = [[state.new_zeros(count, state.shape[0], 0, state.shape[2]) for state in like]
+                 for count in (texts, texts * sharing)]  # fmt: skip
+        (self.shared_keys, self.shared_values), (self.keys, self.values) = empty
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Write the states of ``lanes`` at their ``places``, and give those of all."""
-        self.keys[self.lanes, :, self.places] = key_states[:, :, 0].to(self.keys.dtype)
-        self.values[self.lanes, :, self.places] = value_states[:, :, 0].to(self.values.dtype)
-        return self.keys, self.values
+        """Write the states of a step, and give those of all lanes; where attention is ours, their own ones alone."""
+        step, shared = self.step, (self.shared_keys, self.shared_values)
+        self.keys[step.lanes, :, step.places] = key_states[:, :, 0].to(self.keys.dtype)
+        self.values[step.lanes, :, step.places] = value_states[:, :, 0].to(self.values.dtype)
+        if step.ours:
+            step.shared = shared
+            return self.keys, self.values
+        keys, values = (state.repeat_interleave(step.sharing, dim=0) for state in shared)
+        return torch.cat([keys, self.keys], dim=2), torch.cat([values, self.values], dim=2)
 
 
 class Lanes:
-    """Room for texts in progress.
+    """Room for texts in progress: lanes for what the candidates of a text add to what they share.
 
     Attributes:
-        lengths: Tokens that each lane holds, ``(lanes,)``; those that fill up a multiple of four do not count.
+        lengths: Tokens that each lane holds, shared ones among them, ``(lanes,)``; those that fill up a multiple of
+            four do not count.
     """
 
-    def __init__(self, model: PreTrainedModel, number: int) -> None:
-        """Open empty lanes; their stores are made with the first text."""
+    def __init__(self, model: PreTrainedModel, number: int, *, sharing: int = 1) -> None:
+        """Open empty lanes, ``sharing`` of them for a text; their stores are made with the first text."""
         self._model = model
         self._cache = Cache(layers=[])
+        self._sharing = sharing
         self._number = number
-        self.lengths = torch.zeros(-(-number // _LANES) * _LANES, dtype=torch.long, device=model.device)
+        self.lengths = torch.zeros(self._full(-(-number // sharing)) * sharing, dtype=torch.long, device=model.device)
+        self._shared = torch.zeros_like(self.lengths[::sharing])
 
     def __len__(self) -> int:
         """Number of lanes."""
         return self._number
+
+    def _full(self, texts: int) -> int:
+        """Texts whose lanes are a multiple of four."""
+        return next(count for count in range(texts, texts + _LANES) if count * self._sharing % _LANES == 0)
 
     def read(self, texts: Sequence[Sequence[int]]) -> list[States]:
         """States of texts of one token or more, each as if it were read by itself."""
@@ -80,145 +97,99 @@ class Lanes:
         ]
 
     def fill(self, lanes: slice, states: States, *, begin: int = 0) -> None:
-        """Write states into lanes, from the token ``begin`` on; they hold those and what stands before."""
-        end = begin + states[0][0].shape[1]
-        self._widen(end, states)
+        """Give the lanes of a text states to share, from the token ``begin`` on, behind those that they shared before.
+
+        What they had for themselves is forgotten.
+        """
+        end, text = begin + states[0][0].shape[1], lanes.start // self._sharing
+        if not self._cache.layers:
+            dials = {"texts": len(self._shared), "sharing": self._sharing}
+            self._cache.layers += [_Layer(like, **dials) for like in states]
         for layer, (keys, values) in zip(self._cache.layers, states, strict=True):
-            layer.keys[lanes, :, begin:end] = keys
-            layer.values[lanes, :, begin:end] = values
+            layer.shared_keys, layer.shared_values = (
+                _widened(state, end) for state in (layer.shared_keys, layer.shared_values)
+            )
+            layer.shared_keys[text, :, begin:end] = keys
+            layer.shared_values[text, :, begin:end] = values
+        self._shared[text] = end
         self.lengths[lanes] = end
 
     def cut(self, lane: int, begin: int, end: int) -> States:
-        """States of a lane's tokens from ``begin`` to ``end``."""
-        return [(layer.keys[lane, :, begin:end], layer.values[lane, :, begin:end]) for layer in self._cache.layers]
+        """States of a lane's own tokens from ``begin`` to ``end``, counted with those that it shares."""
+        shared = int(self._shared[lane // self._sharing])
+        own = slice(begin - shared, end - shared)
+        return [(layer.keys[lane, :, own], layer.values[lane, :, own]) for layer in self._cache.layers]
 
     def keep(self, lanes: list[int]) -> None:
-        """Close all other lanes."""
+        """Close all lanes but those of some texts."""
         self._number = len(lanes)
-        chosen = torch.tensor([*lanes, *lanes[:1] * (-len(lanes) % _LANES)], device=self.lengths.device)
-        self.lengths = self.lengths[chosen]
+        texts = [lane // self._sharing for lane in lanes[:: self._sharing]]
+        texts += texts[:1] * (self._full(len(texts)) - len(texts))
+        of_texts = torch.tensor(texts, dtype=torch.long, device=self.lengths.device)
+        chosen = (of_texts[:, None] * self._sharing + torch.arange(self._sharing, device=of_texts.device)).flatten()
+        self.lengths, self._shared = self.lengths[chosen], self._shared[of_texts]
         for layer in self._cache.layers:
             layer.keys, layer.values = layer.keys[chosen], layer.values[chosen]
+            layer.shared_keys, layer.shared_values = layer.shared_keys[of_texts], layer.shared_values[of_texts]
 
     def step(self, tokens: Tensor, busy: Sequence[int]) -> Tensor:
         """Logits ``(busy, vocabulary)`` behind one more token ``(busy,)`` in each busy lane; lengths stay as they are.
 
         Where attention is ours, the other lanes do not pass through the model.
         """
-        self._widen(int(self.lengths.max()) + 1, None)
         every = torch.arange(len(self.lengths), device=tokens.device)
         rows = torch.tensor(busy, device=tokens.device)
         given = torch.zeros_like(every).index_put((rows,), tokens)
-        lanes = every
-        if _is_ours(self._model):
+        lanes, ours = every, is_ours(self._model)
+        if ours:
             idle = every[~torch.isin(every, rows)]
             lanes, rows = torch.cat([rows, idle[: -len(busy) % _LANES]]), every[: len(busy)]
+        shared = self._shared.repeat_interleave(self._sharing)
+        own = self.lengths - shared
+        step = Step(lanes, own[lanes], self._sharing, ours)
         for layer in self._cache.layers:
-            layer.lanes, layer.places = lanes, self.lengths[lanes]
-        hidden = torch.arange(self._cache.layers[0].keys.shape[2], device=tokens.device) > self.lengths[:, None]
-        asking = _ASKING.set(lanes)
-        try:
-            places = self.lengths[lanes, None]
-            found = _forward(
-                self._model, given[lanes, None], hidden[:, None, None], positions=places, cache=self._cache
-            )
-        finally:
-            _ASKING.reset(asking)
+            layer.keys, layer.values = (_widened(state, int(own.max()) + 1) for state in (layer.keys, layer.values))
+            layer.step = step
+        first = self._cache.layers[0]
+        widths = [torch.arange(keys.shape[2], device=tokens.device) for keys in (first.shared_keys, first.keys)]
+        hidden = torch.cat([widths[0] >= shared[:, None], widths[1] > own[:, None]], dim=1)
+        found = _forward(
+            self._model,
+            given[lanes, None],
+            hidden[:, None, None],
+            positions=self.lengths[lanes, None],
+            cache=self._cache,
+            step=step,
+        )
         return found[rows]
 
-    def _widen(self, least: int, states: States | None) -> None:
-        if states is not None and not self._cache.layers:
-            for keys, values in states:
-                layer = _Lanes()
-                layer.lazy_initialization(keys, values)
-                layer.keys, layer.values = (
-                    state.new_zeros(len(self.lengths), state.shape[0], 0, state.shape[2]) for state in (keys, values)
-                )
-                self._cache.layers.append(layer)
-        for layer in self._cache.layers:
-            room = -(-least // _WIDTH) * _WIDTH - layer.keys.shape[2]
-            if room > 0:
-                layer.keys = functional.pad(layer.keys, (0, 0, 0, room))
-                layer.values = functional.pad(layer.values, (0, 0, 0, room))
+
+def _widened(states: Tensor, least: int) -> Tensor:
+    """States with room for ``least`` tokens."""
+    room = -(-least // _WIDTH) * _WIDTH - states.shape[2]
+    return functional.pad(states, (0, 0, 0, room)) if room > 0 else states
 
 
 def _forward(
-    model: PreTrainedModel, tokens: Tensor, hidden: Tensor, *, cache: Cache, positions: Tensor | None = None
+    model: PreTrainedModel,
+    tokens: Tensor,
+    hidden: Tensor,
+    *,
+    cache: Cache,
+    positions: Tensor | None = None,
+    step: Step | None = None,
 ) -> Tensor:
     """Logits of the last token; ``hidden`` is true where a token does not see another, ``(…, tokens, others)``."""
     dtype = model.get_input_embeddings().weight.dtype
     mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
     mask = mask.masked_fill(hidden, torch.finfo(dtype).min)
     place = torch.arange(tokens.shape[1], device=tokens.device)[None] if positions is None else positions
-    return model(
-        input_ids=tokens,
-        attention_mask=mask.expand(-1 if mask.ndim == 4 else len(tokens), 1, tokens.shape[1], -1),
-        position_ids=place,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=_LAST.to(tokens.device),
-    ).logits[:, -1]
-
-
-def _is_ours(model: PreTrainedModel) -> bool:
-    return bool(model.config.get_text_config()._attn_implementation == _GROUPED)
-
-
-@contextmanager
-def fast_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Make a model on a CPU attend by plain matrix products: for one token 10 times as fast as its kernel.
-
-    Threads may use one model at once, as those of a server do: the last one puts its own attention back.
-    """
-    config = model.config.get_text_config()
-    with _TURN:
-        usual, users = _IN_USE.get(id(config), (config._attn_implementation, 0))
-        if model.device.type == "cpu" and usual == "sdpa" and model._supports_attention_backend:
-            config._attn_implementation = _GROUPED
-        _IN_USE[id(config)] = usual, users + 1
-    try:
-        yield
-    finally:
-        with _TURN:
-            usual, users = _IN_USE.pop(id(config))
-            if users > 1:
-                _IN_USE[id(config)] = usual, users - 1
-            else:
-                config._attn_implementation = usual
-
-
-def _grouped(
-    _module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor,
-    scaling: float | None = None,
-    **_: object,
-) -> tuple[Tensor, None]:
-    """Attention of heads that share their keys, as one product for each key head; keys are not repeated.
-
-    Args:
-        module: Unused.
-        query: ``(rows, heads, tokens, size)``, of all rows of ``key``, or in a step of the lanes that ask.
-        key: ``(rows, key heads, others, size)``.
-        value: The same.
-        attention_mask: Added to the scores, ``(rows, 1, tokens, others)``.
-        scaling: Of the scores; one over the root of ``size`` if None.
-        kwargs: Unused.
-    """
-    asking = _ASKING.get()
-    if asking is not None:
-        query = query.new_zeros(len(key), *query.shape[1:]).index_put((asking,), query)
-    rows, heads, tokens, size = query.shape
-    shared, others = key.shape[1], key.shape[2]
-    grouped = query.reshape(rows * shared, heads // shared * tokens, size)
-    scores = torch.bmm(grouped, key.reshape(rows * shared, others, size).transpose(1, 2)).float()
-    scores = scores.view(rows, heads, tokens, others) * (scaling or size**-0.5) + attention_mask
-    weights = torch.softmax(scores, dim=-1).to(value.dtype).view(rows * shared, -1, others)
-    found = torch.bmm(weights, value.reshape(rows * shared, others, value.shape[-1]))
-    found = found.view(rows, heads, tokens, -1).transpose(1, 2)
-    return found if asking is None else found[asking], None
-
-
-ALL_ATTENTION_FUNCTIONS.register(_GROUPED, _grouped)
+    with taking(step):
+        return model(
+            input_ids=tokens,
+            attention_mask=mask.expand(-1 if mask.ndim == 4 else len(tokens), 1, tokens.shape[1], -1),
+            position_ids=place,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=_LAST.to(tokens.device),
+        ).logits[:, -1]
