@@ -3,12 +3,10 @@
 import logging
 import os
 import sys
-import warnings
 
-from conceptcaps.workspace import cache
+from conceptcaps.workspace import cache, quiet
 
-warnings.filterwarnings("ignore")
-warnings.filterwarnings("default", module=r"conceptcaps|entrypoints|__main__")
+quiet.libraries()
 for _name, _value in {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",

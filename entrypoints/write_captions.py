@@ -37,7 +37,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--shard_size", type=int, default=512, help="captions in a shard")
     parser.add_argument("--executor", choices=executor.EXECUTORS, default="local", help="where shards are made")
     parser.add_argument("--ray_address", default="local", help="ray: a running cluster, or local to start one")
-    parser.add_argument("--workers", type=int, default=1, help="ray: maximum number of actors if there are no GPUs")
+    parser.add_argument("--workers", type=int, default=2, help="maximum number of processes or actors without a GPU")
     parser.add_argument("--out", default="auto", help="folder or URL of the shards, resumable after a kill, or auto")
     parser.add_argument("--upload", type=int, choices=[0, 1], default=1, help="0: log only the manifest and the URL")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             settings=settings,
             description="write_captions",
             files=carried.files(writer.taxonomy),
-            workers=args.workers if args.executor == "ray" else 1,
+            workers=args.workers if args.executor == "ray" or writer.on_processor else 1,
             cluster=executor.cluster(args.executor, args.ray_address),
         )
         tracking.log_shards(out, "captions", rows=(written := shards.read(out)), upload=bool(args.upload))

@@ -13,9 +13,10 @@ from conceptcaps.audio import composition, soundfont, waveform
 from conceptcaps.audio.waveform import Waveform
 from conceptcaps.errors import InputError
 from conceptcaps.tags.taxonomy import Taxonomy
-from conceptcaps.workspace import shards
+from conceptcaps.workspace import executor, shards
 from conceptcaps.workspace.hashing import row_seed
 
+_FORESEEN = 128  # rows that are foreseen in one go: some ten seconds
 _STRINGS = pa.list_(pa.string())
 _CHORD = pa.struct([("time", pa.float64()), ("name", pa.string())])
 _INSTRUMENT = pa.struct([("program", pa.int64()), ("key", pa.int64()), ("notes", pa.int64()), ("level", pa.float64())])
@@ -104,15 +105,26 @@ def foreseen(rows: pd.DataFrame, *, taxonomy: Taxonomy, duration: float, seed: i
     Returns:
         For each row its present tags; of one that cannot be played its own tags.
     """
+    pairs = [(row_id, list(tags)) for row_id, tags in zip(rows["id"], rows["tags"], strict=True)]
+    jobs = [(pairs[at : at + _FORESEEN], taxonomy, duration, seed) for at in range(0, len(pairs), _FORESEEN)]
+    found: list[list[str]] = []
+    with tqdm(total=len(pairs), desc="foresee", unit="row") as bar:
+        for some in executor.gather(_foresee, jobs, executor.cores()):
+            found += some
+            bar.update(len(some))
+    return found
+
+
+def _foresee(pairs: Sequence[tuple[str, list[str]]], taxonomy: Taxonomy, duration: float, seed: int) -> list[list[str]]:
     (font,) = soundfont.named("embedded")
     foresee = partial(soundfont.foresee, soundfont=Path(font), sample_rate=32_000, channels=1)
     found = []
-    for row_id, tags in tqdm(zip(rows["id"], rows["tags"], strict=True), total=len(rows), desc="foresee", unit="row"):
+    for row_id, tags in pairs:
         try:
-            piece = composition.compose(list(tags), duration=duration, seed=row_seed(row_id, seed), taxonomy=taxonomy)
+            piece = composition.compose(tags, duration=duration, seed=row_seed(row_id, seed), taxonomy=taxonomy)
             found.append(foresee(piece, duration=duration, taxonomy=taxonomy).present)
         except InputError:
-            found.append(list(tags))
+            found.append(tags)
     return found
 
 

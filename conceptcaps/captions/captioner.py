@@ -87,6 +87,11 @@ class Captioner:
         """Precision of the weights, on which the texts depend: ``bfloat16``, ``float32``, or ``vllm``."""
         return "vllm" if isinstance(self.model, Engine) else str(self.model.dtype).removeprefix("torch.")
 
+    @property
+    def on_processor(self) -> bool:
+        """Whether it decodes on the processor, where several processes may each hold one."""
+        return not isinstance(self.model, Engine) and self.model.device.type == "cpu"
+
     def plan(self, tags: Sequence[str], *, seed: int) -> Plan:
         """The sentences for a tag set; another seed may give others."""
         if self.planner is not None:

@@ -18,11 +18,13 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
 from conceptcaps.errors import Failure
+from conceptcaps.workspace import quiet
 from conceptcaps.workspace.project import PROJECT
 
 EXECUTORS = ("local", "ray")
 Result = TypeVar("Result")
 _WORTH_A_PROCESS = 3  # jobs a worker
+_THREADS = "OMP_NUM_THREADS"
 _DEATHS = 3  # of the actors of one job: it kills them
 _STARTING = threading.Lock()  # of processes, for which the program is changed a moment
 _NOT_SENT = [".git", ".venv", ".launcher", "outputs", "mlruns", "mlartifacts"]
@@ -40,6 +42,11 @@ def cluster(executor: str, address: str) -> Ray | None:
     return Ray(address) if executor == "ray" else None
 
 
+def cores() -> int:
+    """Cores that this process is to take: those of its threads, where it was told how many, else all."""
+    return int(os.environ.get(_THREADS, os.cpu_count() or 1))
+
+
 def finish(
     make: Callable[..., None], jobs: Sequence[tuple[Any, ...]], workers: int, *, ray: Ray | None = None
 ) -> Iterator[int]:
@@ -49,8 +56,8 @@ def finish(
         make: Called with a job's values; where processes work, they import it, of a library and not of a stage's own
             file, and the values travel to them.
         jobs: What to do; never more than one beyond ``workers`` has been handed out.
-        workers: Most processes; fewer where there are not 3 jobs for each, to make up for its start, and none at all
-            besides this one where two would be too many.
+        workers: Most processes, among which the cores are shared out; fewer where there are not 3 jobs for each, to
+            make up for its start, and none at all besides this one where two would be too many.
         ray: Cluster whose actors do the jobs: one for each of its GPUs, or as many as ``workers`` where it has none. A
             job whose actor or node dies is done again by another.
 
@@ -126,7 +133,8 @@ class _Spawn(SpawnContext):
 
 
 def _processes(count: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(count, mp_context=_Spawn(), initializer=_end_with_parent)
+    threads = max(cores() // count, 1)
+    return ProcessPoolExecutor(count, mp_context=_Spawn(), initializer=_begin, initargs=(threads,))
 
 
 def _done(waiting: dict[Future[None], int]) -> Iterator[int]:
@@ -201,8 +209,14 @@ def _finish_on_ray(
         ray.shutdown()
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever, and write what a resumed run writes."""
+def _begin(threads: int) -> None:
+    """Take a share of the cores, before a library is loaded that would take all; say nothing; end with the parent.
+
+    The parent shows how far all have come. A worker whose parent was killed would wait for ever, and write what a
+    resumed run writes.
+    """
+    os.environ |= {_THREADS: str(threads), "TQDM_DISABLE": "1"}
+    quiet.libraries()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()

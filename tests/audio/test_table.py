@@ -24,6 +24,15 @@ def test_what_will_sound_is_foreseen_whatever_the_caption():
     assert [clip["bytes"] for clip in plain["audio"]] == [clip["bytes"] for clip in played["audio"]]
 
 
+def test_two_processes_foresee_the_same_in_the_same_order(monkeypatch):
+    samples = pd.DataFrame({"id": list("abcdefg"), "tags": [*SETS, [], *SETS]})
+    alone = table.foreseen(samples, taxonomy=TAXONOMY, duration=4.0, seed=3)
+    monkeypatch.setattr(table, "_FORESEEN", 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert table.foreseen(samples, taxonomy=TAXONOMY, duration=4.0, seed=3) == alone
+    assert alone[3] == [] and len({tuple(tags) for tags in alone}) == 7
+
+
 def test_what_cannot_be_played_keeps_its_tags():
     samples = pd.DataFrame({"id": ["a"], "tags": [[]]})
     assert table.foreseen(samples, taxonomy=TAXONOMY, duration=4.0, seed=3) == [[]]
