@@ -23,7 +23,9 @@ class Step:
 
     Attributes:
         lanes: Whose tokens pass through the model.
-        places: Of these tokens, among what a lane has for itself.
+        written: Lanes that keep the states of a token: beside those whose tokens pass, lanes that say the same.
+        passed: Of each of them the row, among ``lanes``, whose states it keeps.
+        places: Of their tokens, among what a lane has for itself.
         sharing: Lanes of a text.
         ours: Whether attention is that of this file.
         shared: Keys and values that the lanes of each text share, of the layer that is passed; None where attention is
@@ -31,6 +33,8 @@ class Step:
     """
 
     lanes: Tensor
+    written: Tensor
+    passed: Tensor
     places: Tensor
     sharing: int
     ours: bool

@@ -119,7 +119,10 @@ class Desk:
         busy = [lane for lane, candidate in enumerate(self._candidates) if not candidate.closed]
         writing = [self._candidates[lane] for lane in busy]
         tokens = torch.tensor([self._pending[lane] for lane in busy], device=self.lanes.lengths.device)
-        logits = self.lanes.step(tokens, busy)
+        first: dict[tuple[int, tuple[int, ...]], int] = {}
+        said = [(lane // self._size, tuple(one.tokens)) for lane, one in zip(busy, writing, strict=True)]
+        alike = [first.setdefault(one, place) for place, one in enumerate(said)]
+        logits = self.lanes.step(tokens, busy, alike=alike)
         self.lanes.lengths[busy] += 1
         penalise(logits, [one.tokens for one in writing], penalty=self._sampling.repetition_penalty)
         logits[:, self._barred] = -torch.inf

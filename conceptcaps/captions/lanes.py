@@ -47,8 +47,8 @@ class _Layer(DynamicLayer):
     ) -> tuple[Tensor, Tensor]:
         """Write the states of a step, and give those of all lanes; where attention is ours, their own ones alone."""
         step, shared = self.step, (self.shared_keys, self.shared_values)
-        self.keys[step.lanes, :, step.places] = key_states[:, :, 0].to(self.keys.dtype)
-        self.values[step.lanes, :, step.places] = value_states[:, :, 0].to(self.values.dtype)
+        self.keys[step.written, :, step.places] = key_states[step.passed, :, 0].to(self.keys.dtype)
+        self.values[step.written, :, step.places] = value_states[step.passed, :, 0].to(self.values.dtype)
         if step.ours:
             step.shared = shared
             return self.keys, self.values
@@ -132,21 +132,30 @@ class Lanes:
             layer.keys, layer.values = layer.keys[chosen], layer.values[chosen]
             layer.shared_keys, layer.shared_values = layer.shared_keys[of_texts], layer.shared_values[of_texts]
 
-    def step(self, tokens: Tensor, busy: Sequence[int]) -> Tensor:
+    def step(self, tokens: Tensor, busy: Sequence[int], *, alike: Sequence[int] | None = None) -> Tensor:
         """Logits ``(busy, vocabulary)`` behind one more token ``(busy,)`` in each busy lane; lengths stay as they are.
 
-        Where attention is ours, the other lanes do not pass through the model.
+        Where attention is ours, the other lanes do not pass through the model, and of lanes that hold the same only the
+        first one does.
+
+        Args:
+            tokens: Of the busy lanes.
+            busy: Lanes.
+            alike: Of each of them the place, among the busy ones, of the first lane of its text that holds the same
+                tokens and is given the same; its own place if None.
         """
         every = torch.arange(len(self.lengths), device=tokens.device)
         rows = torch.tensor(busy, device=tokens.device)
         given = torch.zeros_like(every).index_put((rows,), tokens)
-        lanes, ours = every, is_ours(self._model)
+        lanes, passed, ours = every, rows, is_ours(self._model)
         if ours:
-            idle = every[~torch.isin(every, rows)]
-            lanes, rows = torch.cat([rows, idle[: -len(busy) % _LANES]]), every[: len(busy)]
+            leaders = torch.tensor(alike or range(len(busy)), device=tokens.device)
+            first, passed = leaders.unique(return_inverse=True)
+            others = every[~torch.isin(every, rows[first])]
+            lanes = torch.cat([rows[first], others[: -len(first) % _LANES]])
         shared = self._shared.repeat_interleave(self._sharing)
         own = self.lengths - shared
-        step = Step(lanes, own[lanes], self._sharing, ours)
+        step = Step(lanes, rows, passed, own[rows], self._sharing, ours)
         for layer in self._cache.layers:
             layer.keys, layer.values = (_widened(state, int(own.max()) + 1) for state in (layer.keys, layer.values))
             layer.step = step
@@ -161,7 +170,7 @@ class Lanes:
             cache=self._cache,
             step=step,
         )
-        return found[rows]
+        return found[passed]
 
 
 def _widened(states: Tensor, least: int) -> Tensor:

@@ -167,6 +167,40 @@ def test_idle_lanes_wait_and_change_nothing(model, dtype, ours):
     network.to(torch.float32)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("ours", [True, False])
+def test_lanes_that_say_the_same_are_worked_out_once(model, dtype, ours):
+    """Two texts of four lanes each: twins go on together for a while, part, and are as if each had gone alone."""
+    network = model[0].to(dtype)
+    prompts = [[3 + place % 500 for place in range(40)], [7 + place % 300 for place in range(9)]]
+    said = torch.tensor([[40, 41, 42], [40, 41, 43], [40, 44, 42], [45, 41, 42], [40, 41, 42], [46] * 3, [46] * 3])
+    passed: list[int] = []
+    hook = network.register_forward_pre_hook(
+        lambda _, __, given: passed.append(len(given["input_ids"])), with_kwargs=True
+    )
+
+    def logits(alone: bool) -> torch.Tensor:
+        lanes = Lanes(network, 8, sharing=4)
+        for text, states in enumerate(lanes.read(prompts)):
+            lanes.fill(slice(4 * text, 4 * text + 4), states)
+        passed.clear()
+        found = []
+        for place in range(3):
+            heads = [(lane // 4, tuple(row[: place + 1].tolist())) for lane, row in enumerate(said)]
+            alike = None if alone else [heads.index(head) for head in heads]
+            found.append(lanes.step(said[:, place], range(7), alike=alike))
+            lanes.lengths[:7] += 1
+        return torch.stack(found)
+
+    with torch.inference_mode(), fast_attention(network) if ours else nullcontext():
+        assert torch.equal(logits(alone=False), logits(alone=True))
+        assert passed == [8, 8, 8]
+        logits(alone=False)
+        assert passed == ([4, 8, 8] if ours else [8, 8, 8])
+    hook.remove()
+    network.to(torch.float32)
+
+
 def test_threads_share_a_model(model):
     def attention() -> str:
         return model[0].config._attn_implementation
