@@ -34,7 +34,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--no_repeat_ngram", type=int, help="length of token n-grams that must not repeat; 0: none")
     parser.add_argument("--max_new_tokens", type=int, help="longest sentence, or unplanned text (tokens)")
     parser.add_argument("--max_words", type=int, default=0, help="longer ones lose sentences (CLAP hears ~55); 0: any")
-    parser.add_argument("--shard_size", type=int, default=512, help="captions in a shard")
+    parser.add_argument("--shard_size", type=int, default=1024, help="captions in a shard")
     parser.add_argument("--executor", choices=executor.EXECUTORS, default="local", help="where shards are made")
     parser.add_argument("--ray_address", default="local", help="ray: a running cluster, or local to start one")
     parser.add_argument("--workers", type=int, default=2, help="maximum number of processes or actors without a GPU")
