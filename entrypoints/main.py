@@ -35,10 +35,10 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse.ArgumentParser | None = None) -> None:
-    args = (parser or command_line()).parse_args(argv)
+    args = (parser := parser or command_line()).parse_args(argv)
     seed, played = {"seed": args.seed}, args.duration if args.audio_backend == "soundfont" else 0.0
     with tracking.run(name, vars(args)), tracking.Pipeline(pull=args.pull, at_once=args.parallel_steps) as pipeline:
-        feasibility.require(vars(args))
+        vars(args).update(feasibility.require(vars(args), usual=vars(parser.parse_args([]))))
         step, optional, promoted = pipeline.step, pipeline.optional, pipeline.promoted
         same = seed | {"tag_sets": step("distill_tags", "tag_sets", corpus=args.corpus, taxonomy=args.taxonomy, **seed)}
         base = same | {key: vars(args)[key] for key in ("base_model", "quantization", "caption_corpus", "batch_size")}

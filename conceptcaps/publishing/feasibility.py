@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,14 +19,20 @@ _SECOND = 64_000  # bytes of FLAC that a second of a clip takes at most, 32 kHz 
 _COPIES = 3  # shards, artifact and dataset; the dataset is put together in the temporary folder
 
 
-def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
+def require(
+    dials: Mapping[str, object], *, usual: Mapping[str, object] | None = None, free: int | None = None
+) -> dict[str, str]:
     """Check the parameters of ``main`` before any stage begins.
 
     Args:
         dials: ``count``, ``classifier_count``, ``concept_count``, ``duration``, ``trials``, ``from_sweeps``,
             ``corpus``, ``taxonomy``, ``concepts``, ``genres``, ``base_model``, ``quantization``, ``audio_backend`` and
             ``audio_model``.
+        usual: What ``concepts`` and ``genres`` are where nobody asks for others; None for nothing usual.
         free: Bytes free for outputs and for temporary files; what the disk has if None.
+
+    Returns:
+        ``concepts`` and ``genres``: of the usual ones the tags that the taxonomy has, in its own words.
 
     Raises:
         InputError: With everything that is in the way, in one sentence each.
@@ -44,9 +51,14 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
             wrong.append(str(error))
     if dials["audio_backend"] != "soundfont" and dials["audio_model"] == "none":
         wrong.append(f"expected audio_model of audio_backend={dials['audio_backend']}, got none")
+    lists = {name: str(dials[name]) for name in ("concepts", "genres")}
     if not wrong:
-        names = f"{dials['concepts']},{dials['genres']}".split(",")
-        wrong += _unknown(names, taxonomy=str(dials["taxonomy"]))
+        lists |= {
+            name: _of_taxonomy(tags, name=name, taxonomy=str(dials["taxonomy"]))
+            for name, tags in lists.items()
+            if usual is not None and tags == usual[name] and dials["taxonomy"] != "builtin"
+        }
+        wrong += _unknown(",".join(lists.values()).split(","), taxonomy=str(dials["taxonomy"]))
     everything = (numbers["count"] + numbers["classifier_count"]) * _COPIES
     for place, clips in ((Path.cwd(), everything), (Path(tempfile.gettempdir()), numbers["count"])):
         needed = clips * numbers["duration"] * _SECOND
@@ -56,6 +68,16 @@ def require(dials: Mapping[str, object], *, free: int | None = None) -> None:
             wrong.append(f"expected {sizes}")
     if wrong:
         raise InputError("; ".join(wrong))
+    return lists
+
+
+def _of_taxonomy(tags: str, *, name: str, taxonomy: str) -> str:
+    """Of usual tags those that a taxonomy has, in its own words; a warning names the others."""
+    known = Taxonomy.load(Path(taxonomy))
+    there = {tag: known.match(tag) for tag in tags.split(",")}
+    if missing := [tag for tag, found in there.items() if not found]:
+        warnings.warn(f"{taxonomy} has no {', '.join(missing)}: left out of {name}", stacklevel=3)
+    return ",".join(dict.fromkeys(found[0] for found in there.values() if found)) or tags
 
 
 def _missing_files(dials: Mapping[str, object]) -> list[str]:

@@ -1,5 +1,8 @@
+import json
+
 import pytest
 
+from conceptcaps.errors import InputError
 from conceptcaps.publishing import feasibility
 from conceptcaps.workspace import project
 from entrypoints.main import command_line
@@ -38,3 +41,16 @@ def test_without_a_checkout_no_pipeline_begins(monkeypatch):
     monkeypatch.setattr(project, "commit", lambda: "unknown")
     with pytest.raises(ValueError, match="expected a git checkout, .* got none: git clone"):
         feasibility.require(DEMO, free=2**34)
+
+
+def test_usual_tags_are_those_that_the_taxonomy_has_in_its_own_words(tmp_path):
+    own = {"genre": ["rock", "jazz"], "mood": ["sad"], "instrument": ["trumpets", "piano"], "tempo": ["slow tempo"]}
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    usual = {"concepts": "piano,violin,trumpet", "genres": "rock,disco"}
+    dials = DEMO | usual | {"taxonomy": str(tmp_path / "own.json")}
+    with pytest.warns(UserWarning, match=r"own.json has no (violin: left out of concepts|disco: left out of genres)"):
+        found = feasibility.require(dials, usual=usual, free=2**34)
+    assert found == {"concepts": "piano,trumpets", "genres": "rock"}
+    with pytest.raises(InputError, match="expected one of the taxonomy's 6 tags, got 'violin'"):
+        feasibility.require(dials, usual={"concepts": "none", "genres": "none"}, free=2**34)
+    assert feasibility.require(DEMO, usual=DEMO, free=2**34) == {name: DEMO[name] for name in ("concepts", "genres")}
