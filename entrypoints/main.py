@@ -60,11 +60,11 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         even = {"count": args.concept_count, "balance": args.balance, "unbalanced": "leave_out", **design}
         concepts = optional("design_concepts", "concepts", **even)
         pairs = optional("make_pairs", "pairs", count=max(args.concept_count // 2, 1), **design)
-        optional("train_verifier", concepts=concepts, **seed)
-        heard = optional("verify_concepts", "verification", audio=audio, verifier=promoted("verifier"), **seed)
         told = {"label": "sample_tags more", "one_of": args.genres, "count": args.classifier_count, "seed": 1}
         more = optional("sample_tags", "samples", apart_from=samples, **drawn | told)
         clips = optional("generate_audio", "audio", label="generate_audio more", captions=more, **sound)
+        optional("train_verifier", concepts=concepts, clips=clips, **seed)
+        heard = optional("verify_concepts", "verification", audio=audio, verifier=promoted("verifier"), **seed)
         optional("train_classifier", audio=clips, genres=args.genres, min_clips=20, **seed)
         for of, net in {"": promoted("classifier"), " musicnn": "musicnn_mtt"}.items():
             asked = {"audio": concepts, "target_audio": clips, "classifier": net, **seed}

@@ -20,7 +20,11 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--concepts", required=True, help="runs:/<id>/concepts of design_concepts, or several, comma-separated"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the principal components")
+    parser.add_argument(
+        "--clips", default="none", help="runs:/<id>/audio of generate_audio, to learn from too, or none"
+    )
+    parser.add_argument("--most", type=int, default=600, help="of these clips at most, drawn by seed")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the principal components and of such a draw")
     return parser
 
 
@@ -28,12 +32,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = command_line().parse_args(argv)
     with tracking.run("train_verifier", vars(args)), tempfile.TemporaryDirectory() as scratch:
         columns = ["id", "present", "absent", "group", "soundfont", "error"]
-        folders = [tracking.fetch(uri) for uri in args.concepts.split(",")]
-        taxonomy = taxonomy_of(folders[0])
+        sets = [Clips.open(tracking.fetch(uri)) for uri in args.concepts.split(",")]
+        if (more := tracking.fetch_unless(args.clips, "none")) is not None:
+            sets.append(Clips.open(more).some(args.most, seed=args.seed))
+        taxonomy = taxonomy_of(sets[0].folder)
         tables, features = [], hearing.Features()
-        for number, folder in enumerate(folders):  # each for itself: the same pieces in two fonts have the same ids
-            good, _ = Clips.open(folder).readable()
-            table = shards.read(str(folder), columns=columns).set_index("id").loc[list(good.ids)].reset_index()
+        for number, clips in enumerate(sets):  # each for itself: the same pieces in two fonts have the same ids
+            good, _ = clips.readable()
+            folder = str(good.folder)
+            there = [name for name in columns if name in shards.schema(folder).names]
+            table = shards.read(folder, columns=there).set_index("id").loc[list(good.ids)].reset_index()
+            table = table if "group" in there else table.assign(group=table["id"])
             tables.append(table.assign(id=[f"{number}:{row_id}" for row_id in table["id"]] if number else table["id"]))
             features.extend(good, cache=cache.embeddings())
         rows = pd.concat(tables, ignore_index=True)
@@ -53,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracking.log_metrics(found)
         weights = Path(scratch, "verifier")
         verifier.save(model, weights)
-        example = pd.DataFrame({"audio": [base64.b64encode(next(iter(Clips.open(folders[0])))).decode()]})
+        example = pd.DataFrame({"audio": [base64.b64encode(next(iter(sets[0]))).decode()]})
         tracking.register(
             "conceptcaps-verifier", weights, module="conceptcaps.listening.served", example=example, metrics=found
         )

@@ -62,6 +62,11 @@ class Clips:
                 if row in wanted:
                     yield (clip or {}).get("bytes") or b""
 
+    def some(self, most: int, *, seed: int) -> "Clips":
+        """At most so many of the clips, drawn at random, in their order."""
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(self))[:most])
+        return replace(self, ids=tuple(self.ids[place] for place in drawn.tolist()))
+
     def readable(self) -> tuple["Clips", dict[str, str]]:
         """The clips that can be listened to, and the reason for each of the others.
 

@@ -10,6 +10,7 @@ from conceptcaps.audio.composing.plan import Plan, draw_plan
 from conceptcaps.audio.composing.streams import Streams
 from conceptcaps.audio.score import Chord, Note, Part, Piece
 from conceptcaps.errors import InputError
+from conceptcaps.tags import dialect
 from conceptcaps.tags.taxonomy import Taxonomy
 
 _LEVELS = {  # decibels beside a leading part
@@ -54,13 +55,14 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     out. To remove an instrument with all else equal note for note, drop its parts from the piece.
 
     Args:
-        tags: Canonical tags.
+        tags: Canonical tags; those of another taxonomy in its own words, see ``tags.dialect``.
         duration: Length to fill (s).
         seed: Seed of every draw.
         taxonomy: Gives categories and ancestors.
 
     Raises:
-        InputError: If there are no tags, the duration is not above 0, or the tags contradict each other.
+        InputError: If there are no tags or none that means anything here, the duration is not above 0, or the tags
+            contradict each other.
     """
     asked = sorted(set(tags))
     if not asked or duration <= 0:
@@ -68,6 +70,9 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     clashes = taxonomy.contradictions(asked)
     if clashes:
         raise InputError(f"expected tags without contradictions, got {' with '.join(clashes[0])}")
+    asked, taxonomy = dialect.translated(asked, taxonomy)
+    if not asked:
+        raise InputError(f"expected tags that mean something to the composer, got {sorted(set(tags))}")
     plan = draw_plan(asked, duration=duration, streams=Streams(seed), taxonomy=taxonomy)
     seats = cast(plan, taxonomy)
     taken = frozenset().union(*(percussion.pieces_of(seat) for seat in seats))

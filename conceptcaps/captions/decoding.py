@@ -6,6 +6,7 @@ wait. A text does not depend on those beside it (see ``lanes``).
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from tqdm import tqdm
@@ -16,6 +17,7 @@ from conceptcaps.captions.desk import Answer, Desk, Text
 from conceptcaps.captions.lanes import States, fast_attention
 from conceptcaps.captions.sampling import Sampling
 from conceptcaps.errors import InputError
+from conceptcaps.workspace import executor
 
 __all__ = ["Answer", "Choose", "Sampling", "generate"]
 
@@ -77,7 +79,8 @@ def generate(
     waiting = deque(sorted(texts, key=lambda text: -len(text.tokens)))
     ready: deque[tuple[Text, States]] = deque()
     open_texts = len(texts)
-    with torch.inference_mode(), fast_attention(model), tqdm(total=len(texts), desc="captions", leave=False) as bar:
+    shown = partial(tqdm, total=len(texts), desc="captions", leave=False, disable=executor.is_worker() or None)
+    with torch.inference_mode(), fast_attention(model), shown() as bar:
         desk = Desk(
             model,
             tokenizer,

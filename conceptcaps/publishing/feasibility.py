@@ -10,6 +10,7 @@ import torch
 
 from conceptcaps.captions import language_model
 from conceptcaps.errors import InputError
+from conceptcaps.tags import dialect
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import project
 
@@ -58,7 +59,10 @@ def require(
             for name, tags in lists.items()
             if usual is not None and tags == usual[name] and dials["taxonomy"] != "builtin"
         }
-        wrong += _unknown(",".join(lists.values()).split(","), taxonomy=str(dials["taxonomy"]))
+        strange = dialect.meaningless(Taxonomy.load(_file(dials)))
+        if strange and dials["audio_backend"] == "soundfont":
+            warnings.warn(f"{len(strange)} tags mean nothing to the soundfont: {', '.join(strange)}", stacklevel=2)
+        wrong += _unknown(",".join(lists.values()).split(","), taxonomy=_file(dials))
     everything = (numbers["count"] + numbers["classifier_count"]) * _COPIES
     for place, clips in ((Path.cwd(), everything), (Path(tempfile.gettempdir()), numbers["count"])):
         needed = clips * numbers["duration"] * _SECOND
@@ -69,6 +73,11 @@ def require(
     if wrong:
         raise InputError("; ".join(wrong))
     return lists
+
+
+def _file(dials: Mapping[str, object]) -> Path | None:
+    """The file of the taxonomy, if it is not the built-in one."""
+    return None if dials["taxonomy"] == "builtin" else Path(str(dials["taxonomy"]))
 
 
 def _of_taxonomy(tags: str, *, name: str, taxonomy: str) -> str:
@@ -87,8 +96,8 @@ def _missing_files(dials: Mapping[str, object]) -> list[str]:
     return [f"expected {name} to exist, got {path}" for name, path in local.items() if not Path(path).exists()]
 
 
-def _unknown(names: Sequence[str], *, taxonomy: str) -> list[str]:
-    known = Taxonomy.load(None if taxonomy == "builtin" else Path(taxonomy))
+def _unknown(names: Sequence[str], *, taxonomy: Path | None) -> list[str]:
+    known = Taxonomy.load(taxonomy)
     found = []
     for name in names:
         try:

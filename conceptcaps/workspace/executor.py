@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
@@ -24,7 +25,6 @@ from conceptcaps.workspace.project import PROJECT
 EXECUTORS = ("local", "ray")
 Result = TypeVar("Result")
 _WORTH_A_PROCESS = 3  # jobs a worker
-_THREADS = "OMP_NUM_THREADS"
 _DEATHS = 3  # of the actors of one job: it kills them
 _STARTING = threading.Lock()  # of processes, for which the program is changed a moment
 _NOT_SENT = [".git", ".venv", ".launcher", "outputs", "mlruns", "mlartifacts"]
@@ -43,8 +43,14 @@ def cluster(executor: str, address: str) -> Ray | None:
 
 
 def cores() -> int:
-    """Cores that this process is to take: those of its threads, where it was told how many, else all."""
-    return int(os.environ.get(_THREADS, os.cpu_count() or 1))
+    """Cores that this process is to take: those that PyTorch works on, where it is loaded, else all."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch is not None else os.cpu_count() or 1
+
+
+def is_worker() -> bool:
+    """Whether this is a process that does jobs for another one, which shows how far all have come."""
+    return multiprocessing.parent_process() is not None
 
 
 def finish(
@@ -74,11 +80,12 @@ def finish(
             make(*job)
             yield number
         return
+    own = partial(_do, make, max(cores() // workers, 1))
     with _processes(workers) as pool:
         waiting: dict[Future[None], int] = {}
         try:
             for number, job in enumerate(jobs):
-                waiting[pool.submit(make, *job)] = number
+                waiting[pool.submit(own, *job)] = number
                 if len(waiting) > workers:
                     yield from _done(waiting)
             while waiting:
@@ -102,9 +109,10 @@ def gather(work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], workers
     if workers <= 1:
         yield from (work(*job) for job in jobs)
         return
+    own = partial(_do, work, max(cores() // workers, 1))
     with _processes(workers) as pool:
         try:
-            for future in [pool.submit(work, *job) for job in jobs]:
+            for future in [pool.submit(own, *job) for job in jobs]:
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
@@ -133,8 +141,15 @@ class _Spawn(SpawnContext):
 
 
 def _processes(count: int) -> ProcessPoolExecutor:
-    threads = max(cores() // count, 1)
-    return ProcessPoolExecutor(count, mp_context=_Spawn(), initializer=_begin, initargs=(threads,))
+    return ProcessPoolExecutor(count, mp_context=_Spawn(), initializer=_begin)
+
+
+def _do(work: Callable[..., Result], threads: int, *job: Any) -> Result:
+    """Do a job on a share of the cores; what it calls was imported as it came."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+    return work(*job)
 
 
 def _done(waiting: dict[Future[None], int]) -> Iterator[int]:
@@ -209,13 +224,11 @@ def _finish_on_ray(
         ray.shutdown()
 
 
-def _begin(threads: int) -> None:
-    """Take a share of the cores, before a library is loaded that would take all; say nothing; end with the parent.
+def _begin() -> None:
+    """Be quiet, and end with the parent.
 
-    The parent shows how far all have come. A worker whose parent was killed would wait for ever, and write what a
-    resumed run writes.
+    A worker whose parent was killed would wait for ever, and write what a resumed run writes.
     """
-    os.environ |= {_THREADS: str(threads), "TQDM_DISABLE": "1"}
     quiet.libraries()
     parent = multiprocessing.parent_process()
     if parent is not None:

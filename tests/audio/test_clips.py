@@ -109,3 +109,11 @@ def test_the_file_of_each_clip_is_found_in_shards_and_among_recordings(tmp_path)
     (songs / "two.flac").write_bytes(b"")
     with pytest.raises(ValueError, match=r"expected one recording of each name in .*, got two.flac, two.wav"):
         clips.files(songs, ["one"])
+
+
+def test_some_clips_are_drawn_by_seed_and_keep_their_order(tmp_path):
+    whole = Clips(tmp_path, tuple(f"{number:02}" for number in range(50)))
+    drawn = whole.some(20, seed=0)
+    assert len(drawn) == 20 and list(drawn.ids) == sorted(set(drawn.ids)) and drawn.folder == tmp_path
+    assert whole.some(20, seed=0) == drawn != whole.some(20, seed=1)
+    assert whole.some(90, seed=0) == whole

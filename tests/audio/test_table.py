@@ -4,7 +4,7 @@ import pandas as pd
 
 from conceptcaps.audio import table
 from conceptcaps.tags.taxonomy import Taxonomy
-from conceptcaps.workspace import assets
+from conceptcaps.workspace import assets, executor
 
 TAXONOMY = Taxonomy.load()
 SETS = [["jazz", "piano", "slow tempo"], ["rock", "drums", "sad"], ["salsa", "calm", "trumpet"]]
@@ -28,7 +28,7 @@ def test_two_processes_foresee_the_same_in_the_same_order(monkeypatch):
     samples = pd.DataFrame({"id": list("abcdefg"), "tags": [*SETS, [], *SETS]})
     alone = table.foreseen(samples, taxonomy=TAXONOMY, duration=4.0, seed=3)
     monkeypatch.setattr(table, "_FORESEEN", 2)
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(executor, "cores", lambda: 2)
     assert table.foreseen(samples, taxonomy=TAXONOMY, duration=4.0, seed=3) == alone
     assert alone[3] == [] and len({tuple(tags) for tags in alone}) == 7
 

@@ -29,7 +29,7 @@ def steps(store, monkeypatch):
         monkeypatch.setattr(pipeline, "submit", submit)
         monkeypatch.setattr(pipeline, "registered_by", lambda run: f"models:/{run}/1")
         monkeypatch.setattr(tracking.Pipeline, "summarise", lambda self, keys, **links: {})
-        monkeypatch.setattr(main.feasibility, "require", lambda dials: None)
+        monkeypatch.setattr(main.feasibility, "require", lambda dials, usual: {})
         monkeypatch.setattr(main.report, "summary", lambda found, runs: "")
         of.main(flags)
         return made

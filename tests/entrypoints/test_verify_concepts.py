@@ -118,3 +118,11 @@ def test_a_clip_that_failed_in_one_font_is_left_out_there_alone(store, monkeypat
     ]
     assert told["features"][:][:, 0].tolist() == lengths and len(told["sources"]) == 119
     assert told["truth"].tolist() == [*has.astype(float), *has.drop(3).astype(float)]
+
+    loose = {**dials, "out": str(store / "loose"), "schema": schema.remove(schema.get_field_index("group"))}
+    shards.map_shards(lambda part: part, own.drop(columns="group").drop(3), description="toy clips", **loose)
+    with pytest.raises(ValueError, match="seen"):
+        stages.run("train_verifier", concepts=folders[0], clips=store / "loose", most=20)
+    assert len(told["features"]) == 80 and told["groups"][:60] == frame["id"].tolist()
+    drawn = told["groups"][60:]
+    assert len(set(drawn)) == 20 and drawn == sorted(drawn, key=frame["id"].tolist().index), "each is its own group"

@@ -1,12 +1,11 @@
 """Jobs in processes that are started for them."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import ModuleSpec
 
-from tqdm import tqdm
+import torch
 
 from conceptcaps.workspace import executor
 
@@ -27,19 +26,26 @@ def test_a_process_does_not_import_the_stage_that_starts_it(monkeypatch):
 
 
 def test_processes_share_the_threads_of_the_one_that_starts_them(monkeypatch):
-    for own, theirs in {"6": "3", "1": "1"}.items():
-        monkeypatch.setenv("OMP_NUM_THREADS", own)
-        assert list(executor.gather(os.getenv, [("OMP_NUM_THREADS",)] * 4, 2)) == [theirs] * 4
-    assert os.environ["OMP_NUM_THREADS"] == "1"
+    for own, theirs in {6: 3, 1: 1}.items():
+        monkeypatch.setattr(torch, "get_num_threads", lambda own=own: own)
+        assert executor.cores() == own
+        assert list(executor.gather(torch.__config__.parallel_info, [()] * 4, 2)) == [Threads(theirs)] * 4
 
 
-def bars(_: int) -> bool:
-    return bool(tqdm([], desc="not to be shown").disable)
+class Threads:
+    """Equal to what PyTorch says of itself where it works on so many threads."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __eq__(self, told: object) -> bool:
+        return f"at::get_num_threads() : {self.count}\n" in str(told)
+
+    __hash__ = None
 
 
-def test_processes_draw_no_bars_of_their_own_beside_the_common_one(capfd):
-    assert list(executor.gather(bars, [(number,) for number in range(4)], 2)) == [True] * 4
-    assert "not to be shown" not in capfd.readouterr().err and not bars(0)
+def test_processes_know_that_they_work_for_another():
+    assert list(executor.gather(executor.is_worker, [()] * 4, 2)) == [True] * 4 and not executor.is_worker()
 
 
 def test_a_program_without_a_file_stays_one():

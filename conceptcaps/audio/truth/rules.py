@@ -11,6 +11,7 @@ import yaml
 from conceptcaps.audio.truth.features import Lines, features, part_lines
 from conceptcaps.audio.truth.harmony import Harmony, tonality
 from conceptcaps.audio.truth.sounding import AUDIBLE, LOST, Sounding, Source
+from conceptcaps.tags import dialect
 from conceptcaps.tags.taxonomy import Taxonomy
 
 TABLE = Path(__file__).with_name("truth.yaml")
@@ -30,12 +31,18 @@ def table() -> Mapping[str, Any]:
 def decide(judge: "Judge", taxonomy: Taxonomy) -> dict[str, int]:
     """1, 0 or -1 (present, unknown, absent) for every tag of a taxonomy.
 
-    A tag without a rule is unknown. Presence is handed up to ancestors, absence down to descendants; of tags that
-    exclude each other the presence of one is the absence of the others. Where nothing sounds everything is absent.
+    A tag without a rule is unknown; one of another taxonomy holds if all that it means does. Presence is handed up to
+    ancestors, absence down to descendants; of tags that exclude each other the presence of one is the absence of the
+    others. Where nothing sounds everything is absent.
     """
     if not len(judge.music.start):
         return dict.fromkeys(taxonomy.tags, ABSENT)
-    values = {tag: judge.tag(tag) for tag in taxonomy.tags}
+    foreign = dialect.meanings(taxonomy)
+    if foreign is None:
+        values = {tag: judge.tag(tag) for tag in taxonomy.tags}
+    else:
+        own = decide(judge, dialect.native())
+        values = {tag: min((own[each] for each in meant), default=UNKNOWN) for tag, meant in foreign.items()}
     for tag in taxonomy.tags:
         if values[tag] == PRESENT:
             values |= dict.fromkeys(taxonomy.ancestors(tag), PRESENT)
