@@ -16,7 +16,7 @@ export GIT_PYTHON_REFRESH ?= quiet
 # Compiled once at installation; every stage is a process of its own and would compile again where caches are off.
 export UV_COMPILE_BYTECODE ?= 1
 
-.PHONY: demo ui server test check format lint types doctest fast bench mutants vllm lock notebooks sample mlproject docs clean
+.PHONY: demo ui server test check format lint types doctest fast bench mutants vllm lock notebooks sample real mlproject docs clean
 
 demo: $(LAUNCHER)/.done $(LAUNCHER)/quiet/uv
 	@echo "The first time, the environment of the stages is installed before they begin."
@@ -80,6 +80,10 @@ notebooks: $(VENV)/.done
 # Fifty rows of the newest dataset of the tracking store.
 sample: $(VENV)/.done
 	$(RUN) tools.sample
+
+# Recordings of Debian's free games, heard by the detectors of the tracking store.
+real: $(VENV)/.done
+	$(RUN) tools.real
 
 mlproject: $(VENV)/.done
 	$(RUN) tools.mlproject

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from conceptcaps.audio import composition
 from conceptcaps.audio.truth import truth
 from conceptcaps.errors import InputError
+from conceptcaps.tags import dialect
 from conceptcaps.tags.sampling import split_tags
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import cache, files, hashing, project
@@ -23,7 +24,8 @@ def makeable(taxonomy: Taxonomy) -> list[str]:
     key = hashing.digest([project.code_hash(__file__), shape, [list(group) for group in taxonomy.exclusions]])
     path = cache.root() / "makeable" / f"{key}.json"
     if not path.exists():
-        found = [tag for tag in taxonomy.tags if _holds(tag, taxonomy)]
+        strange = dialect.meaningless(taxonomy)
+        found = [tag for tag in taxonomy.tags if tag not in strange and _holds(tag, taxonomy)]
         with files.whole(path) as target:
             target.write_text(json.dumps(found), encoding="utf-8")
     names: list[str] = json.loads(path.read_text(encoding="utf-8"))

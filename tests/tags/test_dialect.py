@@ -2,7 +2,7 @@
 
 import pytest
 
-from conceptcaps.audio import composition
+from conceptcaps.audio import composition, makeable
 from conceptcaps.audio.truth import truth
 from conceptcaps.errors import InputError
 from conceptcaps.tags import dialect
@@ -35,6 +35,11 @@ def test_a_piece_plays_them_and_its_truth_tells_them(seed):
     found = truth(piece, **dials)
     assert {"e-guitar", "trumpets", "slower tempo", "no voices"} <= set(found.present) <= set(TAXONOMY.tags)
     assert {"uptempo", "male vocal"} <= set(found.absent) and "contemporary" not in {*found.present, *found.absent}
+
+
+def test_what_can_be_made_leaves_out_what_means_nothing():
+    found = makeable.makeable(TAXONOMY)
+    assert set(found) < set(TAXONOMY.tags) - {"contemporary"} and {"e-guitar", "slower tempo"} <= set(found)
 
 
 def test_of_meanings_that_contradict_each_other_the_first_one_is_played():
