@@ -123,8 +123,8 @@ def report(clips: list[Heard], taxonomy: Taxonomy) -> Iterator[str]:
     level, *_ = auc([one.loudness for one in clips], clips, "percussion")
     yield f"loudness: {(miss > MISS).sum()} of {len(clips)} clips miss it by {MISS} LU; AUC for percussion {level:.3f}"
     timed = [(one, tag) for one in clips for tag in TEMPI if tag in one.present]
-    right = sum(in_range(one.bpm, tag) for one, tag in timed)
-    yield f"beat tracker in the tag's range: {right} of {len(timed)} ({right / len(timed):.1%})"
+    right = np.mean([in_range(one.bpm, tag) for one, tag in timed] or [np.nan])
+    yield f"beat tracker in the tag's range: {right:.1%} of {len(timed)}"
     asked = [tag for one in clips for tag in one.tags]
     unheard = Counter(tag for one in clips for tag in one.tags if tag not in one.present)
     yield f"asked tags that are not present: {unheard.total() / len(asked):.1%}; most: {unheard.most_common(8)}"
