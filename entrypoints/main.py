@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         told = {"label": "sample_tags more", "one_of": args.genres, "count": args.classifier_count, "seed": 1}
         more = optional("sample_tags", "samples", apart_from=samples, **drawn | told)
         clips = optional("generate_audio", "audio", label="generate_audio more", captions=more, **sound)
-        optional("train_verifier", concepts=concepts, clips=clips, **seed)
+        optional("train_verifier", concepts=concepts, beside={"clips": clips}, **seed)
         heard = optional("verify_concepts", "verification", audio=audio, verifier=promoted("verifier"), **seed)
         optional("train_classifier", audio=clips, genres=args.genres, min_clips=20, **seed)
         for of, net in {"": promoted("classifier"), " musicnn": "musicnn_mtt"}.items():

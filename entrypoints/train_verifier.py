@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             tables.append(table.assign(id=[f"{number}:{row_id}" for row_id in table["id"]] if number else table["id"]))
             features.extend(good, cache=cache.embeddings())
         rows = pd.concat(tables, ignore_index=True)
-        tracking.log_dataset(rows[["id", "group"]], name="concepts", source=args.concepts, context="training")
+        source = args.concepts if more is None else f"{args.concepts},{args.clips}"
+        tracking.log_dataset(rows[["id", "group"]], name="concepts", source=source, context="training")
         truth = verification.labels(rows["present"], rows["absent"], tags=taxonomy.tags)
         model, table, losses = verifier.fit(
             features,

@@ -37,7 +37,9 @@ def pieces(folder: Path) -> Iterator[tuple[str, bytes]]:
         yield path.stem, path.read_bytes()
     for path in sorted(folder.rglob("*.pk3")):
         with zipfile.ZipFile(path) as archive:
-            yield from ((Path(name).stem, archive.read(name)) for name in sorted(archive.namelist()) if ".ogg" in name)
+            yield from (
+                (Path(name).stem, archive.read(name)) for name in sorted(archive.namelist()) if name.endswith(".ogg")
+            )
 
 
 def excerpt(recording: bytes, target: Path) -> bool:
@@ -62,7 +64,7 @@ def fetch(folder: Path) -> None:
             subprocess.run(["dpkg-deb", "-x", str(archive), str(Path(scratch, "files"))], check=True)
             (folder / kind).mkdir(exist_ok=True, parents=True)
             for name, recording in pieces(Path(scratch, "files")):
-                excerpt(recording, folder / kind / f"{name}.flac")
+                excerpt(recording, folder / kind / f"{package.split('-')[0]}-{name}.flac")
 
 
 def main() -> None:
@@ -71,7 +73,7 @@ def main() -> None:
         raise SystemExit(
             "expected apt-get, of Debian, got none: give verify_concepts recordings and labels of your own"
         )
-    folder = cache.root() / "real"
+    folder = cache.root() / "real" / hashing.digest([PACKAGES, SECONDS])[:12]
     if not folder.exists():
         with whole_folder(folder) as target:
             fetch(target)

@@ -63,7 +63,13 @@ class Clips:
                     yield (clip or {}).get("bytes") or b""
 
     def some(self, most: int, *, seed: int) -> "Clips":
-        """At most so many of the clips, drawn at random, in their order."""
+        """At most so many of the clips, drawn at random, in their order.
+
+        Raises:
+            InputError: If that is fewer than one.
+        """
+        if most < 1:
+            raise InputError(f"expected at least one clip, got {most}")
         drawn = np.sort(np.random.default_rng(seed).permutation(len(self))[:most])
         return replace(self, ids=tuple(self.ids[place] for place in drawn.tolist()))
 

@@ -70,10 +70,10 @@ def compose(tags: Iterable[str], *, duration: float, seed: int, taxonomy: Taxono
     clashes = taxonomy.contradictions(asked)
     if clashes:
         raise InputError(f"expected tags without contradictions, got {' with '.join(clashes[0])}")
-    asked, taxonomy = dialect.translated(asked, taxonomy)
-    if not asked:
-        raise InputError(f"expected tags that mean something to the composer, got {sorted(set(tags))}")
-    plan = draw_plan(asked, duration=duration, streams=Streams(seed), taxonomy=taxonomy)
+    meant, taxonomy = dialect.translated(asked, taxonomy)
+    if not meant:
+        raise InputError(f"expected tags that mean something to the composer, got {asked}")
+    plan = draw_plan(meant, duration=duration, streams=Streams(seed), taxonomy=taxonomy)
     seats = cast(plan, taxonomy)
     taken = frozenset().union(*(percussion.pieces_of(seat) for seat in seats))
     parts = [part for seat in seats for part in _parts(plan, seat, taken=taken) if part.notes]

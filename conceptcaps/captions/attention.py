@@ -24,7 +24,7 @@ class Step:
     Attributes:
         lanes: Whose tokens pass through the model.
         written: Lanes that keep the states of a token: beside those whose tokens pass, lanes that say the same.
-        passed: Of each of them the row, among ``lanes``, whose states it keeps.
+        passed: For each written lane the row, among ``lanes``, of the lane that says the same.
         places: Of their tokens, among what a lane has for itself.
         sharing: Lanes of a text.
         ours: Whether attention is that of this file.

@@ -6,7 +6,6 @@ wait. A text does not depend on those beside it (see ``lanes``).
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 from tqdm import tqdm
@@ -79,8 +78,8 @@ def generate(
     waiting = deque(sorted(texts, key=lambda text: -len(text.tokens)))
     ready: deque[tuple[Text, States]] = deque()
     open_texts = len(texts)
-    shown = partial(tqdm, total=len(texts), desc="captions", leave=False, disable=executor.is_worker() or None)
-    with torch.inference_mode(), fast_attention(model), shown() as bar:
+    bar = tqdm(total=len(texts), desc="captions", leave=False, disable=executor.is_worker())
+    with torch.inference_mode(), fast_attention(model), bar:
         desk = Desk(
             model,
             tokenizer,

@@ -1,6 +1,7 @@
 """Keys and values of many texts in progress, each filled from its start.
 
-The candidates of a text share those of what stands before them, which are kept and read once. A text's numbers are the
+The candidates of a text share those of what stands before them, which are kept once, and read once where attention is
+ours. A text's numbers are the
 same whichever texts stand beside it: its keys stand where its tokens do, stores are as wide as a multiple of 32, and
 what is not filled weighs exactly 0.
 """
@@ -149,15 +150,15 @@ class Lanes:
         given = torch.zeros_like(every).index_put((rows,), tokens)
         lanes, passed, ours = every, rows, is_ours(self._model)
         if ours:
-            leaders = torch.tensor(alike or range(len(busy)), device=tokens.device)
+            leaders = torch.tensor(range(len(busy)) if alike is None else alike, device=tokens.device)
             first, passed = leaders.unique(return_inverse=True)
             others = every[~torch.isin(every, rows[first])]
             lanes = torch.cat([rows[first], others[: -len(first) % _LANES]])
         shared = self._shared.repeat_interleave(self._sharing)
         own = self.lengths - shared
-        step = Step(lanes, rows, passed, own[rows], self._sharing, ours)
+        step, room = Step(lanes, rows, passed, own[rows], self._sharing, ours), int(own.max()) + 1
         for layer in self._cache.layers:
-            layer.keys, layer.values = (_widened(state, int(own.max()) + 1) for state in (layer.keys, layer.values))
+            layer.keys, layer.values = _widened(layer.keys, room), _widened(layer.values, room)
             layer.step = step
         first = self._cache.layers[0]
         widths = [torch.arange(keys.shape[2], device=tokens.device) for keys in (first.shared_keys, first.keys)]

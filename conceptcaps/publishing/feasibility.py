@@ -83,7 +83,7 @@ def _file(dials: Mapping[str, object]) -> Path | None:
 def _of_taxonomy(tags: str, *, name: str, taxonomy: str) -> str:
     """Of usual tags those that a taxonomy has, in its own words; a warning names the others."""
     known = Taxonomy.load(Path(taxonomy))
-    there = {tag: known.match(tag) for tag in tags.split(",")}
+    there = {tag: [tag] if tag in known.tags else known.match(tag) for tag in tags.split(",")}
     if missing := [tag for tag, found in there.items() if not found]:
         warnings.warn(f"{taxonomy} has no {', '.join(missing)}: left out of {name}", stacklevel=3)
     return ",".join(dict.fromkeys(found[0] for found in there.values() if found)) or tags

@@ -35,7 +35,8 @@ def meaningless(taxonomy: Taxonomy) -> list[str]:
 def translated(tags: Iterable[str], taxonomy: Taxonomy) -> tuple[list[str], Taxonomy]:
     """Tags of a taxonomy in built-in tags, sorted, with the built-in taxonomy; built-in ones as they are, with theirs.
 
-    Another taxonomy need not know what excludes what: of meanings that contradict each other the first one stays.
+    Another taxonomy need not know what excludes what: of meanings that contradict each other the first one stays, in
+    the order of the tags.
 
     >>> names = ["e-guitar", "no voices", "male vocal"]
     >>> other = Taxonomy({"tags": [{"name": name, "category": "instrument"} for name in names]})
@@ -46,8 +47,9 @@ def translated(tags: Iterable[str], taxonomy: Taxonomy) -> tuple[list[str], Taxo
     if known is None:
         return sorted(set(tags)), taxonomy
     kept: list[str] = []
-    for tag in tags:
-        kept += [own for own in known[tag] if own not in kept and not _contradicted(own, kept)]
+    for own in (own for tag in tags for own in known.get(tag, ())):
+        if own not in kept and not _contradicted(own, kept):
+            kept.append(own)
     return sorted(kept), native()
 
 

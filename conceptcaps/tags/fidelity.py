@@ -166,13 +166,12 @@ def evaluate(
 
     Returns:
         ``covariance``, ``third_moments`` and ``cooccurrence`` (cosines with held-out rows), each with ``_ceiling``,
-        ``_of_ceiling``, ``_of_ceiling_low`` and ``_high``; ``covariance_all_of_ceiling``, of all samples, which where
-        there are many carry less noise than the training rows, so that a true model would exceed 1;
-        ``two_sample_auc`` with ``_low`` and ``_high`` beside those
-        of real against real (``_real``); ``pairs_off``; ``frequency_error`` (mean absolute difference of tag
-        frequencies) beside that of the training rows (``_real``); ``size_distance`` (Wasserstein, in tags, of tags per
-        row) likewise; ``copies`` (share that equals a training row) and ``nearest`` (mean Jaccard index of the nearest
-        one) beside those of held-out rows; ``contradictions``; ``tags_per_row``.
+        ``_of_ceiling``, ``_of_ceiling_low`` and ``_high``; ``covariance_all_of_ceiling``, of all samples, which may
+        exceed 1, since many samples carry less noise than the ceiling's rows; ``two_sample_auc`` with ``_low`` and
+        ``_high`` beside those of real against real (``_real``); ``pairs_off``; ``frequency_error`` (mean absolute
+        difference of tag frequencies) beside that of the training rows (``_real``); ``size_distance`` (Wasserstein, in
+        tags, of tags per row) likewise; ``copies`` (share that equals a training row) and ``nearest`` (mean Jaccard
+        index of the nearest one) beside those of held-out rows; ``contradictions``; ``tags_per_row``.
     """
     frequent = np.argsort(-real.sum(0), kind="stable")[:_FREQUENT]
     alike = {

@@ -20,7 +20,7 @@ _BREAKERS = frozenset(
 _ARTICLES = frozenset({"a", "an", "the", "there", "it", "this", "some", "then", "has", "have"})
 _STOPS = frozenset('.;:!?()[]"')
 _SEXES = frozenset({"male", "female"})
-_VOICES = frozenset("voice vocal singer vocalist singing choir chanting humming vocalization".split())
+_VOICES = frozenset("voice vocal singer vocalist singing".split())
 _NO_SINGERS = frozenset({"child", "rapper"})
 _REACH = 4  # words between "male" and its "voice", or between "like a" and what something is like
 _SEEMING = frozenset("sound sounding feel seem almost much something played".split())  # before "like"
@@ -63,10 +63,16 @@ class PhraseFinder:
 
     "male" belongs to the voice that follows within four words, "female and male voice" are two, and a phrase for
     what sings with a sex in it ("harmonizing female") asserts that sex's voice too; an instrument that "sings" is no
-    voice, nor a "singing" one; "no vocals except humming" does not say that there are none.
+    voice; "no vocals except humming" does not say that there are none.
     """
 
-    def __init__(self, phrases: Phrases, *, comparable: frozenset[str], voices: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        phrases: Phrases,
+        *,
+        comparable: frozenset[str],
+        voices: frozenset[str] = frozenset(),
+    ) -> None:
         """Index the phrases.
 
         Args:
@@ -99,8 +105,6 @@ class PhraseFinder:
                     tags = () if _excepted(tokens[place + size :]) else tags
                 elif tokens[place] == "sing" and set(before) & self._silent:
                     tags = ()
-                elif tokens[place : place + size] == ["singing"] and self._is_silent(tokens, place + 1):
-                    tags = ()
                 elif tokens[place] in _NEGATORS and _excepted(tokens[place + size :]):
                     tags = ()
                 elif tags and place <= likened:
@@ -114,16 +118,11 @@ class PhraseFinder:
             place += max(size, 1)
         return found
 
-    def _is_silent(self, tokens: Sequence[str], place: int) -> bool:
-        """Whether an instrument that is no voice stands here: "singing bells"."""
-        tags = self._longest_phrase(tokens, place)[1] if place < len(tokens) else ()
-        return bool(tags) and self._silent.issuperset(tags)
-
     def _voice_of(self, tokens: Sequence[str], place: int) -> tuple[str, ...]:
         """Tags of "male" or "female" and the next voice, where only its adjectives or the other sex stand between."""
         for token in tokens[place + 1 : place + 1 + _REACH]:
             if token in _VOICES:
-                return self._phrases.get((tokens[place], "voice"), ())
+                return self._phrases.get((tokens[place], token), ())
             if token in _STOPS | _BREAKERS | _NEGATORS | _ARTICLES | {"in", "on", "of", "to", "by", "at", "for"}:
                 break
         return ()
@@ -140,8 +139,10 @@ def _sexes(phrase: Sequence[str], tags: Sequence[str], phrases: Phrases, voices:
     """Tags of the voices of the sexes in a phrase for grown singers, but for those that it asserts already."""
     if voices.isdisjoint(tags) or not _NO_SINGERS.isdisjoint(phrase):
         return []
-    told = [tag for sex in phrase if sex in _SEXES for tag in phrases.get((sex, "voice"), ())]
-    return [tag for tag in told if tag not in tags]
+    told = [
+        tag for sex in phrase if sex in _SEXES for voice in sorted(_VOICES) for tag in phrases.get((sex, voice), ())
+    ]
+    return [tag for tag in dict.fromkeys(told) if tag not in tags]
 
 
 def _likens(tokens: Sequence[str], place: int) -> bool:

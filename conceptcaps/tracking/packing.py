@@ -58,7 +58,7 @@ def _imported(files: Iterable[Path]) -> set[str]:
     names = {"pandas"}
     for file in files:
         if file.suffix == ".py":
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for node in ast.walk(project.tree(file)):
                 if isinstance(node, ast.Import):
                     names |= {alias.name.split(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:

@@ -130,18 +130,26 @@ class Pipeline:
         return self._ask(name, run, [*parameters.values(), after])
 
     def optional(
-        self, entry_point: str, artifact: str = "", *, label: str | None = None, **parameters: object
+        self,
+        entry_point: str,
+        artifact: str = "",
+        *,
+        label: str | None = None,
+        beside: Mapping[str, object] | None = None,
+        **parameters: object,
     ) -> Later:
         """As ``step``, but a step that its inputs do not allow is left out and gives None; ``left_out`` says why.
 
-        A parameter that is None is the result of a step that was left out: this one is left out too. Any other failure,
-        of the stage's own or of the machine, is the pipeline's.
+        A parameter that is None is the result of a step that was left out: this one is left out too, unless the
+        parameter is among those ``beside``, without which it does. Any other failure, of the stage's own or of the
+        machine, is the pipeline's.
         """
-        name = label or entry_point
+        name, more = label or entry_point, dict(beside or {})
 
         def run() -> str | None:
             given = _results(parameters)
             missing = [key for key, value in given.items() if value is None]
+            given |= {key: value for key, value in _results(more).items() if value is not None}
             if missing:
                 self.left_out[name] = f"{missing[0]} was left out"
             else:
@@ -155,7 +163,7 @@ class Pipeline:
             print(f"  left out   {name}: {self.left_out[name]}", flush=True)
             return None
 
-        return self._ask(name, run, parameters.values())
+        return self._ask(name, run, [*parameters.values(), *more.values()])
 
     def promoted(self, model: str) -> Later:
         """Offer the model that a step registered for promotion; gives, later, the URI that later steps use.

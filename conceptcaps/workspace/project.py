@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import threading
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from conceptcaps.workspace.hashing import content, digest, file_sha256
 PROJECT = Path(__file__).resolve().parents[2]
 LOCK = "requirements.txt"
 _RECORDS = "conceptcaps/tracking/"  # keeps results and makes none
+_PARSING = threading.Lock()
 _MODULE = re.compile(r"conceptcaps(\.\w+)+")
 
 
@@ -35,10 +37,16 @@ def closure(file: Path, *, project: Path = PROJECT) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
+def tree(path: Path) -> ast.Module:
+    """The syntax tree of a Python file, for one thread at a time: Python 3.11 counts the depths of all together."""
+    with _PARSING:
+        return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _mentions(path: Path, project: Path) -> Iterator[Path]:
     """Modules of the project and data files that one file names, and the table of its own name beside it."""
     yield from (table for table in [path.with_suffix(".yaml")] if table.is_file())
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield from _files(name.name, project)

@@ -170,7 +170,7 @@ def test_idle_lanes_wait_and_change_nothing(model, dtype, ours):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("ours", [True, False])
 def test_lanes_that_say_the_same_are_worked_out_once(model, dtype, ours):
-    """Two texts of four lanes each: twins go on together for a while, part, and are as if each had gone alone."""
+    """Two texts of four lanes each: twins go on together for a while, part, and are as if each had a text alone."""
     network = model[0].to(dtype)
     prompts = [[3 + place % 500 for place in range(40)], [7 + place % 300 for place in range(9)]]
     said = torch.tensor([[40, 41, 42], [40, 41, 43], [40, 44, 42], [45, 41, 42], [40, 41, 42], [46] * 3, [46] * 3])
@@ -179,10 +179,11 @@ def test_lanes_that_say_the_same_are_worked_out_once(model, dtype, ours):
         lambda _, __, given: passed.append(len(given["input_ids"])), with_kwargs=True
     )
 
-    def logits(alone: bool) -> torch.Tensor:
-        lanes = Lanes(network, 8, sharing=4)
+    def logits(alone: bool, sharing: int = 4) -> torch.Tensor:
+        lanes = Lanes(network, 8, sharing=sharing)
         for text, states in enumerate(lanes.read(prompts)):
-            lanes.fill(slice(4 * text, 4 * text + 4), states)
+            for begin in range(4 * text, 4 * text + 4, sharing):
+                lanes.fill(slice(begin, begin + sharing), states)
         passed.clear()
         found = []
         for place in range(3):
@@ -193,12 +194,30 @@ def test_lanes_that_say_the_same_are_worked_out_once(model, dtype, ours):
         return torch.stack(found)
 
     with torch.inference_mode(), fast_attention(network) if ours else nullcontext():
+        near = {"atol": 1e-5 if dtype == torch.float32 else 0.1, "rtol": 0.02}
         assert torch.equal(logits(alone=False), logits(alone=True))
         assert passed == [8, 8, 8]
+        torch.testing.assert_close(logits(alone=True), logits(alone=True, sharing=1), **near)
+        found = logits(alone=True)
+        passed.clear()
         logits(alone=False)
         assert passed == ([4, 8, 8] if ours else [8, 8, 8])
     hook.remove()
+    with torch.inference_mode():
+        for lane, row in enumerate(said.tolist()):
+            whole = network(torch.tensor([prompts[lane // 4] + row])).logits[0, -3:]
+            torch.testing.assert_close(found[:, lane], whole, **near)
     network.to(torch.float32)
+
+
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_any_number_of_candidates_and_texts_gives_greedy_sentences_alike(model, candidates):
+    """Lanes are filled up to a multiple of four, also after those of texts that are done were closed."""
+    network, tokenizer = model
+    dials = {"streams": streams(5), "parts": [[6, 9], [12], [5], [8, 4, 7], [3]], "sampling": GREEDY}
+    few = decoding.generate(network, tokenizer, chats(5), batch_size=5 * candidates, candidates=candidates, **dials)
+    plain = decoding.generate(network, tokenizer, chats(5), batch_size=1, candidates=1, **dials)
+    assert [answer.text for answer in few] == [answer.text for answer in plain]
 
 
 def test_threads_share_a_model(model):

@@ -59,6 +59,12 @@ def test_without_sweeps_nothing_is_followed(steps):
     assert not [name for name in given if name.startswith("sweep")] and "params_from" not in given["train_vae"]
 
 
+def test_detectors_learn_from_the_classifier_s_clips_where_there_are_some(steps):
+    assert steps()["train_verifier"]["clips"] == "runs:/generate_audio more/audio"
+    without = steps(of=paper, impossible=("generate_audio more",))
+    assert "clips" not in without["train_verifier"] and {"verify_concepts", "promote verifier"} <= set(without)
+
+
 def test_the_dataset_is_built_without_a_classifier_and_its_clips(steps):
     given = steps("--count", "1", impossible=("sample_tags more", "design_concepts"))
     assert {"build_dataset", "report"} <= set(given)
