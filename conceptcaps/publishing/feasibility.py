@@ -62,6 +62,8 @@ def require(
         strange = dialect.meaningless(Taxonomy.load(_file(dials)))
         if strange and dials["audio_backend"] == "soundfont":
             warnings.warn(f"{len(strange)} tags mean nothing to the soundfont: {', '.join(strange)}", stacklevel=2)
+        lost = sorted(set(strange) & set(lists["concepts"].split(",")))
+        wrong += [f"expected concepts that the soundfont can play, got {', '.join(lost)}"] if lost else []
         wrong += _unknown(",".join(lists.values()).split(","), taxonomy=_file(dials))
     everything = (numbers["count"] + numbers["classifier_count"]) * _COPIES
     for place, clips in ((Path.cwd(), everything), (Path(tempfile.gettempdir()), numbers["count"])):

@@ -12,7 +12,9 @@ from entrypoints import main, paper
 
 @pytest.fixture
 def steps(store, monkeypatch):
-    def run(*flags: str, of=main, impossible: tuple[str, ...] = ()) -> dict[str, dict[str, object]]:
+    def run(
+        *flags: str, of=main, impossible: tuple[str, ...] = (), fitting: dict[str, str] | None = None
+    ) -> dict[str, dict[str, object]]:
         made: dict[str, dict[str, object]] = {}
 
         def submit(entry_point, parameters, *, label=None, reuse=True):
@@ -29,7 +31,7 @@ def steps(store, monkeypatch):
         monkeypatch.setattr(pipeline, "submit", submit)
         monkeypatch.setattr(pipeline, "registered_by", lambda run: f"models:/{run}/1")
         monkeypatch.setattr(tracking.Pipeline, "summarise", lambda self, keys, **links: {})
-        monkeypatch.setattr(main.feasibility, "require", lambda dials, usual: {})
+        monkeypatch.setattr(main.feasibility, "require", lambda dials, usual: fitting or {})
         monkeypatch.setattr(main.report, "summary", lambda found, runs: "")
         of.main(flags)
         return made
@@ -57,6 +59,12 @@ def test_the_classifier_learns_the_genres_that_its_clips_were_made_for(steps):
 def test_without_sweeps_nothing_is_followed(steps):
     given = steps("--trials", "0")
     assert not [name for name in given if name.startswith("sweep")] and "params_from" not in given["train_vae"]
+
+
+def test_lists_that_fit_the_taxonomy_are_used(steps):
+    given = steps(fitting={"concepts": "trumpets", "genres": "rock,jazz"})
+    assert given["design_concepts"]["tags"] == given["make_pairs"]["tags"] == "trumpets"
+    assert given["sample_tags more"]["one_of"] == given["train_classifier"]["genres"] == "rock,jazz"
 
 
 def test_detectors_learn_from_the_classifier_s_clips_where_there_are_some(steps):

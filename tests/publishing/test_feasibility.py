@@ -51,6 +51,14 @@ def test_usual_tags_are_those_that_the_taxonomy_has_in_its_own_words(tmp_path):
     with pytest.warns(UserWarning, match=r"own.json has no (violin: left out of concepts|disco: left out of genres)"):
         found = feasibility.require(dials, usual=usual, free=2**34)
     assert found == {"concepts": "piano,trumpets", "genres": "rock"}
+    more = {name: [*tags, *(["contemporary"] if name == "genre" else [])] for name, tags in own.items()}
+    (tmp_path / "more.json").write_text(json.dumps(more))
+    strange = dials | {"taxonomy": str(tmp_path / "more.json"), "concepts": "piano,contemporary", "genres": "rock"}
+    with (
+        pytest.warns(UserWarning, match="1 tags mean nothing to the soundfont: contemporary"),
+        pytest.raises(InputError, match=r"expected concepts that the soundfont can play, got contemporary$"),
+    ):
+        feasibility.require(strange, usual=usual, free=2**34)
     with pytest.raises(InputError, match="expected one of the taxonomy's 6 tags, got 'violin'"):
         feasibility.require(dials, usual={"concepts": "none", "genres": "none"}, free=2**34)
     assert feasibility.require(DEMO, usual=DEMO, free=2**34) == {name: DEMO[name] for name in ("concepts", "genres")}
