@@ -41,8 +41,9 @@ _FOLDS = 5
 _DIMENSIONS = 1024  # of the rotation, which changes no regression as long as there are no more clips
 _LEARNT = 2048  # clips that the rotation is of at most
 _AT_ONCE = 256  # clips whose features stand in memory as doubles
+_FARTHEST = 5.0  # standard deviations: what lies farther was never heard, and counts as that far
 _PENALTY = 0.01  # C of the regression, on standardised features
-_ARRAYS = ("mean", "components", "weights", "bias", "slope", "intercept", "present", "absent")
+_ARRAYS = ("mean", "components", "weights", "bias", "slope", "intercept", "present", "absent", "farthest")
 
 
 class Vectors(Protocol):
@@ -71,6 +72,8 @@ class Verifier:
         absent: Greatest probability ``(n,)`` of the verdict absent.
         auc: On clips that the detector was not fitted on, by tag.
         auc_low: Lower end of its 95 % interval, by tag.
+        farthest: How far a feature may lie from its mean ``(d,)``: a layer's unit that stays still while a soundfont
+            plays moves for a recording, by a million times its deviation. None bounds nothing.
     """
 
     tags: tuple[str, ...]
@@ -84,10 +87,11 @@ class Verifier:
     absent: Floats
     auc: Mapping[str, float]
     auc_low: Mapping[str, float]
+    farthest: Floats | None = None
 
     def probabilities(self, features: Vectors) -> pd.DataFrame:
         """Calibrated probability of every tag (columns) in every clip (rows) of features ``(clips, d)``."""
-        scores = _turned(features, self.mean, self.components) @ self.weights.T + self.bias
+        scores = _turned(features, self.mean, self.farthest, self.components) @ self.weights.T + self.bias
         return pd.DataFrame(expit(self.slope * scores + self.intercept), columns=list(self.tags))
 
     def decide(self, probabilities: Floats) -> NDArray[np.int8]:
@@ -133,8 +137,9 @@ def fit(
     scaler = StandardScaler()
     for part in _slices(len(features)):
         scaler.partial_fit(features[part])
+    farthest = _FARTHEST * np.sqrt(scaler.var_)
     turned = _basis(features, scaler, seed=seed)
-    hidden = _turned(features, scaler.mean_, turned)
+    hidden = _turned(features, scaler.mean_, farthest, turned)
     own, fonts = np.asarray(groups), np.asarray(sources)
     rows, kept = [], []
     losses, counts = np.zeros(len(features)), np.zeros(len(features))
@@ -181,6 +186,7 @@ def fit(
         absent=np.array(absent),
         auc=dict(zip(table["tag"], table["auc"], strict=True)),
         auc_low=dict(zip(table["tag"], table["auc_low"], strict=True)),
+        farthest=farthest,
     )
     return verifier, table, np.where(counts > 0, losses / np.maximum(counts, 1), np.nan)
 
@@ -203,7 +209,8 @@ def save(verifier: Verifier, folder: Path) -> None:
     """Write ``verifier.safetensors`` and ``verifier.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / "verifier.safetensors") as path:
-        save_file({name: np.ascontiguousarray(getattr(verifier, name)) for name in _ARRAYS}, path)
+        there = {name: getattr(verifier, name) for name in _ARRAYS}
+        save_file({name: np.ascontiguousarray(value) for name, value in there.items() if value is not None}, path)
     facts = {"tags": verifier.tags, "auc": verifier.auc, "auc_low": verifier.auc_low}
     (folder / "verifier.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
@@ -227,16 +234,18 @@ def _basis(features: Vectors, scaler: StandardScaler, *, seed: int) -> Floats:
         drawn = np.isin(np.arange(len(drawn)), np.random.default_rng(seed).permutation(len(drawn))[:_LEARNT])
     some = (part for part in _slices(len(drawn)) if drawn[part].any())
     rows = np.concatenate([scaler.transform(features[part][drawn[part]]) for part in some])
+    np.clip(rows, -_FARTHEST, _FARTHEST, out=rows)
     basis = PCA(min(_DIMENSIONS, *rows.shape), copy=False, svd_solver="randomized", random_state=seed).fit(rows)
     found: Floats = basis.components_ / scaler.scale_
     return found
 
 
-def _turned(features: Vectors, mean: Floats, components: Floats) -> Floats:
-    """Features ``(clips, d)`` turned to their components ``(clips, k)``."""
+def _turned(features: Vectors, mean: Floats, farthest: Floats | None, components: Floats) -> Floats:
+    """Features ``(clips, d)``, none farther from its mean than it may be, turned to their components ``(clips, k)``."""
+    least = None if farthest is None else -farthest
     found = np.empty((len(features), len(components)))
     for part in _slices(len(features)):
-        found[part] = (features[part].astype(np.float64) - mean) @ components.T
+        found[part] = np.clip(features[part].astype(np.float64) - mean, least, farthest) @ components.T
     return found
 
 

@@ -140,3 +140,18 @@ def test_of_many_clips_the_rotation_is_of_a_draw(planted, fitted, monkeypatch):
 def test_without_clips_there_is_nothing_to_hear(tmp_path):
     with pytest.raises(ValueError, match="expected at least one clip, got none"):
         hearing.features([], cache=tmp_path)
+
+
+def test_what_stood_still_in_all_clips_tells_nothing_however_far_it_moves_later(tmp_path):
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(200, 6))
+    features[:, 5] = 3 + 1e-9 * generator.normal(size=200)
+    truth = {"piano": (features[:, 0] > 0).astype(float)}
+    model, *_ = verifier.fit(features, truth, groups=[str(n) for n in range(200)], sources=["one"] * 200, seed=0)
+    verifier.save(model, tmp_path / "verifier")
+    moved = features.copy()
+    moved[:, 5] += generator.normal(size=200) * 100
+    for one in (model, verifier.load(tmp_path / "verifier")):
+        near, far = (one.probabilities(rows)["piano"].to_numpy() for rows in (features, moved))
+        assert ((near > 0.5) == (features[:, 0] > 0)).mean() > 0.95
+        assert ((far > 0.5) == (near > 0.5)).mean() > 0.9
