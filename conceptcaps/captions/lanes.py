@@ -1,9 +1,8 @@
 """Keys and values of many texts in progress, each filled from its start.
 
 The candidates of a text share those of what stands before them, which are kept once, and read once where attention is
-ours. A text's numbers are the
-same whichever texts stand beside it: its keys stand where its tokens do, stores are as wide as a multiple of 32, and
-what is not filled weighs exactly 0.
+ours. A text's numbers are the same whichever texts stand beside it: its keys stand where its tokens do, stores are as
+wide as a multiple of 32, and what is not filled weighs exactly 0.
 """
 
 from collections.abc import Sequence
@@ -160,8 +159,8 @@ class Lanes:
         for layer in self._cache.layers:
             layer.keys, layer.values = _widened(layer.keys, room), _widened(layer.values, room)
             layer.step = step
-        first = self._cache.layers[0]
-        widths = [torch.arange(keys.shape[2], device=tokens.device) for keys in (first.shared_keys, first.keys)]
+        layer = self._cache.layers[0]
+        widths = [torch.arange(keys.shape[2], device=tokens.device) for keys in (layer.shared_keys, layer.keys)]
         hidden = torch.cat([widths[0] >= shared[:, None], widths[1] > own[:, None]], dim=1)
         found = _forward(
             self._model,

@@ -132,8 +132,11 @@ def fit(
         tag that a fold could not be fitted on is in no row.
 
     Raises:
-        InputError: If no tag has enough clips or none can be told from chance.
+        InputError: If a clip has no soundfont, if no tag has enough clips or none can be told from chance.
     """
+    unknown = sum(not isinstance(source, str) for source in sources)
+    if unknown:
+        raise InputError(f"expected clips of a soundfont, whose score tells what sounds, got {unknown} of no soundfont")
     scaler = StandardScaler()
     for part in _slices(len(features)):
         scaler.partial_fit(features[part])

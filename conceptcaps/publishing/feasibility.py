@@ -54,17 +54,19 @@ def require(
         wrong.append(f"expected audio_model of audio_backend={dials['audio_backend']}, got none")
     lists = {name: str(dials[name]) for name in ("concepts", "genres")}
     if not wrong:
+        file = str(dials["taxonomy"])
+        known = Taxonomy.load(None if file == "builtin" else Path(file))
         lists |= {
-            name: _of_taxonomy(tags, name=name, taxonomy=str(dials["taxonomy"]))
+            name: _of_taxonomy(tags, known, name=name, file=file)
             for name, tags in lists.items()
-            if usual is not None and tags == usual[name] and dials["taxonomy"] != "builtin"
+            if usual is not None and tags == usual[name]
         }
-        strange = dialect.meaningless(Taxonomy.load(_file(dials)))
+        strange = dialect.meaningless(known)
         if strange and dials["audio_backend"] == "soundfont":
             warnings.warn(f"{len(strange)} tags mean nothing to the soundfont: {', '.join(strange)}", stacklevel=2)
         lost = sorted(set(strange) & set(lists["concepts"].split(",")))
         wrong += [f"expected concepts that the soundfont can play, got {', '.join(lost)}"] if lost else []
-        wrong += _unknown(",".join(lists.values()).split(","), taxonomy=_file(dials))
+        wrong += _unknown(",".join(lists.values()).split(","), known)
     everything = (numbers["count"] + numbers["classifier_count"]) * _COPIES
     for place, clips in ((Path.cwd(), everything), (Path(tempfile.gettempdir()), numbers["count"])):
         needed = clips * numbers["duration"] * _SECOND
@@ -77,17 +79,11 @@ def require(
     return lists
 
 
-def _file(dials: Mapping[str, object]) -> Path | None:
-    """The file of the taxonomy, if it is not the built-in one."""
-    return None if dials["taxonomy"] == "builtin" else Path(str(dials["taxonomy"]))
-
-
-def _of_taxonomy(tags: str, *, name: str, taxonomy: str) -> str:
+def _of_taxonomy(tags: str, known: Taxonomy, *, name: str, file: str) -> str:
     """Of usual tags those that a taxonomy has, in its own words; a warning names the others."""
-    known = Taxonomy.load(Path(taxonomy))
     there = {tag: [tag] if tag in known.tags else known.match(tag) for tag in tags.split(",")}
     if missing := [tag for tag, found in there.items() if not found]:
-        warnings.warn(f"{taxonomy} has no {', '.join(missing)}: left out of {name}", stacklevel=3)
+        warnings.warn(f"{file} has no {', '.join(missing)}: left out of {name}", stacklevel=3)
     return ",".join(dict.fromkeys(found[0] for found in there.values() if found)) or tags
 
 
@@ -98,8 +94,7 @@ def _missing_files(dials: Mapping[str, object]) -> list[str]:
     return [f"expected {name} to exist, got {path}" for name, path in local.items() if not Path(path).exists()]
 
 
-def _unknown(names: Sequence[str], *, taxonomy: Path | None) -> list[str]:
-    known = Taxonomy.load(taxonomy)
+def _unknown(names: Sequence[str], known: Taxonomy) -> list[str]:
     found = []
     for name in names:
         try:

@@ -15,6 +15,8 @@ def native() -> Taxonomy:
 def meanings(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]] | None:
     """Built-in tags that each tag of a taxonomy means, by its name or by the matcher; none for one that means nothing.
 
+    A name of which the matcher understands a part means that part: "flat male vocal" means male vocals.
+
     None for a taxonomy of the built-in tags.
     """
     if set(taxonomy.tags) == set(native().tags):

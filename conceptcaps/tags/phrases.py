@@ -66,13 +66,7 @@ class PhraseFinder:
     voice; "no vocals except humming" does not say that there are none.
     """
 
-    def __init__(
-        self,
-        phrases: Phrases,
-        *,
-        comparable: frozenset[str],
-        voices: frozenset[str] = frozenset(),
-    ) -> None:
+    def __init__(self, phrases: Phrases, *, comparable: frozenset[str], voices: frozenset[str] = frozenset()) -> None:
         """Index the phrases.
 
         Args:

@@ -177,14 +177,14 @@ def _finish_on_ray(
 ) -> Iterator[int]:
     import ray  # takes seconds
 
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    silent = {"log_to_driver": False, "logging_level": logging.ERROR}
     if place.address == "local":
         env: dict[str, Any] = {"env_vars": {"PYTHONPATH": str(PROJECT)}}
         # One more than the actors take: Ray's own tasks want a place too.
-        ray.init(address="local", num_cpus=workers + 1, include_dashboard=False, runtime_env=env, **quiet)
+        ray.init(address="local", num_cpus=workers + 1, include_dashboard=False, runtime_env=env, **silent)
     else:
         env = {"working_dir": str(PROJECT), "excludes": _NOT_SENT}
-        ray.init(address=place.address, runtime_env=env, **quiet)
+        ray.init(address=place.address, runtime_env=env, **silent)
     try:
         there = ray.cluster_resources()
         gpus, cpus = int(there.get("GPU", 0)), int(there.get("CPU", 1))

@@ -155,3 +155,11 @@ def test_what_stood_still_in_all_clips_tells_nothing_however_far_it_moves_later(
         near, far = (one.probabilities(rows)["piano"].to_numpy() for rows in (features, moved))
         assert ((near > 0.5) == (features[:, 0] > 0)).mean() > 0.95
         assert ((far > 0.5) == (near > 0.5)).mean() > 0.9
+
+
+def test_clips_that_no_soundfont_played_are_refused():
+    truth = {"piano": np.arange(60) % 2.0}
+    with pytest.raises(ValueError, match="expected clips of a soundfont, .* got 3 of no soundfont"):
+        verifier.fit(
+            np.ones((60, 2)), truth, groups=[str(n) for n in range(60)], sources=["one"] * 57 + [None] * 3, seed=0
+        )

@@ -48,7 +48,10 @@ def test_usual_tags_are_those_that_the_taxonomy_has_in_its_own_words(tmp_path):
     (tmp_path / "own.json").write_text(json.dumps(own))
     usual = {"concepts": "piano,violin,trumpet", "genres": "rock,disco"}
     dials = DEMO | usual | {"taxonomy": str(tmp_path / "own.json")}
-    with pytest.warns(UserWarning, match=r"own.json has no (violin: left out of concepts|disco: left out of genres)"):
+    with (
+        pytest.warns(UserWarning, match=r"own.json has no violin: left out of concepts$"),
+        pytest.warns(UserWarning, match=r"own.json has no disco: left out of genres$"),
+    ):
         found = feasibility.require(dials, usual=usual, free=2**34)
     assert found == {"concepts": "piano,trumpets", "genres": "rock"}
     more = {name: [*tags, *(["contemporary"] if name == "genre" else [])] for name, tags in own.items()}
