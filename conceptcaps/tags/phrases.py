@@ -18,6 +18,7 @@ _BREAKERS = frozenset(
     "accompanied over so because making leaving apart".split()
 )
 _ARTICLES = frozenset({"a", "an", "the", "there", "it", "this", "some", "then", "has", "have"})
+_PREPOSITIONS = frozenset("in on of to by at for".split())
 _STOPS = frozenset('.;:!?()[]"')
 _SEXES = frozenset({"male", "female"})
 _VOICES = frozenset("voice vocal singer vocalist singing".split())
@@ -61,24 +62,34 @@ def tokenise(text: str, spelling: Mapping[str, Sequence[str]]) -> list[str]:
 class PhraseFinder:
     """Finds the tags that tokens assert: leftmost longest phrases, none that is negated or only compared with.
 
-    "male" belongs to the voice that follows within four words, "female and male voice" are two, and a phrase for
-    what sings with a sex in it ("harmonizing female") asserts that sex's voice too; an instrument that "sings" is no
-    voice; "no vocals except humming" does not say that there are none.
+    "male", "soft" or "background" belongs to the voice that follows within four words, "female and male voice" are
+    two, and a phrase for what sings with a sex in it ("harmonizing female") asserts that sex's voice too; an instrument
+    that "sings" is no voice; "no vocals except humming" does not say that there are none; in "latin brass" the first
+    word is a genre.
     """
 
-    def __init__(self, phrases: Phrases, *, comparable: frozenset[str], voices: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        phrases: Phrases,
+        *,
+        comparable: frozenset[str],
+        voices: frozenset[str] = frozenset(),
+        qualifiers: Phrases | None = None,
+    ) -> None:
         """Index the phrases.
 
         Args:
             phrases: Token tuples and their tags.
             comparable: Tags that "-like" or "like a" takes back: "flute like" is no flute, "trance like" is hypnotic.
             voices: Those of them that sing.
+            qualifiers: Token tuples that assert their tags only before a phrase for something that sounds.
         """
         self._phrases = {phrase: (*tags, *_sexes(phrase, tags, phrases, voices)) for phrase, tags in phrases.items()}
         self._comparable = comparable
         self._silent = comparable - voices
+        self._qualifiers = qualifiers or {}
         self._longest: dict[str, int] = {}
-        for phrase in phrases:
+        for phrase in (*phrases, *self._qualifiers):
             self._longest[phrase[0]] = max(len(phrase), self._longest.get(phrase[0], 0))
 
     def find(self, tokens: Sequence[str]) -> set[str]:
@@ -90,8 +101,8 @@ class PhraseFinder:
             negated = negated and tokens[place] not in _NEGATORS and not _ends_negation(tokens, place)
             size, tags = self._longest_phrase(tokens, place)
             likened = -1 if tokens[place] in _STOPS else place + _REACH if _likens(tokens, place) else likened
-            if not size and not negated and tokens[place] in _SEXES:
-                found.update(self._voice_of(tokens, place))
+            if not size and not negated:
+                found.update(self._voice_of(tokens, place) or self._qualified(tokens, place))
             if size:
                 after = tokens[place + size : place + size + 2]
                 if negated or _denied_behind(after):
@@ -113,12 +124,24 @@ class PhraseFinder:
         return found
 
     def _voice_of(self, tokens: Sequence[str], place: int) -> tuple[str, ...]:
-        """Tags of "male" or "female" and the next voice, where only its adjectives or the other sex stand between."""
-        for token in tokens[place + 1 : place + 1 + _REACH]:
+        """Tags of a word and the next voice, where only the voice's other adjectives stand between, or the other sex."""
+        sex = tokens[place] in _SEXES
+        for at, token in enumerate(tokens[place + 1 : place + 1 + _REACH], place + 1):
             if token in _VOICES:
                 return self._phrases.get((tokens[place], token), ())
-            if token in _STOPS | _BREAKERS | _NEGATORS | _ARTICLES | {"in", "on", "of", "to", "by", "at", "for"}:
+            if token in _STOPS | _BREAKERS | _NEGATORS | _ARTICLES | _PREPOSITIONS:
                 break
+            if not sex and (token in ("and", "or", ",", "like") or self._silent & {*self._longest_phrase(tokens, at)[1]}):
+                break
+        return ()
+
+    def _qualified(self, tokens: Sequence[str], place: int) -> tuple[str, ...]:
+        """Tags of a word that qualifies what sounds right behind it."""
+        for size in range(self._longest.get(tokens[place], 0), 0, -1):
+            tags = self._qualifiers.get(tuple(tokens[place : place + size]), ())
+            if tags and place + size < len(tokens):
+                _, behind = self._longest_phrase(tokens, place + size)
+                return tags if behind else ()
         return ()
 
     def _longest_phrase(self, tokens: Sequence[str], place: int) -> tuple[int, tuple[str, ...]]:

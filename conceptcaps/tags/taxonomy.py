@@ -228,11 +228,13 @@ class Taxonomy:
     def _compile(self) -> tuple[PhraseFinder, Phrases]:
         """A finder of the phrases that count anywhere, and a table of those that count as a whole aspect."""
         nouns = [self._phrase(noun)[0] for noun in self._content.get("music_nouns") or []]
+        plain = {self._phrase(word) for word in self._content.get("not_qualifying") or []}
         named = [tag for tag in self.tags if self.category(tag) == "genre"]
         genres = {self._phrase(form): tag for tag in named for form in self.surface_forms(tag)}
         phrases: Phrases = {}
         whole: Phrases = {}
         qualified: Phrases = {}
+        qualifiers: Phrases = {}
         for tag, entry in self._entries.items():
             bare = {self._phrase(word) for word in entry.get("bare", [])}
             anywhere = {self._phrase(form) for form in self.surface_forms(tag)} - bare
@@ -240,6 +242,8 @@ class Taxonomy:
             for table, keys in ((phrases, anywhere), (whole, bare), (qualified, before_noun)):
                 for key in keys:
                     table[key] = (*table.get(key, ()), tag)
+            if tag in named:
+                qualifiers |= dict.fromkeys(bare - plain, (tag,))
             genres |= {self._phrase(noun): tag for noun in entry.get("noun", [])}
         for entry_tag, entry in self._entries.items():
             bare = {self._phrase(word) for word in entry.get("bare", [])}
@@ -249,7 +253,8 @@ class Taxonomy:
             phrases[self._phrase(form)] = ()
         sounds = frozenset(tag for tag in self.tags if self.category(tag) == "instrument")
         voices = frozenset(tag for tag in self.tags if "vocals" in (tag, *self.ancestors(tag)))
-        return PhraseFinder({**qualified, **phrases}, comparable=sounds, voices=voices), whole
+        phrases = {**qualified, **phrases}
+        return PhraseFinder(phrases, comparable=sounds, voices=voices, qualifiers=qualifiers), whole
 
     def _phrase(self, text: str) -> tuple[str, ...]:
         tokens = tuple(self._tokens(text))
@@ -264,9 +269,8 @@ class Taxonomy:
         return tuple(sorted(self._finder.find(self._tokens(text))))
 
     def _match_uncached(self, aspect: str) -> tuple[str, ...]:
-        tokens = self._tokens(aspect)
-        whole = self._whole.get(tuple(tokens))
-        found = self._finder.find(tokens) if whole is None else set(whole)
+        whole, *parts = (self._whole.get(tuple(self._tokens(part)), ()) for part in (aspect, *aspect.split("/")))
+        found = {*whole} or self._finder.find(self._tokens(aspect)).union(*parts)
         return tuple(sorted(found - {above for tag in found for above in self.ancestors(tag)}))
 
 
