@@ -64,8 +64,7 @@ class PhraseFinder:
 
     "male", "soft" or "background" belongs to the voice that follows within four words, "female and male voice" are
     two, and a phrase for what sings with a sex in it ("harmonizing female") asserts that sex's voice too; an instrument
-    that "sings" is no voice; "no vocals except humming" does not say that there are none; in "latin brass" the first
-    word is a genre.
+    that "sings" is no voice; "no vocals except humming" does not say that there are none.
     """
 
     def __init__(
@@ -74,7 +73,9 @@ class PhraseFinder:
         *,
         comparable: frozenset[str],
         voices: frozenset[str] = frozenset(),
+        before: Phrases | None = None,
         qualifiers: Phrases | None = None,
+        heads: Phrases | None = None,
     ) -> None:
         """Index the phrases.
 
@@ -82,12 +83,16 @@ class PhraseFinder:
             phrases: Token tuples and their tags.
             comparable: Tags that "-like" or "like a" takes back: "flute like" is no flute, "trance like" is hypnotic.
             voices: Those of them that sing.
-            qualifiers: Token tuples that assert their tags only before a phrase for something that sounds.
+            before: Token tuples of which the last token may begin another phrase ("dark sound", "sound effect").
+            qualifiers: Those that assert their tags only right before another phrase ("latin brass").
+            heads: Those that assert their tags only at the very end ("soft keys").
         """
+        self._led = (before or {}).keys() - phrases.keys()
+        phrases = (before or {}) | phrases
         self._phrases = {phrase: (*tags, *_sexes(phrase, tags, phrases, voices)) for phrase, tags in phrases.items()}
         self._comparable = comparable
         self._silent = comparable - voices
-        self._qualifiers = qualifiers or {}
+        self._qualifiers, self._heads = qualifiers or {}, heads or {}
         self._longest: dict[str, int] = {}
         for phrase in (*phrases, *self._qualifiers):
             self._longest[phrase[0]] = max(len(phrase), self._longest.get(phrase[0], 0))
@@ -103,6 +108,7 @@ class PhraseFinder:
             likened = -1 if tokens[place] in _STOPS else place + _REACH if _likens(tokens, place) else likened
             if not size and not negated:
                 found.update(self._voice_of(tokens, place) or self._qualified(tokens, place))
+                found.update(self._heads.get(tuple(tokens[place:]), ()))
             if size:
                 after = tokens[place + size : place + size + 2]
                 if negated or _denied_behind(after):
@@ -120,18 +126,20 @@ class PhraseFinder:
             following = tokens[place + 1] if place + 1 < len(tokens) else ""
             negated = negated or (tokens[place] in _NEGATORS and following not in _NOT_NEGATING)
             before = tags if size else ()
-            place += max(size, 1)
+            place += max(size - (tuple(tokens[place : place + size]) in self._led), 1)
         return found
 
     def _voice_of(self, tokens: Sequence[str], place: int) -> tuple[str, ...]:
-        """Tags of a word and the next voice, where only the voice's other adjectives stand between, or the other sex."""
+        """Tags of a word and the next voice, where between stand only its other adjectives, or the other sex."""
         sex = tokens[place] in _SEXES
         for at, token in enumerate(tokens[place + 1 : place + 1 + _REACH], place + 1):
             if token in _VOICES:
                 return self._phrases.get((tokens[place], token), ())
             if token in _STOPS | _BREAKERS | _NEGATORS | _ARTICLES | _PREPOSITIONS:
                 break
-            if not sex and (token in ("and", "or", ",", "like") or self._silent & {*self._longest_phrase(tokens, at)[1]}):
+            if not sex and (
+                token in ("and", "or", ",", "like") or self._silent & {*self._longest_phrase(tokens, at)[1]}
+            ):
                 break
         return ()
 

@@ -5,7 +5,6 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import yaml
 
 from conceptcaps.errors import InputError
-from conceptcaps.tags.phrases import PhraseFinder, Phrases, tokenise
+from conceptcaps.tags.matcher import Matcher
 
 CATEGORIES = ("genre", "mood", "instrument", "tempo")
 BUILTIN = Path(__file__).with_name("taxonomy.yaml")
@@ -56,10 +55,7 @@ class Taxonomy:
         self._index = {tag: column for column, tag in enumerate(self.tags)}
         self._ancestors = {tag: _ancestors(tag, self._entries) for tag in self.tags}
         self.exclusions: list[tuple[str, ...]] = self._all_exclusions()
-        self._spelling = {key: tuple(value.split()) for key, value in (content.get("spelling") or {}).items()}
-        self._finder, self._whole = self._compile()
-        self._match = lru_cache(maxsize=1 << 16)(self._match_uncached)
-        self._find = lru_cache(maxsize=1 << 12)(self._find_uncached)
+        self._matcher = Matcher(content, ancestors=self._ancestors)
 
     def __reduce__(self) -> tuple[type["Taxonomy"], tuple[Mapping[str, Any]]]:
         """Travel to another process as content: what was found so far stays here."""
@@ -160,7 +156,7 @@ class Taxonomy:
         >>> taxonomy.match("sustained strings melody"), taxonomy.match("no guitar"), taxonomy.match("drum and bass")
         (['strings'], [], ['drum and bass'])
         """
-        return list(self._match(aspect))
+        return list(self._matcher.match(aspect))
 
     def find(self, text: str) -> list[str]:
         """Tags that a caption asserts, sorted. Negated ones are left out, or found as a tag of absence.
@@ -168,7 +164,7 @@ class Taxonomy:
         >>> Taxonomy.load().find("A waltz for solo piano, without drums or vocals. No guitar.")
         ['instrumental', 'no percussion', 'piano', 'waltz time']
         """
-        return list(self._find(text))
+        return list(self._matcher.find(text))
 
     # --- tags to arrays ---
 
@@ -224,54 +220,6 @@ class Taxonomy:
             for tag in group:
                 self._column(tag)
         return list(dict.fromkeys(groups))
-
-    def _compile(self) -> tuple[PhraseFinder, Phrases]:
-        """A finder of the phrases that count anywhere, and a table of those that count as a whole aspect."""
-        nouns = [self._phrase(noun)[0] for noun in self._content.get("music_nouns") or []]
-        plain = {self._phrase(word) for word in self._content.get("not_qualifying") or []}
-        named = [tag for tag in self.tags if self.category(tag) == "genre"]
-        genres = {self._phrase(form): tag for tag in named for form in self.surface_forms(tag)}
-        phrases: Phrases = {}
-        whole: Phrases = {}
-        qualified: Phrases = {}
-        qualifiers: Phrases = {}
-        for tag, entry in self._entries.items():
-            bare = {self._phrase(word) for word in entry.get("bare", [])}
-            anywhere = {self._phrase(form) for form in self.surface_forms(tag)} - bare
-            before_noun = {(*word, noun) for word in bare for noun in nouns}
-            for table, keys in ((phrases, anywhere), (whole, bare), (qualified, before_noun)):
-                for key in keys:
-                    table[key] = (*table.get(key, ()), tag)
-            if tag in named:
-                qualifiers |= dict.fromkeys(bare - plain, (tag,))
-            genres |= {self._phrase(noun): tag for noun in entry.get("noun", [])}
-        for entry_tag, entry in self._entries.items():
-            bare = {self._phrase(word) for word in entry.get("bare", [])}
-            if entry["category"] in ("mood", "tempo"):  # "slow jazz" says both
-                qualified |= {(*word, *form): (entry_tag, name) for word in bare for form, name in genres.items()}
-        for form in self._content.get("ignored") or []:
-            phrases[self._phrase(form)] = ()
-        sounds = frozenset(tag for tag in self.tags if self.category(tag) == "instrument")
-        voices = frozenset(tag for tag in self.tags if "vocals" in (tag, *self.ancestors(tag)))
-        phrases = {**qualified, **phrases}
-        return PhraseFinder(phrases, comparable=sounds, voices=voices, qualifiers=qualifiers), whole
-
-    def _phrase(self, text: str) -> tuple[str, ...]:
-        tokens = tuple(self._tokens(text))
-        if not tokens:
-            raise InputError(f"expected tags and phrases with latin letters or digits, got {text!r}")
-        return tokens
-
-    def _tokens(self, text: str) -> list[str]:
-        return tokenise(text, self._spelling)
-
-    def _find_uncached(self, text: str) -> tuple[str, ...]:
-        return tuple(sorted(self._finder.find(self._tokens(text))))
-
-    def _match_uncached(self, aspect: str) -> tuple[str, ...]:
-        whole, *parts = (self._whole.get(tuple(self._tokens(part)), ()) for part in (aspect, *aspect.split("/")))
-        found = {*whole} or self._finder.find(self._tokens(aspect)).union(*parts)
-        return tuple(sorted(found - {above for tag in found for above in self.ancestors(tag)}))
 
 
 def _ancestors(tag: str, entries: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

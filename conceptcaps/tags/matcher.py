@@ -1,0 +1,87 @@
+"""Tags that free text asserts: a finder for sentences, and one for aspects, which name one thing in few words."""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from conceptcaps.errors import InputError
+from conceptcaps.tags.phrases import PhraseFinder, Phrases, tokenise
+
+
+class Matcher:
+    """Compiled from the entries of a taxonomy: names, aliases, words that count under conditions."""
+
+    def __init__(self, content: Mapping[str, Any], *, ancestors: Mapping[str, tuple[str, ...]]) -> None:
+        """Compile.
+
+        Args:
+            content: Content of a taxonomy's file.
+            ancestors: Of every tag, the nearest first.
+
+        Raises:
+            InputError: If a tag or phrase has no letter and no digit.
+        """
+        self._spelling = {key: tuple(value.split()) for key, value in (content.get("spelling") or {}).items()}
+        entries = {entry["name"]: entry for entry in content["tags"]}
+        self._ancestors = ancestors
+        self._whole = self._table(entries, "bare")
+        nouns = [self._phrase(noun)[0] for noun in content.get("music_nouns") or []]
+        plain = {self._phrase(word) for word in content.get("not_qualifying") or []}
+        named, sounds = (
+            {tag: entry for tag, entry in entries.items() if entry["category"] == category}
+            for category in ("genre", "instrument")
+        )
+        genres = {phrase: tag for tag, entry in named.items() for phrase in self._forms(entry)}
+        genres |= {self._phrase(noun): tag for tag, entry in entries.items() for noun in entry.get("noun", [])}
+        phrases: Phrases = {}
+        for tag, entry in entries.items():
+            for phrase in self._forms(entry):
+                phrases[phrase] = (*phrases.get(phrase, ()), tag)
+        phrases |= {self._phrase(form): () for form in content.get("ignored") or []}
+        for word, tags in self._whole.items():
+            if any(entries[tag]["category"] in ("mood", "tempo") for tag in tags):  # "slow jazz" says both
+                phrases = {(*word, *form): (*tags, genre) for form, genre in genres.items()} | phrases
+        own = {word: tags for word, tags in self._table(named, "bare").items() if word not in plain}
+        kinds: dict[str, Any] = {
+            "before": {(*word, noun): tags for word, tags in self._whole.items() for noun in nouns},
+            "comparable": frozenset(sounds),
+            "voices": frozenset(tag for tag in entries if "vocals" in (tag, *ancestors[tag])),
+        }
+        self._finder = PhraseFinder(phrases, qualifiers=own, **kinds)
+        wider = own | self._table(entries, "qualifying")
+        self._aspects = PhraseFinder(phrases, qualifiers=wider, heads=self._table(sounds, "bare"), **kinds)
+        self.match = lru_cache(maxsize=1 << 16)(self._match)
+        self.find = lru_cache(maxsize=1 << 12)(self._find)
+
+    def _find(self, text: str) -> tuple[str, ...]:
+        """Tags that sentences assert, sorted."""
+        return tuple(sorted(self._finder.find(self._tokens(text))))
+
+    def _match(self, aspect: str) -> tuple[str, ...]:
+        """Tags that an aspect asserts, sorted; of a tag and its ancestor the tag alone."""
+        whole, *parts = (self._whole.get(tuple(self._tokens(part)), ()) for part in (aspect, *aspect.split("/")))
+        found = {*whole} or self._aspects.find(self._tokens(aspect)).union(*parts)
+        return tuple(sorted(found - {above for tag in found for above in self._ancestors[tag]}))
+
+    def _table(self, entries: Mapping[str, Mapping[str, Any]], key: str) -> Phrases:
+        """The tags of each phrase that stands under a key of an entry."""
+        table: Phrases = {}
+        for tag, entry in entries.items():
+            for word in dict.fromkeys(self._phrase(word) for word in entry.get(key, [])):
+                table[word] = (*table.get(word, ()), tag)
+        return table
+
+    def _forms(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+        """Phrases that assert a tag wherever they stand."""
+        bare = {self._phrase(word) for word in entry.get("bare", [])}
+        forms = dict.fromkeys(self._phrase(form) for form in (entry["name"], *entry.get("aliases", [])))
+        return [phrase for phrase in forms if phrase not in bare]
+
+    def _phrase(self, text: str) -> tuple[str, ...]:
+        tokens = tuple(self._tokens(text))
+        if not tokens:
+            raise InputError(f"expected tags and phrases with latin letters or digits, got {text!r}")
+        return tokens
+
+    def _tokens(self, text: str) -> list[str]:
+        return tokenise(text, self._spelling)
