@@ -43,11 +43,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         held_out = np.concatenate(rest)
         own = ("count", "prior", "temperature", "min_categories", "seed")
         dials: dict[str, Any] = {name: getattr(args, name) for name in own}
-        condition = sampling.split_tags(args.condition)
-        never = makeable.unmakeable(taxonomy) if args.realisable_by == "soundfont" else []
-        real[:, barred := np.isin(taxonomy.tags, never)] = False
-        held_out[:, barred] = False
-        dials["condition"] = [*condition, *(f"-{tag}" for tag in never)]
+        condition = dials["condition"] = sampling.split_tags(args.condition)
+        if args.realisable_by == "soundfont":
+            never = makeable.unmakeable(taxonomy)
+            dials["condition"] = [*condition, *(f"-{tag}" for tag in never)]
+            dials["never_together"] = makeable.fighting(taxonomy)
+            real, held_out = (makeable.restricted(rows, taxonomy) for rows in (real, held_out))
         shared = sampling.split_tags(args.one_of)
         found = one_of.sample(model, shared, **dials) if shared else sampling.sample(model, **dials)
         found = apart.leave_out(found, tracking.fetch_unless(args.apart_from, "none"), taxonomy=taxonomy)

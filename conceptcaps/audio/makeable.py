@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from conceptcaps.audio import composition
-from conceptcaps.audio.truth import truth
+from conceptcaps.audio.truth import ties, truth
 from conceptcaps.errors import InputError
 from conceptcaps.tags import dialect
 from conceptcaps.tags.sampling import split_tags
@@ -36,6 +40,22 @@ def unmakeable(taxonomy: Taxonomy) -> list[str]:
     """The other tags, of which the soundfont backend makes no true clip, in the taxonomy's order."""
     possible = set(makeable(taxonomy))
     return [tag for tag in taxonomy.tags if tag not in possible]
+
+
+def fighting(taxonomy: Taxonomy) -> list[tuple[str, str]]:
+    """Pairs of a taxonomy's tags that no clip can hold together by the rules of truth, in the taxonomy's order."""
+    native = dialect.native()
+    meant = dialect.meanings(taxonomy) or {tag: (tag,) for tag in taxonomy.tags}
+    opposed = {tag: {name for own in meaning for name in ties.opposed(own)} for tag, meaning in meant.items()}
+    held = {tag: native.closure(meaning) for tag, meaning in meant.items()}
+    return [(one, other) for one, other in combinations(taxonomy.tags, 2) if opposed[one] & held[other]]
+
+
+def restricted(rows: NDArray[np.bool_], taxonomy: Taxonomy) -> NDArray[np.bool_]:
+    """Rows ``(n, tags)`` in which no tags fight, without the tags that are not makeable: what samples compare with."""
+    possible = rows & ~np.isin(taxonomy.tags, unmakeable(taxonomy))
+    pairs = np.array([[taxonomy.tags.index(tag) for tag in pair] for pair in fighting(taxonomy)]).reshape(-1, 2)
+    return possible[~(possible[:, pairs[:, 0]] & possible[:, pairs[:, 1]]).any(1)]
 
 
 def _holds(tag: str, taxonomy: Taxonomy) -> bool:

@@ -1,7 +1,7 @@
 """New tag sets: latents from a prior, tags drawn from the decoder's chain; conditions by importance resampling."""
 
 import itertools
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -70,6 +70,7 @@ def sample(
     condition: Sequence[str],
     min_categories: int,
     seed: int,
+    never_together: Sequence[tuple[str, str]] = (),
 ) -> Samples:
     """Draw distinct tag sets.
 
@@ -89,6 +90,7 @@ def sample(
             descendants.
         min_categories: Categories that a set touches.
         seed: Seed of all draws; they do not depend on the number of cores.
+        never_together: Pairs of tags of which no set holds both, but for those that the condition asks for.
 
     Returns:
         Distinct sets, without a condition in the order in which they were drawn; fewer than asked for where no more
@@ -111,8 +113,9 @@ def sample(
     asked = wish(condition, taxonomy=model.taxonomy)
     size = _FEW if count < _FEW else CHUNK
     draw = drawer(model, prior=prior, temperature=temperature, asked=asked, seed=seed, size=size)
-    choose = partial(_by_weight, seed=seed) if condition else distinct
-    found = choose(draw, taxonomy=model.taxonomy, count=count, size=size, min_categories=min_categories)
+    choose = partial(_by_weight, seed=seed) if condition else _in_order
+    good = _good(model.taxonomy, min_categories=min_categories, never_together=never_together, asked=asked)
+    found = choose(draw, good=good, count=count, size=size)
     if not len(found.rows):
         raise InputError(
             f"expected sets of {min_categories} categories or more with {list(condition)}, got none: {found.reason}"
@@ -152,23 +155,41 @@ def holds(rows: Rows, *, asked: Tensor) -> Rows:
     return np.asarray(rows[:, wanted].all(1) & ~rows[:, unwanted].any(1))
 
 
-def _chunks(draw: Draw, *, taxonomy: Taxonomy, min_categories: int) -> Generator[_Chunk]:
-    """Chunks without end, in order, as many at once as there are cores."""
+def _good(
+    taxonomy: Taxonomy, *, min_categories: int, never_together: Sequence[tuple[str, str]], asked: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """Tells of rows ``(n, tags)`` which touch enough categories and hold no pair but those asked for, ``(n,)``."""
     category = torch.as_tensor([taxonomy.categories.index(taxonomy.category(tag)) for tag in taxonomy.tags])
     membership = torch.nn.functional.one_hot(category).float()
+    places = {tag: place for place, tag in enumerate(taxonomy.tags)}
+    apart = torch.zeros(len(places), len(places))
+    for one, other in never_together:
+        apart[places[one], places[other]] = 1
+    wanted = (asked > 0).float()
+    apart -= apart * torch.outer(wanted, wanted)
+
+    def good(values: Tensor) -> Tensor:
+        touched = (values @ membership > 0).sum(1) >= min_categories
+        return touched & (((values @ apart) * values).sum(1) == 0)
+
+    return good
+
+
+def _chunks(draw: Draw, *, good: Callable[[Tensor], Tensor]) -> Generator[_Chunk]:
+    """Chunks without end, in order, as many at once as there are cores."""
 
     def chunk(number: int) -> _Chunk:
         with torch.inference_mode():
             rows, log_weights = draw(number)
             values = rows.float()
-            good = ((values @ membership > 0).sum(1) >= min_categories) & log_weights.isfinite()
+            kept = good(values) & log_weights.isfinite()
             weights = log_weights.exp()
             return _Chunk(
-                np.packbits(rows[good].numpy(), axis=1),
-                log_weights[good].double().numpy(),
-                int((~good).sum()),
+                np.packbits(rows[kept].numpy(), axis=1),
+                log_weights[kept].double().numpy(),
+                int((~kept).sum()),
                 ((weights @ values).double().numpy(), float(weights.sum())),
-                ((weights[good] @ values[good]).double().numpy(), float(weights[good].sum())),
+                ((weights[kept] @ values[kept]).double().numpy(), float(weights[kept].sum())),
             )
 
     ahead = torch.get_num_threads()
@@ -179,10 +200,16 @@ def _chunks(draw: Draw, *, taxonomy: Taxonomy, min_categories: int) -> Generator
 
 def distinct(draw: Draw, *, taxonomy: Taxonomy, count: int, size: int, min_categories: int) -> Samples:
     """The first distinct sets that touch enough categories, in the order in which they were drawn."""
+    nothing = torch.zeros(len(taxonomy.tags))
+    good = _good(taxonomy, min_categories=min_categories, never_together=[], asked=nothing)
+    return _in_order(draw, good=good, count=count, size=size)
+
+
+def _in_order(draw: Draw, *, good: Callable[[Tensor], Tensor], count: int, size: int) -> Samples:
     found: dict[bytes, None] = {}
     used: list[_Chunk] = []
     idle = kept = 0
-    with closing(_chunks(draw, taxonomy=taxonomy, min_categories=min_categories)) as chunks:
+    with closing(_chunks(draw, good=good)) as chunks:
         for chunk in chunks:
             used.append(chunk._replace(packed=chunk.packed[:0], log_weights=chunk.log_weights[:0]))
             before, kept = len(found), kept + len(chunk.packed)
@@ -192,15 +219,15 @@ def distinct(draw: Draw, *, taxonomy: Taxonomy, count: int, size: int, min_categ
                 break
     reason = f"no new set in the last {_PATIENCE * size:,} draws" if len(found) < count else ""
     chosen = list(itertools.islice(found, count))
-    return _samples(chosen, used, reason=reason, effective=kept, size=size, tags=len(taxonomy.tags))
+    return _samples(chosen, used, reason=reason, effective=kept, size=size)
 
 
-def _by_weight(draw: Draw, *, taxonomy: Taxonomy, count: int, size: int, min_categories: int, seed: int) -> Samples:
+def _by_weight(draw: Draw, *, good: Callable[[Tensor], Tensor], count: int, size: int, seed: int) -> Samples:
     """The first distinct sets of draws by weight, a quarter as many as the weighted ones are worth."""
     used: list[_Chunk] = []
     chosen: dict[bytes, None] = {}
     needed = float(max(_SPARE * count, _LEAST))
-    with closing(_chunks(draw, taxonomy=taxonomy, min_categories=min_categories)) as chunks:
+    with closing(_chunks(draw, good=good)) as chunks:
         for chunk in itertools.islice(chunks, _MOST // size):
             used.append(chunk)
             effective = _effective(used)
@@ -214,7 +241,7 @@ def _by_weight(draw: Draw, *, taxonomy: Taxonomy, count: int, size: int, min_cat
     reason = f"{len(used) * size:,} draws are worth {effective:,.0f} of equal weight, which hold {len(chosen):,} sets"
     told = reason if len(chosen) < count else ""
     first = list(itertools.islice(chosen, count))
-    return _samples(first, used, reason=told, effective=effective, size=size, tags=len(taxonomy.tags))
+    return _samples(first, used, reason=told, effective=effective, size=size)
 
 
 def _effective(used: Sequence[_Chunk]) -> float:
@@ -237,9 +264,8 @@ def _keys(chunk: _Chunk) -> list[bytes]:
     return list(chunk.packed.view(f"V{chunk.packed.shape[1]}")[:, 0].tolist())
 
 
-def _samples(
-    chosen: list[bytes], used: list[_Chunk], *, reason: str, effective: float, size: int, tags: int
-) -> Samples:
+def _samples(chosen: list[bytes], used: list[_Chunk], *, reason: str, effective: float, size: int) -> Samples:
+    tags = len(used[0].drawn[0])
     packed = np.frombuffer(b"".join(chosen), np.uint8).reshape(len(chosen), (tags + 7) // 8)
     rows = np.unpackbits(packed, axis=1, count=tags).view(np.bool_)
     draws = len(used) * size

@@ -1,10 +1,12 @@
 """Which tags the rules of truth.yaml tie together: where one changes, the other may change too, or must."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import product
 from typing import Any
 
 from conceptcaps.audio.truth.rules import table
+from conceptcaps.tags import dialect
 
 _SURE = 0.4  # bound of the third of a mood that lives by its mode
 _SHARED = 0.4  # of two ranges of tempo
@@ -39,6 +41,59 @@ def alike(tag: str) -> frozenset[str]:
     """
     rules = table()["tags"]
     return frozenset(other for other in rules if other != tag and _same(rules.get(tag, {}), rules[other]))
+
+
+@cache
+def opposed(tag: str) -> frozenset[str]:
+    """Tags that no clip can hold together with a tag: the rule of one leaves nothing to that of the other.
+
+    A feature has two ranges without a common value (the thirds of a major and a minor mood, the tempi of a genre and of
+    a tempo's tag), or one rule forbids what the other tag is or needs. A tag with others below it may hold by their
+    rules, which have to be opposed, too.
+
+    >>> "slow tempo" in opposed("happy"), "sad" in opposed("happy"), "piano" in opposed("happy")
+    (True, True, False)
+    """
+    return frozenset(
+        other
+        for other in dialect.native().tags
+        if all(_opposed(*sorted(pair)) for pair in product(_below(tag), _below(other)))
+    )
+
+
+@cache
+def _below(tag: str) -> tuple[str, ...]:
+    native = dialect.native()
+    return tuple(name for name in native.tags if tag in (name, *native.ancestors(name)))
+
+
+@cache
+def _opposed(one: str, other: str) -> bool:
+    bounds, others = _bounds(one), _bounds(other)
+    shared = bounds.keys() & others.keys()
+    apart = any(max(bounds[name][0], others[name][0]) > min(bounds[name][1], others[name][1]) for name in shared)
+    return apart or _forbids(one, other) or _forbids(other, one)
+
+
+def _bounds(tag: str) -> dict[str, tuple[float, float]]:
+    """Ranges of features that a tag's rule demands; the tempo is one, whatever it is called."""
+    rule = table()["tags"].get(tag, {})
+    pace = _tempo(rule)
+    ranges = {name: (float(low), float(high)) for name, (low, high) in _demands(rule, Sequence)}
+    return {name: bound for name, bound in ranges.items() if name != "tempo"} | ({"bpm": pace} if pace else {})
+
+
+def _forbids(one: str, other: str) -> bool:
+    """Whether a tag's rule demands that another tag is absent, or all of which that one's rule demands one."""
+    rules = table()["tags"]
+    absent = {tag for names, wanted in _demands(rules.get(one, {}), bool) if not wanted for tag in names.split(" or ")}
+    needed = [{tag} for tag in (other, *dialect.native().ancestors(other))]
+    needed += [set(names.split(" or ")) for names, wanted in _demands(rules.get(other, {}), bool) if wanted]
+    return any(names <= absent for names in needed)
+
+
+def _demands(rule: Mapping[str, Any], kind: type) -> list[tuple[str, Any]]:
+    return [(name, wanted) for name, wanted in rule.get("all", {}).items() if isinstance(wanted, kind)]
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
