@@ -24,7 +24,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=vae.DRAWING["temperature"], help="divides logits")
     parser.add_argument("--condition", default="none", help="tags that each set has, or has not: jazz,-piano; or none")
     parser.add_argument("--one_of", default="none", help="tags of which each set has exactly one, in equal shares")
-    parser.add_argument("--realisable_by", default="any", help="soundfont: only tags that it can realise; any: all")
+    parser.add_argument("--realisable_by", default="any", help="soundfont: what it can make true together; any: all")
     parser.add_argument("--apart_from", default="none", help="runs:/<id>/samples that no set may resemble; or none")
     parser.add_argument("--min_categories", type=int, default=3, help="minimum number of categories in a tag set")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
@@ -45,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         dials: dict[str, Any] = {name: getattr(args, name) for name in own}
         condition = dials["condition"] = sampling.split_tags(args.condition)
         if args.realisable_by == "soundfont":
-            never = makeable.unmakeable(taxonomy)
-            dials["condition"] = [*condition, *(f"-{tag}" for tag in never)]
-            dials["never_together"] = makeable.fighting(taxonomy)
+            dials |= makeable.limits(condition, taxonomy)
             real, held_out = (makeable.restricted(rows, taxonomy) for rows in (real, held_out))
         shared = sampling.split_tags(args.one_of)
         found = one_of.sample(model, shared, **dials) if shared else sampling.sample(model, **dials)
@@ -69,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if condition:
             holding = sampling.holds(everything, asked=sampling.wish(condition, taxonomy=taxonomy))
             metrics |= fidelity.evaluate_condition(found.rows, real=everything[holding], seed=args.seed)
-        elif not shared and len(samples) >= fidelity.LEAST:  # in equal shares they are unlike real rows by design
+        elif not shared and min(len(samples), len(held_out)) >= fidelity.LEAST:  # equal shares are unlike real rows
             metrics |= fidelity.evaluate(found.rows, held_out=held_out, real=real, taxonomy=taxonomy, seed=args.seed)
             picture = figures.frequencies(found.rows.mean(0), held_out.mean(0), taxonomy.tags)
             tracking.log_figure(picture, "tag_frequencies")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,12 @@ def fighting(taxonomy: Taxonomy) -> list[tuple[str, str]]:
     opposed = {tag: {name for own in meaning for name in ties.opposed(own)} for tag, meaning in meant.items()}
     held = {tag: native.closure(meaning) for tag, meaning in meant.items()}
     return [(one, other) for one, other in combinations(taxonomy.tags, 2) if opposed[one] & held[other]]
+
+
+def limits(condition: Sequence[str], taxonomy: Taxonomy) -> dict[str, Any]:
+    """``condition`` and ``never_together`` of ``sampling.sample`` for sets that the backend can make true."""
+    barred = [f"-{tag}" for tag in unmakeable(taxonomy)]
+    return {"condition": [*condition, *barred], "never_together": fighting(taxonomy)}
 
 
 def restricted(rows: NDArray[np.bool_], taxonomy: Taxonomy) -> NDArray[np.bool_]:

@@ -29,6 +29,15 @@ def test_every_prior_gives_distinct_sets_without_contradictions(model, prior):
     assert not np.array_equal(rows, sample(model, prior=prior, seed=1))
 
 
+def test_pairs_are_kept_apart_but_where_both_are_asked_for(model):
+    free = sample(model, count=200)
+    common = np.argsort(-free.sum(0))[:2]
+    pair = tuple(TAXONOMY.tags[place] for place in common)
+    assert free[:, common].all(1).any()
+    assert not sample(model, count=200, never_together=[pair])[:, common].all(1).any()
+    assert sample(model, condition=list(pair), never_together=[pair])[:, common].all()
+
+
 def test_more_sets_begin_with_the_same(model):
     assert np.array_equal(sample(model, count=40)[:30], sample(model))
 

@@ -12,6 +12,11 @@ from conceptcaps.tags.taxonomy import Taxonomy
 BEATS = frozenset({"steady beat", "groovy", "danceable", "four-on-the-floor", "driving rhythm"})  # tags that want a kit
 _RHYTHMS = frozenset({"swing rhythm", "waltz time", "syncopated"})  # that want an accompaniment
 _OPTIONAL = 0.5  # how often the genre's optional parts play
+_KINDS = {  # of what a tag leaves open
+    "guitar": ["acoustic guitar", "electric guitar", "distorted guitar"],
+    "bass": ["bass guitar", "double bass", "synth bass"],
+    **{tag: ["electronic drums"] for tag in ("drums", "kick drum", "snare drum", "hi-hats", "cymbals", "toms")},
+}
 _THIN = frozenset({"effect", "drone", "bass"})  # roles that make no music alone
 
 
@@ -153,9 +158,22 @@ def _role(tag: str) -> str:
 def _seat(tag: str, plan: Plan, *, asked: bool) -> Seat:
     row = tables.instruments()[tag] if tag in tables.instruments() else tables.kit()[tag]
     own = plan.style.get("programs", {})
-    fallback = own.get("drums") if "whole" in row and row["whole"] == "kit" and tag == "drums" else None
-    programs = own.get(tag, fallback)
+    kind = _kind(tag, plan)
+    programs = own.get(tag) or own.get(kind) or (tables.instruments().get(kind) or tables.kit()[kind]).get("programs")
     return Seat(tag, _role(tag), {**row, "programs": programs} if programs else row, asked)
+
+
+def _kind(tag: str, plan: Plan) -> str:
+    """The kind of an instrument that the genre has where the tag names none; a machine plays the pieces of its kit.
+
+    A genre of both acoustic and electric guitars leaves it open.
+    """
+    if "acoustic drums" in plan.asked and tag not in ("guitar", "bass"):
+        return tag
+    band = [name for names in plan.style["band"].values() for name in names]
+    open_too = {tag, "drums"} if tag in tables.kit() else {tag}
+    kinds = [] if open_too & {*band} else [kind for kind in band if kind in _KINDS.get(tag, [])]
+    return kinds[0] if kinds and ("acoustic guitar" not in kinds or len(kinds) == 1) else tag
 
 
 def _named(asked: Iterable[str], taxonomy: Taxonomy) -> list[str]:

@@ -42,6 +42,18 @@ def test_drums_are_not_left_to_their_pieces_but_to_a_kit_of_another_kind():
     assert "drums" not in names("drums", "electronic drums", "hi-hats")
 
 
+def test_what_a_tag_leaves_open_is_played_as_the_genre_plays_it():
+    def programs(tag, *others):
+        return {*next(seat for seat in cast(tag, *others) if seat.tag == tag).row["programs"]}
+
+    machine = {*tables.kit()["electronic drums"]["programs"]}
+    assert programs("drums", "techno") == programs("kick drum", "techno") == machine
+    assert not programs("kick drum", "techno", "acoustic drums") & machine
+    assert programs("drums", "pop") == {*tables.genres()["pop"]["programs"]["drums"]}
+    assert programs("guitar", "folk") <= {24, 25} and not programs("guitar", "metal") & {24, 25, 26}
+    assert programs("guitar") == {*tables.instruments()["guitar"]["programs"]}
+
+
 def test_hand_percussion_is_no_kit_where_the_genre_has_one():
     assert "electronic drums" in always("hip hop", "percussion", seeds=6)
     assert not ever("latin music", "percussion", seeds=6) & {"drums", "electronic drums"}

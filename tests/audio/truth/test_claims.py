@@ -7,6 +7,7 @@ import pytest
 
 from conceptcaps.audio import composition
 from conceptcaps.audio.truth import truth
+from conceptcaps.audio.truth.ties import opposed
 from conceptcaps.tags.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.load()
@@ -81,3 +82,9 @@ def test_hand_drums_alone_do_not_make_country_absent():
     made = [composition.compose(tags, duration=8, seed=seed, taxonomy=TAXONOMY) for seed in range(20)]
     told = [truth(piece, duration=8, taxonomy=TAXONOMY) for piece in made]
     assert any("country" in one.present for one in told) and not any("country" in one.absent for one in told)
+
+
+def test_no_clip_holds_tags_that_are_opposed(pieces):
+    for _, told in pieces:
+        assert not [(tag, other) for tag in told.present for other in opposed(tag) & set(told.present)]
+    assert {"sad", "slow tempo"} <= opposed("happy") and "electric guitar" not in opposed("electronic")
