@@ -161,16 +161,15 @@ def _good(
     """Tells of rows ``(n, tags)`` which touch enough categories and hold no pair but those asked for, ``(n,)``."""
     category = torch.as_tensor([taxonomy.categories.index(taxonomy.category(tag)) for tag in taxonomy.tags])
     membership = torch.nn.functional.one_hot(category).float()
+    wanted = {tag for tag, sign in zip(taxonomy.tags, asked.tolist(), strict=True) if sign > 0}
     places = {tag: place for place, tag in enumerate(taxonomy.tags)}
+    pairs = [(places[one], places[other]) for one, other in never_together if not {one, other} <= wanted]
     apart = torch.zeros(len(places), len(places))
-    for one, other in never_together:
-        apart[places[one], places[other]] = 1
-    wanted = (asked > 0).float()
-    apart -= apart * torch.outer(wanted, wanted)
+    apart[tuple(torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).T)] = 1
 
     def good(values: Tensor) -> Tensor:
         touched = (values @ membership > 0).sum(1) >= min_categories
-        return touched & (((values @ apart) * values).sum(1) == 0)
+        return touched & (((values @ apart) * values).sum(1) == 0) if pairs else touched
 
     return good
 
