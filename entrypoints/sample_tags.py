@@ -24,7 +24,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=vae.DRAWING["temperature"], help="divides logits")
     parser.add_argument("--condition", default="none", help="tags that each set has, or has not: jazz,-piano; or none")
     parser.add_argument("--one_of", default="none", help="tags of which each set has exactly one, in equal shares")
-    parser.add_argument("--realisable_by", default="any", help="soundfont: what it can make true together; any: all")
+    parser.add_argument("--realisable_by", default="any", help="soundfont: tags that one clip of it can hold; any: all")
     parser.add_argument("--apart_from", default="none", help="runs:/<id>/samples that no set may resemble; or none")
     parser.add_argument("--min_categories", type=int, default=3, help="minimum number of categories in a tag set")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         condition = dials["condition"] = sampling.split_tags(args.condition)
         if args.realisable_by == "soundfont":
             dials |= makeable.limits(condition, taxonomy)
-            real, held_out = (makeable.restricted(rows, taxonomy) for rows in (real, held_out))
+            real, held_out = (makeable.restricted(rows, condition, taxonomy) for rows in (real, held_out))
         shared = sampling.split_tags(args.one_of)
         found = one_of.sample(model, shared, **dials) if shared else sampling.sample(model, **dials)
         found = apart.leave_out(found, tracking.fetch_unless(args.apart_from, "none"), taxonomy=taxonomy)
@@ -72,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             picture = figures.frequencies(found.rows.mean(0), held_out.mean(0), taxonomy.tags)
             tracking.log_figure(picture, "tag_frequencies")
         tracking.log_metrics({f"samples/{name}": value for name, value in metrics.items()})
-        tracking.log_figure(figures.sizes({"samples": found.rows.sum(1), "held-out": held_out.sum(1)}), "tags_per_row")
+        sizes = {name: rows.sum(1) for name, rows in {"samples": found.rows, "held-out": held_out}.items() if len(rows)}
+        tracking.log_figure(figures.sizes(sizes), "tags_per_row")
 
 
 if __name__ == "__main__":

@@ -45,11 +45,9 @@ def unmakeable(taxonomy: Taxonomy) -> list[str]:
 
 def fighting(taxonomy: Taxonomy) -> list[tuple[str, str]]:
     """Pairs of a taxonomy's tags that no clip can hold together by the rules of truth, in the taxonomy's order."""
-    native = dialect.native()
     meant = dialect.meanings(taxonomy) or {tag: (tag,) for tag in taxonomy.tags}
     opposed = {tag: {name for own in meaning for name in ties.opposed(own)} for tag, meaning in meant.items()}
-    held = {tag: native.closure(meaning) for tag, meaning in meant.items()}
-    return [(one, other) for one, other in combinations(taxonomy.tags, 2) if opposed[one] & held[other]]
+    return [(one, other) for one, other in combinations(taxonomy.tags, 2) if not opposed[one].isdisjoint(meant[other])]
 
 
 def limits(condition: Sequence[str], taxonomy: Taxonomy) -> dict[str, Any]:
@@ -58,11 +56,17 @@ def limits(condition: Sequence[str], taxonomy: Taxonomy) -> dict[str, Any]:
     return {"condition": [*condition, *barred], "never_together": fighting(taxonomy)}
 
 
-def restricted(rows: NDArray[np.bool_], taxonomy: Taxonomy) -> NDArray[np.bool_]:
-    """Rows ``(n, tags)`` in which no tags fight, without the tags that are not makeable: what samples compare with."""
+def restricted(rows: NDArray[np.bool_], condition: Sequence[str], taxonomy: Taxonomy) -> NDArray[np.bool_]:
+    """Real rows ``(n, tags)`` without tags that are not makeable, but for those rows in which tags fight.
+
+    Pairs that the condition asks for do not count.
+    """
     possible = rows & ~np.isin(taxonomy.tags, unmakeable(taxonomy))
-    pairs = np.array([[taxonomy.tags.index(tag) for tag in pair] for pair in fighting(taxonomy)]).reshape(-1, 2)
-    return possible[~(possible[:, pairs[:, 0]] & possible[:, pairs[:, 1]]).any(1)]
+    wanted = {taxonomy.resolve(tag) for tag in condition if not tag.startswith("-")}
+    pairs = [pair for pair in fighting(taxonomy) if not {*pair} <= wanted]
+    for one, other in taxonomy.encode(pairs).nonzero()[1].reshape(-1, 2):
+        possible = possible[~(possible[:, one] & possible[:, other])]
+    return possible
 
 
 def _holds(tag: str, taxonomy: Taxonomy) -> bool:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from conceptcaps.errors import InputError
-from conceptcaps.tags.phrases import PhraseFinder, Phrases, tokenise
+from conceptcaps.tags.phrases import NEGATORS, PhraseFinder, Phrases, tokenise
 
 
 class Matcher:
@@ -31,7 +31,7 @@ class Matcher:
             {tag: entry for tag, entry in entries.items() if entry["category"] == category}
             for category in ("genre", "instrument")
         )
-        genres = {phrase: tag for tag, entry in named.items() for phrase in self._forms(entry)}
+        genres = {self._phrase(form): tag for tag in named for form in (tag, *named[tag].get("aliases", []))}
         genres |= {self._phrase(noun): tag for tag, entry in entries.items() for noun in entry.get("noun", [])}
         phrases: Phrases = {}
         for tag, entry in entries.items():
@@ -41,26 +41,31 @@ class Matcher:
         for word, tags in self._whole.items():
             if any(entries[tag]["category"] in ("mood", "tempo") for tag in tags):  # "slow jazz" says both
                 phrases = {(*word, *form): (*tags, genre) for form, genre in genres.items()} | phrases
-        own = {word: tags for word, tags in self._table(named, "bare").items() if word not in plain}
-        kinds: dict[str, Any] = {
-            "before": {(*word, noun): tags for word, tags in self._whole.items() for noun in nouns},
+        shared: dict[str, Any] = {
+            "before_nouns": {(*word, noun): tags for word, tags in self._whole.items() for noun in nouns},
             "comparable": frozenset(sounds),
             "voices": frozenset(tag for tag in entries if "vocals" in (tag, *ancestors[tag])),
         }
-        self._finder = PhraseFinder(phrases, qualifiers=own, **kinds)
-        wider = own | self._table(entries, "qualifying")
-        self._aspects = PhraseFinder(phrases, qualifiers=wider, heads=self._table(sounds, "bare"), **kinds)
+        qualifiers = {word: tags for word, tags in self._table(named, "bare").items() if word not in plain}
+        qualifiers |= self._table(entries, "qualifying")
+        self._sentences = PhraseFinder(phrases, **shared)
+        heads = self._table(sounds, "bare")
+        self._aspects = PhraseFinder(phrases, qualifiers=qualifiers, heads=heads, **shared)
         self.match = lru_cache(maxsize=1 << 16)(self._match)
         self.find = lru_cache(maxsize=1 << 12)(self._find)
 
     def _find(self, text: str) -> tuple[str, ...]:
         """Tags that sentences assert, sorted."""
-        return tuple(sorted(self._finder.find(self._tokens(text))))
+        return tuple(sorted(self._sentences.find(self._tokens(text))))
 
     def _match(self, aspect: str) -> tuple[str, ...]:
         """Tags that an aspect asserts, sorted; of a tag and its ancestor the tag alone."""
-        whole, *parts = (self._whole.get(tuple(self._tokens(part)), ()) for part in (aspect, *aspect.split("/")))
-        found = {*whole} or self._aspects.find(self._tokens(aspect)).union(*parts)
+        tokens = self._tokens(aspect)
+        found = {*self._whole.get(tuple(tokens), ())}
+        if not found:
+            found = self._aspects.find(tokens)
+            if "/" in aspect and NEGATORS.isdisjoint(tokens):  # "hindi/pop"
+                found.update(*(self._whole.get(tuple(self._tokens(part)), ()) for part in aspect.split("/")))
         return tuple(sorted(found - {above for tag in found for above in self._ancestors[tag]}))
 
     def _table(self, entries: Mapping[str, Mapping[str, Any]], key: str) -> Phrases:

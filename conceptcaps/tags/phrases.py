@@ -11,14 +11,14 @@ Phrases = dict[tuple[str, ...], tuple[str, ...]]
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _TOKEN = re.compile(r"\d+/\d+|[a-z0-9]+|[,.;:!?()\[\]\"]")
 _KEPT_PLURALS = frozenset({"blues", "keys", "strings", "lyrics", "always", "less", "this", "its"})
-_NEGATORS = frozenset("no not without lack lacking never nor neither non minus devoid isnt arent doesnt dont".split())
+NEGATORS = frozenset("no not without lack lacking never nor neither non minus devoid isnt arent doesnt dont".split())
 _NOT_NEGATING = frozenset({"only", "just", "merely", "stop", "too", "quite", "long", "longer", "tuned"})
 _BREAKERS = frozenset(
     "but only just with while although though instead yet except however which that is are play feature featuring "
     "accompanied over so because making leaving apart".split()
 )
 _ARTICLES = frozenset({"a", "an", "the", "there", "it", "this", "some", "then", "has", "have"})
-_PREPOSITIONS = frozenset("in on of to by at for".split())
+_PREPOSITIONS = frozenset("in on of to by at for from into over under beneath behind through".split())
 _STOPS = frozenset('.;:!?()[]"')
 _SEXES = frozenset({"male", "female"})
 _VOICES = frozenset("voice vocal singer vocalist singing".split())
@@ -62,9 +62,12 @@ def tokenise(text: str, spelling: Mapping[str, Sequence[str]]) -> list[str]:
 class PhraseFinder:
     """Finds the tags that tokens assert: leftmost longest phrases, none that is negated or only compared with.
 
-    "male", "soft" or "background" belongs to the voice that follows within four words, "female and male voice" are
-    two, and a phrase for what sings with a sex in it ("harmonizing female") asserts that sex's voice too; an instrument
-    that "sings" is no voice; "no vocals except humming" does not say that there are none.
+    "male" belongs to the voice that follows within four words, "female and male voice" are two, and a phrase for what
+    sings with a sex in it ("harmonizing female") asserts that sex's voice too; an instrument that "sings" is no voice;
+    "no vocals except humming" does not say that there are none.
+
+    In an aspect, which names one thing in few words, more counts: other adjectives of a voice ("background male
+    vocal"), words that qualify what follows ("latin brass"), and what the aspect ends in ("soft keys").
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class PhraseFinder:
         *,
         comparable: frozenset[str],
         voices: frozenset[str] = frozenset(),
-        before: Phrases | None = None,
+        before_nouns: Phrases | None = None,
         qualifiers: Phrases | None = None,
         heads: Phrases | None = None,
     ) -> None:
@@ -83,15 +86,16 @@ class PhraseFinder:
             phrases: Token tuples and their tags.
             comparable: Tags that "-like" or "like a" takes back: "flute like" is no flute, "trance like" is hypnotic.
             voices: Those of them that sing.
-            before: Token tuples of which the last token may begin another phrase ("dark sound", "sound effect").
-            qualifiers: Those that assert their tags only right before another phrase ("latin brass").
-            heads: Those that assert their tags only at the very end ("soft keys").
+            before_nouns: Phrases whose last token may begin another one ("dark sound", "sound effect").
+            qualifiers: For aspects: words that assert their tags right before a phrase; None for sentences.
+            heads: For aspects: words that assert their tags at the very end.
         """
-        self._led = (before or {}).keys() - phrases.keys()
-        phrases = (before or {}) | phrases
+        self._led = (before_nouns or {}).keys() - phrases.keys()
+        phrases = (before_nouns or {}) | phrases
         self._phrases = {phrase: (*tags, *_sexes(phrase, tags, phrases, voices)) for phrase, tags in phrases.items()}
         self._comparable = comparable
         self._silent = comparable - voices
+        self._of_aspects = qualifiers is not None
         self._qualifiers, self._heads = qualifiers or {}, heads or {}
         self._longest: dict[str, int] = {}
         for phrase in (*phrases, *self._qualifiers):
@@ -103,12 +107,13 @@ class PhraseFinder:
         negated, place, likened = False, 0, -1
         before: tuple[str, ...] = ()  # tags of the phrase that ends here
         while place < len(tokens):
-            negated = negated and tokens[place] not in _NEGATORS and not _ends_negation(tokens, place)
+            negated = negated and tokens[place] not in NEGATORS and not _ends_negation(tokens, place)
             size, tags = self._longest_phrase(tokens, place)
             likened = -1 if tokens[place] in _STOPS else place + _REACH if _likens(tokens, place) else likened
-            if not size and not negated:
-                found.update(self._voice_of(tokens, place) or self._qualified(tokens, place))
-                found.update(self._heads.get(tuple(tokens[place:]), ()))
+            if not size and not negated and (self._of_aspects or tokens[place] in _SEXES):
+                found.update(self._voice_of(tokens, place))
+                if place > likened:
+                    found.update(self._qualified(tokens, place), self._heads.get(tuple(tokens[place:]), ()))
             if size:
                 after = tokens[place + size : place + size + 2]
                 if negated or _denied_behind(after):
@@ -116,7 +121,7 @@ class PhraseFinder:
                     tags = () if _excepted(tokens[place + size :]) else tags
                 elif tokens[place] == "sing" and set(before) & self._silent:
                     tags = ()
-                elif tokens[place] in _NEGATORS and _excepted(tokens[place + size :]):
+                elif tokens[place] in NEGATORS and _excepted(tokens[place + size :]):
                     tags = ()
                 elif tags and place <= likened:
                     tags, likened = tuple(tag for tag in tags if tag not in self._comparable), -1
@@ -124,7 +129,7 @@ class PhraseFinder:
                     tags = tuple(tag for tag in tags if tag not in self._comparable)
                 found.update(tags)
             following = tokens[place + 1] if place + 1 < len(tokens) else ""
-            negated = negated or (tokens[place] in _NEGATORS and following not in _NOT_NEGATING)
+            negated = negated or (tokens[place] in NEGATORS and following not in _NOT_NEGATING)
             before = tags if size else ()
             place += max(size - (tuple(tokens[place : place + size]) in self._led), 1)
         return found
@@ -135,7 +140,7 @@ class PhraseFinder:
         for at, token in enumerate(tokens[place + 1 : place + 1 + _REACH], place + 1):
             if token in _VOICES:
                 return self._phrases.get((tokens[place], token), ())
-            if token in _STOPS | _BREAKERS | _NEGATORS | _ARTICLES | _PREPOSITIONS:
+            if token in _STOPS | _BREAKERS | NEGATORS | _ARTICLES | _PREPOSITIONS:
                 break
             if not sex and (
                 token in ("and", "or", ",", "like") or self._silent & {*self._longest_phrase(tokens, at)[1]}
@@ -148,8 +153,9 @@ class PhraseFinder:
         for size in range(self._longest.get(tokens[place], 0), 0, -1):
             tags = self._qualifiers.get(tuple(tokens[place : place + size]), ())
             if tags and place + size < len(tokens):
-                _, behind = self._longest_phrase(tokens, place + size)
-                return tags if behind else ()
+                long, behind = self._longest_phrase(tokens, place + size)
+                denied = _denied_behind(tokens[place + size + long : place + size + long + 2])
+                return tags if behind and not denied else ()
         return ()
 
     def _longest_phrase(self, tokens: Sequence[str], place: int) -> tuple[int, tuple[str, ...]]:
@@ -193,7 +199,7 @@ def _ends_negation(tokens: Sequence[str], place: int) -> bool:
     for later in tokens[place + 1 :]:  # a comma goes on with a list that ends in "or"
         if later in ("or", "nor"):
             return False
-        if later in _STOPS | _BREAKERS | _ARTICLES | _NEGATORS:
+        if later in _STOPS | _BREAKERS | _ARTICLES | NEGATORS:
             return True
     return True
 

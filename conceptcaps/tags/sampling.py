@@ -37,7 +37,8 @@ class Samples(NamedTuple):
         reason: Why there are fewer than asked for; empty if there are not.
         draws: Sets drawn, before any was left out.
         effective: Effective sample size of the draws that hold the condition; without one, the draws kept.
-        left_out: Share of draws left out: they touch too few categories, or contradict themselves (``random`` alone).
+        left_out: Share of draws left out: they touch too few categories, hold a pair that is kept apart, or contradict
+            themselves (``random`` alone).
         frequencies: Share of draws that hold each tag, before any was left out, weighted by the condition, ``(tags,)``.
         kept: The same of the draws that were kept.
     """
@@ -162,14 +163,13 @@ def _good(
     category = torch.as_tensor([taxonomy.categories.index(taxonomy.category(tag)) for tag in taxonomy.tags])
     membership = torch.nn.functional.one_hot(category).float()
     wanted = {tag for tag, sign in zip(taxonomy.tags, asked.tolist(), strict=True) if sign > 0}
-    places = {tag: place for place, tag in enumerate(taxonomy.tags)}
-    pairs = [(places[one], places[other]) for one, other in never_together if not {one, other} <= wanted]
-    apart = torch.zeros(len(places), len(places))
-    apart[tuple(torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).T)] = 1
+    pairs = taxonomy.encode([pair for pair in never_together if not {*pair} <= wanted])
+    apart = torch.zeros(len(taxonomy.tags), len(taxonomy.tags))
+    apart[tuple(torch.as_tensor(pairs).nonzero()[:, 1].reshape(-1, 2).T)] = 1
 
     def good(values: Tensor) -> Tensor:
         touched = (values @ membership > 0).sum(1) >= min_categories
-        return touched & (((values @ apart) * values).sum(1) == 0) if pairs else touched
+        return touched & (((values @ apart) * values).sum(1) == 0) if len(pairs) else touched
 
     return good
 

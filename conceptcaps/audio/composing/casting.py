@@ -164,11 +164,12 @@ def _seat(tag: str, plan: Plan, *, asked: bool) -> Seat:
 
 
 def _kind(tag: str, plan: Plan) -> str:
-    """The kind of an instrument that the genre has where the tag names none; a machine plays the pieces of its kit.
+    """The genre's own kind of an instrument whose tag leaves the kind open, else the tag.
 
-    A genre of both acoustic and electric guitars leaves it open.
+    Where the genre's only kit is a machine, that plays a kit's pieces, too. A genre of acoustic and electric guitars
+    leaves it open.
     """
-    if "acoustic drums" in plan.asked and tag not in ("guitar", "bass"):
+    if plan.genre == "none" or ("acoustic drums" in plan.asked and tag in tables.kit()):
         return tag
     band = [name for names in plan.style["band"].values() for name in names]
     open_too = {tag, "drums"} if tag in tables.kit() else {tag}

@@ -48,8 +48,8 @@ def opposed(tag: str) -> frozenset[str]:
     """Tags that no clip can hold together with a tag: the rule of one leaves nothing to that of the other.
 
     A feature has two ranges without a common value (the thirds of a major and a minor mood, the tempi of a genre and of
-    a tempo's tag), or one rule forbids what the other tag is or needs. A tag with others below it may hold by their
-    rules, which have to be opposed, too.
+    a tempo's tag), or one rule forbids what the other tag is or needs. Since a tag also holds where one below it does,
+    the rules of all tags below the two have to be opposed.
 
     >>> "slow tempo" in opposed("happy"), "sad" in opposed("happy"), "piano" in opposed("happy")
     (True, True, False)
@@ -84,9 +84,10 @@ def _bounds(tag: str) -> dict[str, tuple[float, float]]:
 
 
 def _forbids(one: str, other: str) -> bool:
-    """Whether a tag's rule demands that another tag is absent, or all of which that one's rule demands one."""
+    """Whether a tag's rule wants the absence of another tag, or of each of several of which that one needs one."""
     rules = table()["tags"]
-    absent = {tag for names, wanted in _demands(rules.get(one, {}), bool) if not wanted for tag in names.split(" or ")}
+    barred = [tag for names, wanted in _demands(rules.get(one, {}), bool) if not wanted for tag in names.split(" or ")]
+    absent = {below for tag in barred for below in _below(tag)}
     needed = [{tag} for tag in (other, *dialect.native().ancestors(other))]
     needed += [set(names.split(" or ")) for names, wanted in _demands(rules.get(other, {}), bool) if wanted]
     return any(names <= absent for names in needed)
