@@ -189,14 +189,16 @@ def frequent(clips: pd.DataFrame, *, taxonomy: Taxonomy, most: int) -> list[str]
 
 
 def related(tag: str, *, taxonomy: Taxonomy) -> set[str]:
-    """The tag with its ancestors, its descendants and the tags that share a phrase with it.
+    """The tag with its ancestors, its descendants and the tags that share a word with it ("symphonic").
+
+    A phrase of several words that asserts two tags ("flamenco guitar") puts two things together.
 
     >>> sorted(related("violin", taxonomy=Taxonomy.load()))
     ['strings', 'violin']
     """
     family = {other for other in taxonomy.tags if tag in taxonomy.closure([other])} | taxonomy.closure([tag])
-    phrases = set(taxonomy.surface_forms(tag))
-    return family | {other for other in taxonomy.tags if phrases & set(taxonomy.surface_forms(other))}
+    words = {form for form in taxonomy.surface_forms(tag) if form.isalpha()}
+    return family | {other for other in taxonomy.tags if words & set(taxonomy.surface_forms(other))}
 
 
 def lacks(tag: str, clips: pd.DataFrame, *, taxonomy: Taxonomy) -> NDArray[np.bool_]:
