@@ -70,6 +70,8 @@ READINGS = [
     ("A synth like a flute.", ["synthesizer"], []),
     ("The acoustic and electric guitars ring.", ["acoustic guitar", "electric guitar"], []),
     ("The tempo is fast. It could be slow.", ["fast tempo"], []),
+    ("A moderately slow soul tune led by an organ.", ["moderately slow tempo", "organ", "soul"], []),
+    ("The tempo is medium-fast.", ["moderately fast tempo"], []),
     ("Exhilarating music.", ["exciting"], []),
     ("", [], []),
     # denied, and what only looks so
