@@ -116,6 +116,14 @@ def test_a_set_takes_the_plan_of_a_caption_with_the_same_kinds():
     assert planner.plan(["tambourine", "organ", "flute"], seed=[0]) == [["organ", "flute"], ["tambourine"]]
 
 
+def test_tags_that_share_a_word_stand_in_sentences_of_their_own_where_a_learnt_plan_allows_that():
+    together, apart = [["jazz"], ["guitar solo", "bass guitar"]], [["jazz", "guitar solo"], ["bass guitar"]]
+    tags = ["rock", "guitar solo", "bass guitar"]
+    planner = Planner([together, apart], taxonomy=TAXONOMY)
+    assert {planning.render(planner.plan(tags, seed=[row])) for row in range(20)} == {"rock, guitar solo | bass guitar"}
+    assert Planner([together], taxonomy=TAXONOMY).plan(tags, seed=[0]) == [["rock"], ["guitar solo", "bass guitar"]]
+
+
 def test_every_tag_is_planned_once_and_what_others_imply_not_at_all():
     generator = np.random.default_rng(0)
     plans = [
