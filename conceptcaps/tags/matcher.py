@@ -31,16 +31,17 @@ class Matcher:
             {tag: entry for tag, entry in entries.items() if entry["category"] == category}
             for category in ("genre", "instrument")
         )
-        genres = {self._phrase(form): tag for tag in named for form in (tag, *named[tag].get("aliases", []))}
-        genres |= {self._phrase(noun): tag for tag, entry in entries.items() for noun in entry.get("noun", [])}
+        kinds: Phrases = {self._phrase(form): (tag,) for tag in named for form in (tag, *named[tag].get("aliases", []))}
+        kinds |= {self._phrase(noun): (tag,) for tag, entry in entries.items() for noun in entry.get("noun", [])}
         phrases: Phrases = {}
         for tag, entry in entries.items():
             for phrase in self._forms(entry):
                 phrases[phrase] = (*phrases.get(phrase, ()), tag)
         phrases |= {self._phrase(form): () for form in content.get("ignored") or []}
+        kinds |= {form: phrases[form] for form in kinds if phrases.get(form)}
         for word, tags in self._whole.items():
             if any(entries[tag]["category"] in ("mood", "tempo") for tag in tags):  # "slow jazz" says both
-                phrases = {(*word, *form): (*tags, genre) for form, genre in genres.items()} | phrases
+                phrases = {(*word, *form): (*tags, *of) for form, of in kinds.items()} | phrases
         shared: dict[str, Any] = {
             "before_nouns": {(*word, noun): tags for word, tags in self._whole.items() for noun in nouns},
             "comparable": frozenset(sounds),

@@ -20,9 +20,11 @@ _BREAKERS = frozenset(
 _ARTICLES = frozenset({"a", "an", "the", "there", "it", "this", "some", "then", "has", "have"})
 _PREPOSITIONS = frozenset("in on of to by at for from into over under beneath behind through".split())
 _STOPS = frozenset('.;:!?()[]"')
+_APART = _STOPS | _BREAKERS | NEGATORS | _ARTICLES | _PREPOSITIONS  # what does not stand inside one thing's name
 _SEXES = frozenset({"male", "female"})
 _VOICES = frozenset("voice vocal singer vocalist singing".split())
 _NO_SINGERS = frozenset({"child", "rapper"})
+_CHOIRS = frozenset({"choir", "chorus"})
 _REACH = 4  # words between "male" and its "voice", or between "like a" and what something is like
 _SEEMING = frozenset("sound sounding feel seem almost much something played".split())  # before "like"
 _LIKENESSES = (("similar", "to"), ("resembling",), ("reminiscent", "of"), ("imitating",), ("mimicking",), ("as", "if"))
@@ -94,7 +96,7 @@ class PhraseFinder:
         phrases = (before_nouns or {}) | phrases
         self._phrases = {phrase: (*tags, *_sexes(phrase, tags, phrases, voices)) for phrase, tags in phrases.items()}
         self._comparable = comparable
-        self._silent = comparable - voices
+        self._voices, self._silent = voices, comparable - voices
         self._of_aspects = qualifiers is not None
         self._qualifiers, self._heads = qualifiers or {}, heads or {}
         self._longest: dict[str, int] = {}
@@ -136,26 +138,29 @@ class PhraseFinder:
 
     def _voice_of(self, tokens: Sequence[str], place: int) -> tuple[str, ...]:
         """Tags of a word and the next voice, where between stand only its other adjectives, or the other sex."""
-        sex = tokens[place] in _SEXES
+        sex, sings = tokens[place] in _SEXES, _VOICES | _CHOIRS if self._of_aspects else _VOICES
         for at, token in enumerate(tokens[place + 1 : place + 1 + _REACH], place + 1):
-            if token in _VOICES:
+            if token in sings:
                 return self._phrases.get((tokens[place], token), ())
-            if token in _STOPS | _BREAKERS | NEGATORS | _ARTICLES | _PREPOSITIONS:
+            if token in _APART:
                 break
-            if not sex and (
-                token in ("and", "or", ",", "like") or self._silent & {*self._longest_phrase(tokens, at)[1]}
-            ):
+            said = {*self._longest_phrase(tokens, at)[1]}
+            if sex and self._of_aspects and said & self._voices and token not in _NO_SINGERS:
+                return self._phrases.get((tokens[place], "vocal"), ())
+            if not sex and (token in ("and", "or", ",", "like") or self._silent & said):
                 break
         return ()
 
     def _qualified(self, tokens: Sequence[str], place: int) -> tuple[str, ...]:
-        """Tags of a word that qualifies what sounds right behind it."""
+        """Tags of a word that qualifies what sounds behind it, with no more than a word between."""
         for size in range(self._longest.get(tokens[place], 0), 0, -1):
             tags = self._qualifiers.get(tuple(tokens[place : place + size]), ())
             if tags and place + size < len(tokens):
-                long, behind = self._longest_phrase(tokens, place + size)
-                denied = _denied_behind(tokens[place + size + long : place + size + long + 2])
-                return tags if behind and not denied else ()
+                at = place + size
+                if not self._longest_phrase(tokens, at)[0] and tokens[at] not in _APART and at + 1 < len(tokens):
+                    at += 1
+                long, behind = self._longest_phrase(tokens, at)
+                return tags if behind and not _denied_behind(tokens[at + long : at + long + 2]) else ()
         return ()
 
     def _longest_phrase(self, tokens: Sequence[str], place: int) -> tuple[int, tuple[str, ...]]:
