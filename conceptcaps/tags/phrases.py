@@ -147,7 +147,9 @@ class PhraseFinder:
             said = {*self._longest_phrase(tokens, at)[1]}
             if sex and self._of_aspects and said & self._voices and token not in _NO_SINGERS:
                 return self._phrases.get((tokens[place], "vocal"), ())
-            if not sex and (token in ("and", "or", ",", "like") or self._silent & said):
+            if (self._of_aspects or not sex) and self._silent & said:
+                break
+            if not sex and token in ("and", "or", ",", "like"):
                 break
         return ()
 
