@@ -48,10 +48,10 @@ class Matcher:
             "voices": frozenset(tag for tag in entries if "vocals" in (tag, *ancestors[tag])),
         }
         qualifiers = {word: tags for word, tags in self._table(named, "bare").items() if word not in plain}
-        qualifiers |= self._table(entries, "qualifying")
+        qualities = self._table(entries, "qualifying")
         self._sentences = PhraseFinder(phrases, **shared)
         heads = self._table(sounds, "bare")
-        self._aspects = PhraseFinder(phrases, qualifiers=qualifiers, heads=heads, **shared)
+        self._aspects = PhraseFinder(phrases, qualifiers=qualifiers, qualities=qualities, heads=heads, **shared)
         self.match = lru_cache(maxsize=1 << 16)(self._match)
         self.find = lru_cache(maxsize=1 << 12)(self._find)
 

@@ -21,10 +21,11 @@ _ARTICLES = frozenset({"a", "an", "the", "there", "it", "this", "some", "then", 
 _PREPOSITIONS = frozenset("in on of to by at for from into over under beneath behind through".split())
 _STOPS = frozenset('.;:!?()[]"')
 _APART = _STOPS | _BREAKERS | NEGATORS | _ARTICLES | _PREPOSITIONS  # what does not stand inside one thing's name
+_LISTING = frozenset({"and", "or", ",", "like"})
 _SEXES = frozenset({"male", "female"})
 _VOICES = frozenset("voice vocal singer vocalist singing".split())
 _NO_SINGERS = frozenset({"child", "rapper"})
-_CHOIRS = frozenset({"choir", "chorus"})
+_CHILDREN = frozenset({"child", "kid", "boy"})  # before "choir"
 _REACH = 4  # words between "male" and its "voice", or between "like a" and what something is like
 _SEEMING = frozenset("sound sounding feel seem almost much something played".split())  # before "like"
 _LIKENESSES = (("similar", "to"), ("resembling",), ("reminiscent", "of"), ("imitating",), ("mimicking",), ("as", "if"))
@@ -69,7 +70,8 @@ class PhraseFinder:
     "no vocals except humming" does not say that there are none.
 
     In an aspect, which names one thing in few words, more counts: other adjectives of a voice ("background male
-    vocal"), words that qualify what follows ("latin brass"), and what the aspect ends in ("soft keys").
+    vocal"), the sex of a choir or of what else sings ("female background shouts"), words that qualify what follows
+    ("latin brass", "soft low strings"), and what the aspect ends in ("soft keys").
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class PhraseFinder:
         voices: frozenset[str] = frozenset(),
         before_nouns: Phrases | None = None,
         qualifiers: Phrases | None = None,
+        qualities: Phrases | None = None,
         heads: Phrases | None = None,
     ) -> None:
         """Index the phrases.
@@ -90,6 +93,7 @@ class PhraseFinder:
             voices: Those of them that sing.
             before_nouns: Phrases whose last token may begin another one ("dark sound", "sound effect").
             qualifiers: For aspects: words that assert their tags right before a phrase; None for sentences.
+            qualities: For aspects: those that do so with one word between, too.
             heads: For aspects: words that assert their tags at the very end.
         """
         self._led = (before_nouns or {}).keys() - phrases.keys()
@@ -98,7 +102,8 @@ class PhraseFinder:
         self._comparable = comparable
         self._voices, self._silent = voices, comparable - voices
         self._of_aspects = qualifiers is not None
-        self._qualifiers, self._heads = qualifiers or {}, heads or {}
+        self._qualities, self._heads = qualities or {}, heads or {}
+        self._qualifiers = (qualifiers or {}) | self._qualities
         self._longest: dict[str, int] = {}
         for phrase in (*phrases, *self._qualifiers):
             self._longest[phrase[0]] = max(len(phrase), self._longest.get(phrase[0], 0))
@@ -138,29 +143,28 @@ class PhraseFinder:
 
     def _voice_of(self, tokens: Sequence[str], place: int) -> tuple[str, ...]:
         """Tags of a word and the next voice, where between stand only its other adjectives, or the other sex."""
-        sex, sings = tokens[place] in _SEXES, _VOICES | _CHOIRS if self._of_aspects else _VOICES
+        sex, sings = tokens[place] in _SEXES, _VOICES | {"choir"} if self._of_aspects else _VOICES
         for at, token in enumerate(tokens[place + 1 : place + 1 + _REACH], place + 1):
             if token in sings:
                 return self._phrases.get((tokens[place], token), ())
-            if token in _APART:
+            if token in _APART or (token in _CHILDREN and self._of_aspects and tokens[at + 1 : at + 2] == ["choir"]):
                 break
             said = {*self._longest_phrase(tokens, at)[1]}
             if sex and self._of_aspects and said & self._voices and token not in _NO_SINGERS:
                 return self._phrases.get((tokens[place], "vocal"), ())
-            if (self._of_aspects or not sex) and self._silent & said:
-                break
-            if not sex and token in ("and", "or", ",", "like"):
+            if not sex and (token in _LISTING or self._silent & said):
                 break
         return ()
 
     def _qualified(self, tokens: Sequence[str], place: int) -> tuple[str, ...]:
-        """Tags of a word that qualifies what sounds behind it, with no more than a word between."""
+        """Tags of a word that qualifies what sounds behind it; of a quality, one word may stand between."""
         for size in range(self._longest.get(tokens[place], 0), 0, -1):
-            tags = self._qualifiers.get(tuple(tokens[place : place + size]), ())
+            word = tuple(tokens[place : place + size])
+            tags = self._qualifiers.get(word, ())
             if tags and place + size < len(tokens):
                 at = place + size
-                if not self._longest_phrase(tokens, at)[0] and tokens[at] not in _APART and at + 1 < len(tokens):
-                    at += 1
+                between = word in self._qualities and tokens[at] not in _APART | _LISTING | {"up"}
+                at += between and not self._longest_phrase(tokens, at)[0] and at + 1 < len(tokens)
                 long, behind = self._longest_phrase(tokens, at)
                 return tags if behind and not _denied_behind(tokens[at + long : at + long + 2]) else ()
         return ()

@@ -122,6 +122,8 @@ def test_tags_that_share_a_word_stand_in_sentences_of_their_own_where_a_learnt_p
     planner = Planner([together, apart], taxonomy=TAXONOMY)
     assert {planning.render(planner.plan(tags, seed=[row])) for row in range(20)} == {"rock, guitar solo | bass guitar"}
     assert Planner([together], taxonomy=TAXONOMY).plan(tags, seed=[0]) == [["rock"], ["guitar solo", "bass guitar"]]
+    duet = Planner([[["jazz"], ["male vocals", "female vocals"]]] * 12 + [[["jazz"], ["organ"]]], taxonomy=TAXONOMY)
+    assert len(duet.plan(["rock", "male vocals", "female vocals"], seed=[0])) == 2
 
 
 def test_every_tag_is_planned_once_and_what_others_imply_not_at_all():

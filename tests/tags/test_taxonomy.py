@@ -144,6 +144,13 @@ def test_each_tag_is_found_by_its_name_and_by_no_other_tag_s(tag):
         ("car driving sounds", ["sound effects"]),
         ("808 kick", ["electronic drums", "kick drum"]),
         ("orchestral violins", ["orchestra", "violin"]),
+        ("female guitarist singing", ["female vocals", "guitar"]),
+        ("male narrator voice", ["spoken word"]),
+        ("female children's choir", ["child vocals", "choir"]),
+        ("dance and singing", ["vocals"]),
+        ("house and strings", ["strings"]),
+        ("movie theater organ", ["organ"]),
+        ("digital strings", ["synthesizer"]),
     ],
 )
 def test_aspects_map_by_alias_head_noun_and_negation(aspect, tags):
@@ -166,6 +173,8 @@ def test_what_counts_in_an_aspect_alone_says_nothing_in_a_sentence():
     assert TAXONOMY.find("Latin brass over robotic sound effects.") == ["brass", "futuristic", "sound effects"]
     assert TAXONOMY.find("In the background you can hear singing.") == ["vocals"]
     assert TAXONOMY.find("A tune that makes you laugh, by a Turkish singer.") == ["vocals"]
+    assert TAXONOMY.find("Guitar and piano are in dialogue over a scream of feedback.") == ["guitar", "piano"]
+    assert TAXONOMY.find("Male and female voices over a piano.") == ["female vocals", "male vocals", "piano"]
 
 
 def test_parents_are_implied():
