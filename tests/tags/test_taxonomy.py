@@ -150,7 +150,6 @@ def test_each_tag_is_found_by_its_name_and_by_no_other_tag_s(tag):
         ("dance and singing", ["vocals"]),
         ("house and strings", ["strings"]),
         ("movie theater organ", ["organ"]),
-        ("digital strings", ["synthesizer"]),
     ],
 )
 def test_aspects_map_by_alias_head_noun_and_negation(aspect, tags):
