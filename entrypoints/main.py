@@ -30,13 +30,14 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--classifier_count", type=int, default=1900, help="clips made for the genre classifier")
     parser.add_argument("--pull", choices=["trained", "champion"], default="trained", help="models for later stages")
     parser.add_argument("--parallel_steps", type=int, default=2, help="stages that run side by side; 1 on one GPU")
+    parser.add_argument("--license", default="derived", help="of the dataset: the Hub's identifier, or derived")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     return parser
 
 
 def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse.ArgumentParser | None = None) -> None:
     args = (parser := parser or command_line()).parse_args(argv)
-    seed, played = {"seed": args.seed}, args.duration if args.audio_backend == "soundfont" else 0.0
+    seed, lasts = {"seed": args.seed}, {"duration": args.duration if args.audio_backend == "soundfont" else 0.0}
     with tracking.run(name, vars(args)), tracking.Pipeline(pull=args.pull, at_once=args.parallel_steps) as pipeline:
         vars(args).update(feasibility.require(vars(args), usual=vars(parser.parse_args([]))))
         step, optional, promoted = pipeline.step, pipeline.optional, pipeline.promoted
@@ -50,8 +51,7 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
         drawn = same | {"vae": promoted("vae"), "realisable_by": args.audio_backend}
         samples = step("sample_tags", "samples", count=args.count, **drawn)
         step("finetune_captioner", max_examples=args.max_examples, **sought.get("sweep_captioner", {}), **base)
-        writer = promoted("captioner")
-        captions = step("write_captions", "captions", captioner=writer, samples=samples, duration=played, **seed)
+        captions = step("write_captions", "captions", captioner=promoted("captioner"), samples=samples, **lasts, **seed)
         optional("evaluate_captions", captions=captions, references=same["tag_sets"], **seed)
         sound = {"backend": args.audio_backend, "model": args.audio_model, "duration": args.duration, **seed}
         audio = step("generate_audio", "audio", captions=captions, **sound)
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None, name: str = "main", parser: argparse
             moved = optional("intervene", "interventions.parquet", label=f"intervene{of}", classifier=net, pairs=pairs)
             optional("run_tcav", label=f"run_tcav{of}", interventions=moved, **asked)
         made = {"captions": captions, "audio": audio, "verification": heard, "pairs": pairs, "concepts": concepts}
-        dataset = step("build_dataset", "dataset", **made, **same)
+        dataset = step("build_dataset", "dataset", license=args.license, **made, **same)
         page = step("report", "report.html", runs=pipeline.runs)
         print(report.summary(pipeline.summarise(report.KEYS_BY_STEP, dataset=dataset, report=page), runs=pipeline.runs))
 

@@ -10,6 +10,7 @@ import torch
 
 from conceptcaps.captions import language_model
 from conceptcaps.errors import InputError
+from conceptcaps.publishing import licence
 from conceptcaps.tags import dialect
 from conceptcaps.tags.taxonomy import Taxonomy
 from conceptcaps.workspace import project
@@ -27,8 +28,8 @@ def require(
 
     Args:
         dials: ``count``, ``classifier_count``, ``concept_count``, ``duration``, ``trials``, ``from_sweeps``,
-            ``corpus``, ``taxonomy``, ``concepts``, ``genres``, ``base_model``, ``quantization``, ``audio_backend`` and
-            ``audio_model``.
+            ``corpus``, ``taxonomy``, ``concepts``, ``genres``, ``base_model``, ``quantization``, ``caption_corpus``,
+            ``audio_backend``, ``audio_model`` and ``license``.
         usual: What ``concepts`` and ``genres`` are where nobody asks for others; None for nothing usual.
         free: Bytes free for outputs and for temporary files; what the disk has if None.
 
@@ -52,6 +53,7 @@ def require(
             wrong.append(str(error))
     if dials["audio_backend"] != "soundfont" and dials["audio_model"] == "none":
         wrong.append(f"expected audio_model of audio_backend={dials['audio_backend']}, got none")
+    wrong += _licence(dials) if not wrong else []
     lists = {name: str(dials[name]) for name in ("concepts", "genres")}
     if not wrong:
         file = str(dials["taxonomy"])
@@ -92,6 +94,19 @@ def _missing_files(dials: Mapping[str, object]) -> list[str]:
     paths = {name: str(dials[name]) for name in ("corpus", "taxonomy", "base_model", "audio_model")}
     local = {name: path for name, path in paths.items() if path.startswith(("/", ".", "~")) or path.endswith(".csv")}
     return [f"expected {name} to exist, got {path}" for name, path in local.items() if not Path(path).exists()]
+
+
+def _licence(dials: Mapping[str, object]) -> list[str]:
+    """Why the dataset's licence could not be derived at the end from what goes in, if so."""
+    told = {name: str(value) for name, value in dials.items()}
+    audio = {"backend": told["audio_backend"], "model": told["audio_model"], "soundfont": "embedded"}
+    stages = {"distill_tags": told, "finetune_captioner": told, "generate_audio": audio}
+    trained = ("write_captions", {"captioner": "models:/"})
+    try:
+        licence.derive(licence.materials([*stages.items(), trained]), stated=told["license"])
+    except InputError as error:
+        return [str(error)]
+    return []
 
 
 def _unknown(names: Sequence[str], known: Taxonomy) -> list[str]:

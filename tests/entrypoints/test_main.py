@@ -61,6 +61,11 @@ def test_without_sweeps_nothing_is_followed(steps):
     assert not [name for name in given if name.startswith("sweep")] and "params_from" not in given["train_vae"]
 
 
+def test_a_stated_licence_is_the_dataset_s(steps):
+    assert steps()["build_dataset"]["license"] == "derived"
+    assert steps("--license", "cc0-1.0")["build_dataset"]["license"] == "cc0-1.0"
+
+
 def test_lists_that_fit_the_taxonomy_are_used(steps):
     given = steps(fitting={"concepts": "trumpets", "genres": "rock,jazz"})
     assert given["design_concepts"]["tags"] == given["make_pairs"]["tags"] == "trumpets"

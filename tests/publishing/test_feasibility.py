@@ -23,6 +23,12 @@ def test_the_demo_and_one_row_can_be_done():
         ({"corpus": "there_is_none.csv"}, "expected corpus to exist, got there_is_none.csv"),
         ({"base_model": "/no/model", "count": 0}, "count of at least 1, got 0; expected base_model to exist"),
         ({"audio_backend": "musicgen"}, "expected audio_model of audio_backend=musicgen, got none"),
+        (
+            {"corpus": "hers/songs"},
+            "a known licence, got corpus hers/songs; say which .* license=<identifier of the Hub>",
+        ),
+        ({"caption_corpus": "hers/texts"}, "a known licence, got corpus hers/texts"),
+        ({"audio_backend": "musicgen", "audio_model": "hers/maker"}, "a known licence, got audio hers/maker"),
         ({"concepts": "piano,zzz"}, "zzz"),
         ({"genres": "jazz,yyy"}, "yyy"),
         ({"quantization": "nf4"}, "the package bitsandbytes for quantization=nf4, got device cpu and bitsandbytes"),
@@ -35,6 +41,10 @@ def test_the_demo_and_one_row_can_be_done():
 def test_what_cannot_be_done_is_said_at_once(dials, message):
     with pytest.raises(ValueError, match=message):
         feasibility.require(DEMO | dials, free=2**34)
+
+
+def test_a_stated_licence_stands_for_a_corpus_that_nobody_listed():
+    feasibility.require(DEMO | {"corpus": "hers/songs", "license": "cc-by-4.0"}, free=2**34)
 
 
 def test_without_a_checkout_no_pipeline_begins(monkeypatch):
