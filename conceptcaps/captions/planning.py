@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -181,13 +182,11 @@ class Planner:
         generator = np.random.default_rng(seed)
         nearest = np.argsort(distance, kind="stable")[:_NEAREST]
         near = nearest[distance[nearest] <= distance[nearest[0]] + 1]
-        best: Plan = []
-        for _ in range(_DRAWS):
-            drawn = self._led(self._filled(self.plans[generator.choice(near)], asked, generator))
-            best = drawn if not best or _doubled(drawn) < _doubled(best) else best
-            if not _doubled(best):
-                break
-        return best
+        drawn: list[tuple[int, Plan]] = []
+        while len(drawn) < _DRAWS and all(doubled for doubled, _ in drawn):
+            plan = self._led(self._filled(self.plans[generator.choice(near)], asked, generator))
+            drawn.append((_doubled(plan), plan))
+        return min(drawn, key=itemgetter(0))[1]
 
     def _led(self, plan: Plan) -> Plan:
         """A plan that would open with a pace alone, begun by what leads and closed by the pace.

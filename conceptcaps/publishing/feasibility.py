@@ -53,7 +53,6 @@ def require(
             wrong.append(str(error))
     if dials["audio_backend"] != "soundfont" and dials["audio_model"] == "none":
         wrong.append(f"expected audio_model of audio_backend={dials['audio_backend']}, got none")
-    wrong += _licence(dials) if not wrong else []
     lists = {name: str(dials[name]) for name in ("concepts", "genres")}
     if not wrong:
         file = str(dials["taxonomy"])
@@ -63,6 +62,7 @@ def require(
             for name, tags in lists.items()
             if usual is not None and tags == usual[name]
         }
+        wrong += _licence(dials)
         strange = dialect.meaningless(known)
         if strange and dials["audio_backend"] == "soundfont":
             warnings.warn(f"{len(strange)} tags mean nothing to the soundfont: {', '.join(strange)}", stacklevel=2)
@@ -99,7 +99,8 @@ def _missing_files(dials: Mapping[str, object]) -> list[str]:
 def _licence(dials: Mapping[str, object]) -> list[str]:
     """Why the dataset's licence could not be derived at the end from what goes in, if so."""
     told = {name: str(value) for name, value in dials.items()}
-    audio = {"backend": told["audio_backend"], "model": told["audio_model"], "soundfont": "embedded"}
+    font = str(project.entry_point("generate_audio")[0]["soundfont"])
+    audio = {"backend": told["audio_backend"], "model": told["audio_model"], "soundfont": font}
     stages = {"distill_tags": told, "finetune_captioner": told, "generate_audio": audio}
     trained = ("write_captions", {"captioner": "models:/"})
     try:

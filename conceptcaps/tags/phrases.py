@@ -25,7 +25,7 @@ _LISTING = frozenset({"and", "or", ",", "like"})
 _SEXES = frozenset({"male", "female"})
 _VOICES = frozenset("voice vocal singer vocalist singing".split())
 _NO_SINGERS = frozenset({"child", "rapper"})
-_CHILDREN = frozenset({"child", "kid", "boy"})  # before "choir"
+_CHILDREN = frozenset({"child", "kid", "boy"})  # whose sex is no grown singer's: "female children's choir"
 _REACH = 4  # words between "male" and its "voice", or between "like a" and what something is like
 _SEEMING = frozenset("sound sounding feel seem almost much something played".split())  # before "like"
 _LIKENESSES = (("similar", "to"), ("resembling",), ("reminiscent", "of"), ("imitating",), ("mimicking",), ("as", "if"))
@@ -147,7 +147,8 @@ class PhraseFinder:
         for at, token in enumerate(tokens[place + 1 : place + 1 + _REACH], place + 1):
             if token in sings:
                 return self._phrases.get((tokens[place], token), ())
-            if token in _APART or (token in _CHILDREN and self._of_aspects and tokens[at + 1 : at + 2] == ["choir"]):
+            child = sex and self._of_aspects and token in _CHILDREN and tokens[at - 1] not in _LISTING
+            if child or token in _APART:
                 break
             said = {*self._longest_phrase(tokens, at)[1]}
             if sex and self._of_aspects and said & self._voices and token not in _NO_SINGERS:

@@ -147,6 +147,7 @@ def test_each_tag_is_found_by_its_name_and_by_no_other_tag_s(tag):
         ("female guitarist singing", ["female vocals", "guitar"]),
         ("male narrator voice", ["spoken word"]),
         ("female children's choir", ["child vocals", "choir"]),
+        ("female children's church choir", ["child vocals", "choir"]),
         ("dance and singing", ["vocals"]),
         ("house and strings", ["strings"]),
         ("movie theater organ", ["organ"]),
