@@ -17,7 +17,7 @@ import pandas as pd
 from conceptcaps.captions import readability
 from conceptcaps.captions.caption_grammar import Grammar
 from conceptcaps.errors import InputError
-from conceptcaps.tags import phrases
+from conceptcaps.tags import dialect, phrases
 from conceptcaps.tags.corpus import clean_caption
 from conceptcaps.tags.splits import split_by_hash
 from conceptcaps.tags.taxonomy import Taxonomy, tag_set_id
@@ -198,10 +198,13 @@ def _by_grammar(
     grammar: Grammar, tag_sets: Sequence[Collection[str]], *, taxonomy: Taxonomy, seed: int
 ) -> Iterator[str]:
     order = np.random.default_rng(seed).permutation(len(tag_sets))
+    meanings = dialect.meanings(taxonomy) or {}
     for turn in range(4 * BUILTIN_COUNT):
         if turn % 2 and len(tag_sets):
-            tags = set(tag_sets[order[turn // 2 % len(order)]])
-            yield grammar.caption(tags - {above for tag in tags for above in taxonomy.ancestors(tag)})
+            tags = sorted(set(tag_sets[order[turn // 2 % len(order)]]))
+            own, known = dialect.translated(tags, taxonomy)
+            called = {meanings[tag][0]: tag for tag in tags if len(meanings.get(tag, ())) == 1}
+            yield grammar.caption(set(own) - {above for tag in own for above in known.ancestors(tag)}, called=called)
         else:
             yield grammar.caption()
 

@@ -7,7 +7,7 @@ text afterwards.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 
 import numpy as np
@@ -46,9 +46,15 @@ class Grammar:
         self._generator = generator
         self._frames = {kind: (texts, _matrix(texts)) for kind, texts in self._table["frames"].items()}
 
-    def caption(self, tags: Iterable[str] | None = None) -> str:
-        """One caption of one to seven sentences; of a tag set, as far as it knows the tags, or of one that it draws."""
+    def caption(self, tags: Iterable[str] | None = None, *, called: Mapping[str, str] | None = None) -> str:
+        """One caption of one to seven sentences; of a tag set, as far as it knows the tags, or of one that it draws.
+
+        Args:
+            tags: Built-in tags.
+            called: What sounds, moods and tempi are called in another taxonomy.
+        """
         piece = self._casting.piece(self._casting.draw() if tags is None else tags)
+        piece.called = dict(called or {})
         dense = piece.genre and self._generator.random() < 0.3
         opening = (self._sentence("dense", piece) if dense else "") or self._sentence("opening", piece)
         order = ["style"] * 2 + ["parts"] * 5 + ["feel"] * 4
@@ -124,7 +130,9 @@ class Grammar:
         if name == "it":
             return ("it", False) if self._generator.random() < 0.5 else (f"the {piece.noun.split()[-1]}", False)
         if name in ("tempo", "pace"):
-            return self._pick(self._table["tempi"][piece.tempo.pop()]["np" if name == "tempo" else "pace"]), False
+            tempo = piece.tempo.pop()
+            ways, own = self._table["tempi"][tempo]["np" if name == "tempo" else "pace"], piece.called.get(tempo, "")
+            return self._pick(_called(ways, own) if name == "tempo" and own.endswith(" tempo") else ways), False
         if name == "rhythm":
             said = self._pick(self._table["rhythms"][piece.rhythms.pop()][form])
             return said, _plural(said)
@@ -138,9 +146,10 @@ class Grammar:
         role = name if name != "any" else self._pick([role for role in ROLES if piece.parts[role]])
         tag = piece.parts[role].pop(0)
         sound = self._table["sounds"][tag]
+        ways = _called(sound["as"], piece.called.get(tag))
         if form == "bare":
-            return re.sub(r"^(an?|~)\s*", "", sound["as"][0]), False
-        said = self._pick(sound["as"])
+            return re.sub(r"^(an?|~)\s*", "", ways[0]), False
+        said = self._pick(ways)
         plural, said = _plural(said), said.removeprefix("~")
         if form == "np":
             return said, plural
@@ -183,8 +192,9 @@ class Grammar:
         return f"{', '.join(said)} {piece.noun}".strip()
 
     def _attribute(self, piece: Piece) -> str:
-        mood = self._table["moods"][piece.moods.pop(0)]
-        return self._pick([*mood["adj"], *mood.get("attr", [])])
+        name = piece.moods.pop(0)
+        mood = self._table["moods"][name]
+        return self._pick(_adjectives([*mood["adj"], *mood.get("attr", [])], piece.called.get(name)))
 
     def _mood(self, name: str, piece: Piece) -> str:
         if name == "adj":
@@ -197,7 +207,8 @@ class Grammar:
             piece.room -= 1
             piece.moods.remove(alike[0])
             taken.append(alike[0])
-        return listed([self._pick(self._table["moods"][mood]["adj"]) for mood in taken])
+        moods = self._table["moods"]
+        return listed([self._pick(_adjectives(moods[mood]["adj"], piece.called.get(mood))) for mood in taken])
 
     def _alike(self, moods: Sequence[str]) -> bool:
         return any(set(moods) <= set(group) for group in self._table["mood_groups"])
@@ -250,6 +261,24 @@ def _names(frame: str) -> bool:
 def _room(frame: str, needs: Counter[str], piece: Piece) -> int:
     """Tags that a sentence may have beside those of its slots and its noun."""
     return MOST_TAGS - (piece.genre and _names(frame)) - sum(needs.values()) + needs["feel"]
+
+
+def _called(ways: Sequence[str], name: str | None) -> Sequence[str]:
+    """Noun phrases with a name of another taxonomy: those that hold it, or else the name itself.
+
+    >>> _called(["a drum kit", "~percussion"], "percussion"), _called(["a bass guitar"], "e-bass")
+    (['~percussion'], ['a e-bass'])
+    """
+    if name is None:
+        return ways
+    plural = name.endswith("s") and not name.endswith("ss")
+    article = "" if plural else "~" if name.endswith("ing") else "a "
+    return [way for way in ways if re.search(rf"\b{re.escape(name)}$", way)] or [article + name]
+
+
+def _adjectives(ways: Sequence[str], name: str | None) -> Sequence[str]:
+    """The name of another taxonomy in place of adjectives, if it is a word."""
+    return [name] if name is not None and name.isalpha() else ways
 
 
 def _plural(phrase: str) -> bool:

@@ -45,6 +45,7 @@ class Piece:
     felt: str = ""
     room: int = 0
     frames: set[str] = field(default_factory=set)
+    called: dict[str, str] = field(default_factory=dict)
 
     def copy(self) -> "Piece":
         """A copy to describe in another way: what is said of the one still has to be said of the other."""

@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 
 import numpy as np
@@ -88,6 +89,18 @@ def test_captions_are_written_for_given_sets():
     asked = ["jazz", "funk", "soul", "piano", "trumpet", "double bass", "drums", "calm", "dark", "slow tempo"]
     said = [TAXONOMY.find(grammar.caption(asked)) for _ in range(20)]
     assert all(set(tags) <= set(asked) for tags in said) and np.mean([len(tags) for tags in said]) > 8.5
+
+
+def test_captions_for_another_taxonomy_say_its_names(monkeypatch):
+    monkeypatch.setattr(caption_corpus, "BUILTIN_COUNT", 60)
+    names = {"e-bass": "instrument", "male vocal": "instrument", "digital drums": "instrument", "jazz": "genre"}
+    names |= {"calming": "mood", "slower tempo": "tempo", "no voices": "instrument"}
+    other = Taxonomy({"tags": [{"name": name, "category": category} for name, category in names.items()]})
+    asked = [name for name in names if name != "no voices"]
+    rows = caption_corpus.load("builtin", taxonomy=other, seed=0, tag_sets=[asked]).rows
+    said = Counter(tag for tags in rows["tags"] for tag in tags)
+    assert all(said[name] >= 10 for name in asked), said
+    assert any(re.search(r"\ban e-bass\b", text, re.IGNORECASE) for text in rows["caption"])
 
 
 def test_each_sentence_says_what_the_piece_is_or_what_something_does(builtin):
