@@ -30,6 +30,7 @@ _TOLD = _NEEDS.index("feel")
 _OWN = 0.3  # share of sounds that do what only they do, and not what any in their role does
 _TRIES = 4  # at a sentence without a doubled word
 _SENTENCES = 7
+_NOUN_ENDINGS = ("ness", "ion", "ment", "ity", "ance", "ence", "dom")
 
 
 class Grammar:
@@ -148,7 +149,7 @@ class Grammar:
         sound = self._table["sounds"][tag]
         ways = _called(sound["as"], piece.called.get(tag))
         if form == "bare":
-            return re.sub(r"^(an?|~)\s*", "", ways[0]), False
+            return re.sub(r"^(an? |~)", "", ways[0]), False
         said = self._pick(ways)
         plural, said = _plural(said), said.removeprefix("~")
         if form == "np":
@@ -272,13 +273,17 @@ def _called(ways: Sequence[str], name: str | None) -> Sequence[str]:
     if name is None:
         return ways
     plural = name.endswith("s") and not name.endswith("ss")
-    article = "" if plural else "~" if name.endswith("ing") else "a "
+    article = "" if plural else "~" if name.endswith("ing") and not name.endswith("string") else "a "
     return [way for way in ways if re.search(rf"\b{re.escape(name)}$", way)] or [article + name]
 
 
 def _adjectives(ways: Sequence[str], name: str | None) -> Sequence[str]:
-    """The name of another taxonomy in place of adjectives, if it is a word."""
-    return [name] if name is not None and name.isalpha() else ways
+    """The name of another taxonomy in place of adjectives, if it is a word and no noun.
+
+    >>> _adjectives(["calm"], "calming"), _adjectives(["sad"], "loneliness"), _adjectives(["happy"], "happy mood")
+    (['calming'], ['sad'], ['happy'])
+    """
+    return [name] if name is not None and name.isalpha() and not name.endswith(_NOUN_ENDINGS) else ways
 
 
 def _plural(phrase: str) -> bool:

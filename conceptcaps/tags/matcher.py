@@ -1,14 +1,12 @@
 """Tags that free text asserts: a finder for sentences, and one for aspects, which name one thing in few words."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from conceptcaps.errors import InputError
 from conceptcaps.tags.phrases import NEGATORS, PhraseFinder, Phrases, tokenise
 from conceptcaps.tags.slips import Slips
-
-_NOISES = ("noise", "effect", "sample")  # what stands behind the name of what sounds, beside music nouns
 
 
 class Matcher:
@@ -40,26 +38,32 @@ class Matcher:
         for tag, entry in entries.items():
             for phrase in self._forms(entry):
                 phrases[phrase] = (*phrases.get(phrase, ()), tag)
-        heads = self._table(sounds, "bare")
-        phrases = _players(phrases, sounds) | {("sound", "of", *word): tags for word, tags in heads.items()} | phrases
         phrases |= {self._phrase(form): () for form in content.get("ignored") or []}
         kinds |= {form: phrases[form] for form in kinds if phrases.get(form)}
         for word, tags in self._whole.items():
             if any(entries[tag]["category"] in ("mood", "tempo") for tag in tags):  # "slow jazz" says both
                 phrases = {(*word, *form): (*tags, *of) for form, of in kinds.items()} | phrases
         shared: dict[str, Any] = {
-            "before_nouns": {(*word, noun): tags for word, tags in self._whole.items() for noun in nouns}
-            | {(*word, noise): tags for word, tags in heads.items() for noise in _NOISES},
             "comparable": frozenset(sounds),
             "voices": frozenset(tag for tag in entries if "vocals" in (tag, *ancestors[tag])),
         }
-        qualifiers = {word: tags for word, tags in self._table(named, "bare").items() if word not in plain}
+        before_nouns = {(*word, noun): tags for word, tags in self._whole.items() for noun in nouns}
+        self._sentences = PhraseFinder(phrases, before_nouns=before_nouns, **shared)
+        kind_words = self._table(named, "bare")
+        qualifiers = {word: tags for word, tags in kind_words.items() if word not in plain}
         qualities = self._table(entries, "qualifying")
-        self._sentences = PhraseFinder(phrases, **shared)
-        self._aspects = PhraseFinder(phrases, qualifiers=qualifiers, qualities=qualities, heads=heads, **shared)
-        known = [*phrases, *self._whole, *qualities, *qualifiers, *shared["before_nouns"]]
-        tails = {form[-1] for form, tags in phrases.items() if not (named.keys() | sounds).isdisjoint(tags)}
-        self._slips = Slips({word for phrase in known for word in phrase}, tails=tails.union(nouns))
+        kind_nouns = [self._phrase(noun) for noun in content.get("kind_nouns") or []]
+        before_nouns |= {(*word, *noun): tags for word, tags in kind_words.items() for noun in kind_nouns}
+        phrases = self._table(entries, "in_aspects") | phrases
+        self._aspects = PhraseFinder(
+            phrases,
+            before_nouns=before_nouns,
+            qualifiers=qualifiers,
+            qualities=qualities,
+            heads=self._table(sounds, "bare"),
+            **shared,
+        )
+        self._slips = Slips([*phrases, *self._whole, *qualities, *qualifiers, *before_nouns], tails=nouns)
         self.match = lru_cache(maxsize=1 << 16)(self._match)
         self.find = lru_cache(maxsize=1 << 12)(self._find)
 
@@ -68,13 +72,15 @@ class Matcher:
         return tuple(sorted(self._sentences.find(self._tokens(text))))
 
     def _match(self, aspect: str) -> tuple[str, ...]:
-        """Tags that an aspect asserts, sorted; of a tag and its ancestor the tag alone."""
+        """Tags that an aspect asserts, slips of typing mended, sorted; of a tag and its ancestor the tag alone."""
         tokens = self._slips.mend(self._tokens(aspect))
         found = {*self._whole.get(tuple(tokens), ())}
         if not found:
             found = self._aspects.find(tokens)
             if "/" in aspect and NEGATORS.isdisjoint(tokens):  # "hindi/pop"
-                found.update(*(self._whole.get(tuple(self._tokens(part)), ()) for part in aspect.split("/")))
+                found.update(
+                    *(self._whole.get(tuple(self._slips.mend(self._tokens(part))), ()) for part in aspect.split("/"))
+                )
         return tuple(sorted(found - {above for tag in found for above in self._ancestors[tag]}))
 
     def _table(self, entries: Mapping[str, Mapping[str, Any]], key: str) -> Phrases:
@@ -99,12 +105,3 @@ class Matcher:
 
     def _tokens(self, text: str) -> list[str]:
         return tokenise(text, self._spelling)
-
-
-def _players(phrases: Phrases, sounds: Collection[str]) -> Phrases:
-    """Those who play what has a name of one word: "sitarist", "oboist"."""
-    return {
-        (word.rstrip("aeo") + "ist",): tags
-        for (word, *more), tags in phrases.items()
-        if not more and not set(tags).isdisjoint(sounds)
-    }
