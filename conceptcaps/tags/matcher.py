@@ -54,7 +54,8 @@ class Matcher:
         qualities = self._table(entries, "qualifying")
         kind_nouns = [self._phrase(noun) for noun in content.get("kind_nouns") or []]
         before_nouns |= {(*word, *noun): tags for word, tags in kind_words.items() for noun in kind_nouns}
-        phrases = self._table(entries, "in_aspects") | phrases
+        more = self._table(entries, "in_aspects")
+        phrases = phrases | {form: (*phrases.get(form, ()), *tags) for form, tags in more.items()}
         self._aspects = PhraseFinder(
             phrases,
             before_nouns=before_nouns,
