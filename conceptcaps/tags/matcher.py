@@ -72,16 +72,18 @@ class Matcher:
         """Tags that sentences assert, sorted."""
         return tuple(sorted(self._sentences.find(self._tokens(text))))
 
-    def _match(self, aspect: str) -> tuple[str, ...]:
-        """Tags that an aspect asserts, slips of typing mended, sorted; of a tag and its ancestor the tag alone."""
-        tokens = self._slips.mend(self._tokens(aspect))
+    def _match(self, aspect: str, *, mended: bool = True) -> tuple[str, ...]:
+        """Tags that an aspect asserts, slips of typing mended or not, sorted; of a tag and its ancestor the tag alone."""
+
+        def tokens_of(text: str) -> list[str]:
+            return self._slips.mend(self._tokens(text)) if mended else self._tokens(text)
+
+        tokens = tokens_of(aspect)
         found = {*self._whole.get(tuple(tokens), ())}
         if not found:
             found = self._aspects.find(tokens)
             if "/" in aspect and NEGATORS.isdisjoint(tokens):  # "hindi/pop"
-                found.update(
-                    *(self._whole.get(tuple(self._slips.mend(self._tokens(part))), ()) for part in aspect.split("/"))
-                )
+                found.update(*(self._whole.get(tuple(tokens_of(part)), ()) for part in aspect.split("/")))
         return tuple(sorted(found - {above for tag in found for above in self._ancestors[tag]}))
 
     def _table(self, entries: Mapping[str, Mapping[str, Any]], key: str) -> Phrases:

@@ -136,7 +136,7 @@ class Taxonomy:
     # --- text to tags ---
 
     def resolve(self, name: str) -> str:
-        """The tag of a name as somebody types it: itself, or the only tag that the matcher finds in it.
+        """The tag of a name as somebody types it: itself, or the only tag that the matcher finds in it as it stands.
 
         Raises:
             InputError: If there is no such tag, or more than one.
@@ -144,7 +144,7 @@ class Taxonomy:
         >>> Taxonomy.load().resolve("Jazz"), Taxonomy.load().resolve("hip-hop")
         ('jazz', 'hip hop')
         """
-        found = [name] if name in self._index else self.match(name)
+        found = [name] if name in self._index else self._matcher.match(name, mended=False)
         return found[0] if len(found) == 1 else self.tags[self._column(name)]
 
     def match(self, aspect: str) -> list[str]:
