@@ -73,7 +73,7 @@ class Matcher:
         return tuple(sorted(self._sentences.find(self._tokens(text))))
 
     def _match(self, aspect: str, *, mended: bool = True) -> tuple[str, ...]:
-        """Tags that an aspect asserts, slips of typing mended or not, sorted; of a tag and its ancestor the tag alone."""
+        """Tags that an aspect asserts, slips mended or not, sorted; of a tag and its ancestor the tag alone."""
 
         def tokens_of(text: str) -> list[str]:
             return self._slips.mend(self._tokens(text)) if mended else self._tokens(text)
