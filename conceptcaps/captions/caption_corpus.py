@@ -203,8 +203,8 @@ def _by_grammar(
         if turn % 2 and len(tag_sets):
             tags = sorted(set(tag_sets[order[turn // 2 % len(order)]]))
             own, known = dialect.translated(tags, taxonomy)
-            called = {meanings[tag][0]: tag for tag in tags if len(meanings.get(tag, ())) == 1}  # the last of several
-            called = {tag: name for tag, name in called.items() if name != tag}
+            other = [tag for tag in tags if len(meanings.get(tag, ())) == 1 and meanings[tag] != (tag,)]
+            called = {meanings[tag][0]: tag for tag in other}  # of two names of one meaning the last
             yield grammar.caption(set(own) - {above for tag in own for above in known.ancestors(tag)}, called=called)
         else:
             yield grammar.caption()
